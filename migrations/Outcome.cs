@@ -1,0 +1,55 @@
+namespace Portal.Data;
+
+/// <summary>
+/// What became of something a person asked for: either it is done and here is the result, or it was refused and here is why, by field.
+/// Mistakes of people are values, mistakes of programmers are exceptions.
+/// </summary>
+/// <typeparam name="T">The result of a request that went through.</typeparam>
+public abstract record Outcome<T>
+{
+    private Outcome() { }
+
+    /// <summary>The request went through.</summary>
+    public sealed record Done(T Value) : Outcome<T>;
+
+    /// <summary>The request was refused; nothing was changed.</summary>
+    /// <param name="Problems">At least one problem, each naming the field it is about.</param>
+    public sealed record Refused(IReadOnlyList<Problem> Problems) : Outcome<T>
+    {
+        /// <summary>All messages in one line, for logs and plain-text answers.</summary>
+        public string Message => string.Join(" ", Problems.Select(problem => problem.Message));
+    }
+
+    /// <summary>A result is a finished request.</summary>
+    public static implicit operator Outcome<T>(T value) => new Done(value);
+
+    /// <summary>A problem refuses the request.</summary>
+    public static implicit operator Outcome<T>(Problem problem) => new Refused([problem]);
+
+    /// <summary>The value, or null when the request was refused.</summary>
+    public T? ValueOrDefault => this is Done done ? done.Value : default;
+
+    /// <summary>The refusal, or null when the request went through.</summary>
+    public Refused? Refusal => this as Refused;
+}
+
+/// <summary>One reason why a request was refused.</summary>
+/// <param name="Field">The field, column or file it is about; empty when it is about the request as a whole.</param>
+/// <param name="Message">What is wrong, where, and what to do: "Row 12: `chosen` is empty."</param>
+/// <param name="Kind">Which sort of refusal, so that HTTP endpoints can pick a status.</param>
+public sealed record Problem(string Field, string Message, ProblemKind Kind = ProblemKind.Invalid);
+
+/// <summary>Sorts of refusals, and the HTTP status each becomes.</summary>
+public enum ProblemKind
+{
+    /// <summary>The input cannot be used (400).</summary>
+    Invalid,
+    /// <summary>The person may not do this (403).</summary>
+    Forbidden,
+    /// <summary>The thing is not there, or not visible to this person (404).</summary>
+    NotFound,
+    /// <summary>Somebody else was faster, or the state does not allow it any more (409).</summary>
+    Conflict,
+    /// <summary>Too much, too often or too large (429).</summary>
+    TooMuch,
+}

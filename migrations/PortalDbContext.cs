@@ -1,0 +1,289 @@
+using Microsoft.AspNetCore.Identity;
+using Microsoft.AspNetCore.Identity.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
+using Portal.Data.Accounts;
+using Portal.Data.Annotators;
+using Portal.Data.AuditLog;
+using Portal.Data.Datasets;
+using Portal.Data.Feedback;
+using Portal.Data.Jobs;
+using Portal.Data.Registry;
+using Portal.Data.Review;
+
+namespace Portal.Data;
+
+/// <summary>
+/// All tables, one model for both providers. Use it through <see cref="IDbContextFactory{TContext}"/>, one context per operation; writes go
+/// through <c>WriteQueue</c>.
+/// </summary>
+public abstract class PortalDbContext(DbContextOptions options) : IdentityDbContext<Account, IdentityRole<Guid>, Guid>(options)
+{
+    public DbSet<Project> Projects => Set<Project>();
+    public DbSet<Content> Contents => Set<Content>();
+    public DbSet<Prompt> Prompts => Set<Prompt>();
+    public DbSet<Response> Responses => Set<Response>();
+    public DbSet<AnnotationTask> Tasks => Set<AnnotationTask>();
+    public DbSet<Assignment> Assignments => Set<Assignment>();
+    public DbSet<TaskEvent> TaskEvents => Set<TaskEvent>();
+    public DbSet<Draft> Drafts => Set<Draft>();
+    public DbSet<PairwiseJudgement> PairwiseJudgements => Set<PairwiseJudgement>();
+    public DbSet<BinaryJudgement> BinaryJudgements => Set<BinaryJudgement>();
+    public DbSet<Annotator> Annotators => Set<Annotator>();
+    public DbSet<AnnotatorAccount> AnnotatorAccounts => Set<AnnotatorAccount>();
+    public DbSet<Flag> Flags => Set<Flag>();
+    public DbSet<Import> Imports => Set<Import>();
+    public DbSet<ImportProblem> ImportProblems => Set<ImportProblem>();
+    public DbSet<DatasetVersion> DatasetVersions => Set<DatasetVersion>();
+    public DbSet<DatasetRow> DatasetRows => Set<DatasetRow>();
+    public DbSet<ModelVersion> ModelVersions => Set<ModelVersion>();
+    public DbSet<ReleaseRecord> Releases => Set<ReleaseRecord>();
+    public DbSet<EvaluationResult> EvaluationResults => Set<EvaluationResult>();
+    public DbSet<EvaluationSample> EvaluationSamples => Set<EvaluationSample>();
+    public DbSet<Job> Jobs => Set<Job>();
+    public DbSet<JobEvent> JobEvents => Set<JobEvent>();
+    public DbSet<MetricPoint> MetricPoints => Set<MetricPoint>();
+    public DbSet<Invitation> Invitations => Set<Invitation>();
+    public DbSet<AuditEvent> AuditEvents => Set<AuditEvent>();
+
+    /// <summary>
+    /// Keeps others from appending to the audit chain until this transaction ends. SQLite's write lock, held since BEGIN IMMEDIATE, does so
+    /// already.
+    /// </summary>
+    public abstract void LockAuditChain();
+
+    /// <summary>Keeps others from leasing this task until this transaction ends. SQLite's write lock does so already.</summary>
+    public abstract void LockTask(TaskId task);
+
+    private IQueryable<Import> VisibleImports => Imports.Where(i => i.State == ImportState.Visible);
+
+    /// <inheritdoc/>
+    protected override void ConfigureConventions(ModelConfigurationBuilder configuration)
+    {
+        Id<ProjectId>(configuration);
+        Id<PromptId>(configuration);
+        Id<ResponseId>(configuration);
+        Id<ContentId>(configuration);
+        Id<TaskId>(configuration);
+        Id<AssignmentId>(configuration);
+        Id<JudgementId>(configuration);
+        Id<AnnotatorId>(configuration);
+        Id<FlagId>(configuration);
+        Id<ImportId>(configuration);
+        Id<DatasetVersionId>(configuration);
+        Id<ModelVersionId>(configuration);
+        Id<JobId>(configuration);
+        Id<InvitationId>(configuration);
+        Id<ReleaseId>(configuration);
+
+        static void Id<T>(ModelConfigurationBuilder configuration) where T : struct, IEntityId<T> =>
+            configuration.Properties<T>().HaveConversion<IdConverter<T>>();
+    }
+
+    /// <inheritdoc/>
+    protected override void OnModelCreating(ModelBuilder builder)
+    {
+        base.OnModelCreating(builder);
+
+        builder.Entity<Project>(project =>
+        {
+            project.Property(p => p.Name).HasMaxLength(Project.NameLengthMax);
+            project.HasIndex(p => p.Name).IsUnique();
+            project.Property(p => p.RowVersion).IsConcurrencyToken();
+        });
+
+        builder.Entity<Content>(content =>
+        {
+            content.Property(c => c.KeyedHash).HasMaxLength(64);
+            content.HasIndex(c => new { c.ProjectId, c.KeyedHash });
+            content.HasOne<Project>().WithMany().HasForeignKey(c => c.ProjectId);
+        });
+
+        builder.Entity<Prompt>(prompt =>
+        {
+            prompt.Property(p => p.ContentHash).HasMaxLength(64);
+            // One prompt a text and project; an import that is still staging may hold the same one until its flip decides.
+            prompt.HasIndex(p => new { p.ProjectId, p.ContentHash }).IsUnique();
+            prompt.HasIndex(p => p.ImportId);
+            prompt.HasOne<Project>().WithMany().HasForeignKey(p => p.ProjectId);
+            prompt.HasOne<Content>().WithMany().HasForeignKey(p => p.ContentId);
+        });
+
+        builder.Entity<Response>(response =>
+        {
+            response.Property(r => r.ContentHash).HasMaxLength(64);
+            response.HasIndex(r => new { r.PromptId, r.ModelVersionId, r.ContentHash });
+            response.HasIndex(r => r.ImportId);
+            response.HasIndex(r => r.ModelVersionId);
+            response.HasOne<Prompt>().WithMany().HasForeignKey(r => r.PromptId);
+            response.HasOne<Content>().WithMany().HasForeignKey(r => r.ContentId);
+        });
+
+        builder.Entity<AnnotationTask>(task =>
+        {
+            // NextTask: open tasks of a project, highest priority first, ties by id.
+            task.HasIndex(t => new { t.ProjectId, t.State, t.Kind, t.Priority, t.Id });
+            task.HasIndex(t => t.PromptId);
+            task.HasIndex(t => t.ImportId);
+            task.HasIndex(t => t.CandidateId);
+            task.HasOne<Project>().WithMany().HasForeignKey(t => t.ProjectId);
+            task.HasOne<Prompt>().WithMany().HasForeignKey(t => t.PromptId);
+            task.HasOne<Response>().WithMany().HasForeignKey(t => t.FirstResponseId);
+            task.HasOne<Response>().WithMany().HasForeignKey(t => t.SecondResponseId);
+        });
+
+        builder.Entity<Assignment>(assignment =>
+        {
+            assignment.HasIndex(a => new { a.TaskId, a.AnnotatorId }).IsUnique();
+            assignment.HasIndex(a => new { a.TaskId, a.Slot }).IsUnique();
+            assignment.HasIndex(a => new { a.AnnotatorId, a.ProjectId, a.State });
+            assignment.HasOne<AnnotationTask>().WithMany().HasForeignKey(a => a.TaskId);
+        });
+
+        builder.Entity<TaskEvent>(e =>
+        {
+            e.HasIndex(t => new { t.AnnotatorId, t.ProjectId, t.Id });
+            e.HasIndex(t => t.TaskId);
+        });
+
+        builder.Entity<Draft>(draft => draft.HasKey(d => d.AssignmentId));
+
+        builder.Entity<PairwiseJudgement>(judgement =>
+        {
+            Judged(judgement);
+            judgement.Ignore(j => j.Margin);
+        });
+        builder.Entity<BinaryJudgement>(judgement => Judged(judgement));
+
+        builder.Entity<Annotator>(annotator =>
+        {
+            annotator.Property(a => a.Pseudonym).HasMaxLength(200);
+            annotator.HasIndex(a => a.Pseudonym).IsUnique();
+        });
+        builder.Entity<AnnotatorAccount>(link =>
+        {
+            link.HasKey(l => l.AccountId);
+            link.HasIndex(l => l.AnnotatorId).IsUnique();
+            link.HasOne<Account>().WithMany().HasForeignKey(l => l.AccountId);
+        });
+
+        builder.Entity<Flag>(flag =>
+        {
+            flag.HasIndex(f => new { f.ProjectId, f.State, f.Id });
+            flag.HasIndex(f => f.ResponseId);
+            flag.HasOne<Response>().WithMany().HasForeignKey(f => f.ResponseId);
+        });
+
+        builder.Entity<Import>().HasIndex(i => new { i.ProjectId, i.Id });
+        builder.Entity<ImportProblem>().HasIndex(p => new { p.ImportId, p.Row });
+
+        builder.Entity<DatasetVersion>(version =>
+        {
+            version.HasIndex(v => new { v.ProjectId, v.Number }).IsUnique();
+            version.Property(v => v.ManifestHash).HasMaxLength(64);
+        });
+        builder.Entity<DatasetRow>(row =>
+        {
+            row.HasKey(r => new { r.DatasetVersionId, r.Ordinal });
+            row.HasIndex(r => r.JudgementId);
+            row.HasOne<DatasetVersion>().WithMany().HasForeignKey(r => r.DatasetVersionId);
+        });
+
+        builder.Entity<ModelVersion>(version =>
+        {
+            version.HasIndex(v => new { v.ProjectId, v.Kind, v.Number }).IsUnique();
+            version.HasIndex(v => v.JobId);
+            version.HasIndex(v => v.DatasetVersionId);
+            version.HasIndex(v => v.ParentId);
+            version.Ignore(v => v.Label);
+        });
+        builder.Entity<ReleaseRecord>().HasIndex(r => new { r.ProjectId, r.Kind, r.Id });
+        builder.Entity<EvaluationResult>().HasIndex(r => new { r.ModelVersionId, r.Name, r.Part });
+        builder.Entity<EvaluationSample>().HasIndex(s => new { s.CandidateId, s.PromptId });
+
+        builder.Entity<Job>(job =>
+        {
+            job.HasIndex(j => j.Number).IsUnique();
+            job.HasIndex(j => new { j.State, j.Number });
+            job.HasIndex(j => new { j.ProjectId, j.Number });
+            job.Ignore(j => j.IsOver);
+        });
+        builder.Entity<JobEvent>().HasIndex(e => new { e.JobId, e.Id });
+        builder.Entity<MetricPoint>().HasKey(p => new { p.JobId, p.Name, p.Step });
+
+        builder.Entity<Invitation>().HasIndex(i => i.TokenHash).IsUnique();
+        builder.Entity<AuditEvent>(e =>
+        {
+            e.HasKey(a => a.Sequence);
+            e.Property(a => a.Sequence).ValueGeneratedNever();
+            e.HasIndex(a => new { a.EntityKind, a.EntityId });
+        });
+
+        // Rows of an import are staged in batches and shown by one flip of the import's state. What writes or removes staged rows asks with
+        // IgnoreQueryFilters().
+        builder.Entity<Prompt>().HasQueryFilter(p => p.ImportId == null || VisibleImports.Any(i => i.Id == p.ImportId));
+        builder.Entity<Response>().HasQueryFilter(r => r.ImportId == null || VisibleImports.Any(i => i.Id == r.ImportId));
+        builder.Entity<AnnotationTask>().HasQueryFilter(t => t.ImportId == null || VisibleImports.Any(i => i.Id == t.ImportId));
+        builder.Entity<PairwiseJudgement>().HasQueryFilter(j => j.ImportId == null || VisibleImports.Any(i => i.Id == j.ImportId));
+        builder.Entity<BinaryJudgement>().HasQueryFilter(j => j.ImportId == null || VisibleImports.Any(i => i.Id == j.ImportId));
+
+        // Erasing or removing is never a side effect of a foreign key.
+        foreach (var key in builder.Model.GetEntityTypes().SelectMany(type => type.GetForeignKeys()))
+            if (key.PrincipalEntityType.ClrType.Namespace!.StartsWith("Portal.Data", StringComparison.Ordinal))
+                key.DeleteBehavior = DeleteBehavior.Restrict;
+
+        static void Judged<T>(Microsoft.EntityFrameworkCore.Metadata.Builders.EntityTypeBuilder<T> judgement) where T : Judgement
+        {
+            judgement.HasIndex(j => j.SupersedesId).IsUnique();
+            judgement.HasIndex(j => j.TaskId);
+            judgement.HasIndex(j => new { j.ProjectId, j.SubmittedAt });
+            judgement.HasIndex(j => new { j.AnnotatorId, j.SubmittedAt });
+            judgement.HasIndex(j => j.ImportId);
+            judgement.HasOne<AnnotationTask>().WithMany().HasForeignKey(j => j.TaskId);
+        }
+    }
+}
+
+/// <summary>The model on SQLite, the default for one node.</summary>
+public sealed class SqlitePortalDbContext(DbContextOptions<SqlitePortalDbContext> options) : PortalDbContext(options)
+{
+    /// <inheritdoc/>
+    public override void LockAuditChain() { }
+
+    /// <inheritdoc/>
+    public override void LockTask(TaskId task) { }
+
+    /// <inheritdoc/>
+    protected override void ConfigureConventions(ModelConfigurationBuilder configuration)
+    {
+        base.ConfigureConventions(configuration);
+        // SQLite has no time type that sorts: UTC ticks do.
+        configuration.Properties<DateTimeOffset>().HaveConversion<UtcTicksConverter>();
+    }
+
+    private sealed class UtcTicksConverter() : ValueConverter<DateTimeOffset, long>(
+        time => time.UtcTicks, ticks => new DateTimeOffset(ticks, TimeSpan.Zero));
+}
+
+/// <summary>The model on PostgreSQL, for several nodes.</summary>
+public sealed class PostgresPortalDbContext(DbContextOptions<PostgresPortalDbContext> options) : PortalDbContext(options)
+{
+    private const long AuditChainLock = 0x504f5254414c; // "PORTAL"
+
+    /// <inheritdoc/>
+    public override void LockAuditChain() => Database.ExecuteSql($"SELECT pg_advisory_xact_lock({AuditChainLock})");
+
+    /// <inheritdoc/>
+    public override void LockTask(TaskId task) =>
+        Database.ExecuteSql($"""SELECT 1 FROM "Tasks" WHERE "Id" = {task.Value} FOR UPDATE""");
+
+    /// <inheritdoc/>
+    protected override void ConfigureConventions(ModelConfigurationBuilder configuration)
+    {
+        base.ConfigureConventions(configuration);
+        // timestamptz takes UTC only.
+        configuration.Properties<DateTimeOffset>().HaveConversion<UtcConverter>();
+    }
+
+    private sealed class UtcConverter() : ValueConverter<DateTimeOffset, DateTimeOffset>(time => time.ToUniversalTime(), time => time);
+}
