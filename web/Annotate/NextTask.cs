@@ -29,9 +29,10 @@ public sealed class NextTask(IDbContextFactory<PortalDbContext> contexts, Access
     /// <summary>The offer for the signed-in annotator.</summary>
     public async Task<Outcome<Offer>> For(ClaimsPrincipal user, Queue queue, CancellationToken stop)
     {
-        if (await access.Check(user, Permission.Vote, stop) is not Outcome<Person>.Done { Value: var person })
-            return Refusals.NotSignedIn;
-        var annotator = await access.AnnotatorOf(person, stop);
+        var asked = await access.Check(user, Permission.Vote, stop);
+        if (asked.Refusal is { } refusal)
+            return refusal;
+        var annotator = await access.AnnotatorOf(asked.Value, stop);
         await using var db = await contexts.CreateDbContextAsync(stop);
         return Find(db, annotator, queue, time.GetUtcNow());
     }
@@ -64,9 +65,6 @@ public sealed class NextTask(IDbContextFactory<PortalDbContext> contexts, Access
 /// <summary>Refusals that several slices of this folder share.</summary>
 internal static class Refusals
 {
-    public static readonly Problem NotSignedIn =
-        new("", "Your sign-in has ended or your role does not allow voting. What you typed is kept in this browser.", ProblemKind.Forbidden);
-
     public static readonly Problem NoAssignment =
         new("assignment", "This task is not yours, or it is gone.", ProblemKind.NotFound);
 }

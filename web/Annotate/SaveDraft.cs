@@ -21,11 +21,12 @@ public sealed class SaveDraft(WriteQueue writes, Access access, TimeProvider tim
     public async Task<Outcome<Draft>> Handle(ClaimsPrincipal user, AssignmentId id, string body, DateTimeOffset clientTime,
         CancellationToken stop)
     {
-        if (await access.Check(user, Permission.Vote, stop) is not Outcome<Person>.Done { Value: var person })
-            return Refusals.NotSignedIn;
+        var asked = await access.Check(user, Permission.Vote, stop);
+        if (asked.Refusal is { } refusal)
+            return refusal;
         if (body.Length > BodyLengthMax)
             return new Problem("body", $"The draft has {body.Length:N0} characters; at most {BodyLengthMax:N0} are kept.", ProblemKind.TooMuch);
-        var annotator = await access.AnnotatorOf(person, stop);
+        var annotator = await access.AnnotatorOf(asked.Value, stop);
         return await writes.WriteAsync<Outcome<Draft>>(db =>
         {
             var now = time.GetUtcNow();

@@ -16,11 +16,12 @@ public sealed class SkipTask(WriteQueue writes, Access access, TakeTask takeTask
     /// <param name="reason">Why, at most 200 characters; null for none.</param>
     public async Task<Outcome<Taken>> Handle(ClaimsPrincipal user, AssignmentId id, string? reason, CancellationToken stop)
     {
-        if (await access.Check(user, Permission.Vote, stop) is not Outcome<Person>.Done { Value: var person })
-            return Refusals.NotSignedIn;
+        var asked = await access.Check(user, Permission.Vote, stop);
+        if (asked.Refusal is { } refusal)
+            return refusal;
         if (reason is { Length: > ReasonLengthMax })
             return new Problem("reason", $"The reason has {reason.Length} characters; at most {ReasonLengthMax} are kept.");
-        var annotator = await access.AnnotatorOf(person, stop);
+        var annotator = await access.AnnotatorOf(asked.Value, stop);
         return await writes.WriteAsync<Outcome<Taken>>(db =>
         {
             var assignment = db.Assignments.FirstOrDefault(a => a.Id == id && a.AnnotatorId == annotator);

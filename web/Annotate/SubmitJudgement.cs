@@ -47,11 +47,12 @@ public sealed class SubmitJudgement(WriteQueue writes, Access access, TakeTask t
 
     public async Task<Outcome<Receipt>> Handle(ClaimsPrincipal user, JudgementRequest request, CancellationToken stop)
     {
-        if (await access.Check(user, Permission.Vote, stop) is not Outcome<Person>.Done { Value: var person })
-            return Refusals.NotSignedIn;
+        var asked = await access.Check(user, Permission.Vote, stop);
+        if (asked.Refusal is { } refusal)
+            return refusal;
         if (Check(request) is { } problem)
             return problem;
-        var annotator = await access.AnnotatorOf(person, stop);
+        var annotator = await access.AnnotatorOf(asked.Value, stop);
         return await writes.WriteAsync(db => Store(db, annotator, request), stop);
     }
 
@@ -83,9 +84,9 @@ public sealed class SubmitJudgement(WriteQueue writes, Access access, TakeTask t
             .Concat(db.BinaryJudgements.Where(j => j.AssignmentId == assignment.Id).Select(j => new { j.Id, j.SubmittedAt }))
             .OrderByDescending(j => j.SubmittedAt).Select(j => (JudgementId?)j.Id).FirstOrDefault();
         var made = Make(db, request, assignment, task, annotator, undone, surplus, now);
-        if (made is Outcome<Judgement>.Refused refused)
-            return new Outcome<Receipt>.Refused(refused.Problems);
-        db.Add(made.ValueOrDefault!); // Done: checked above
+        if (made.Refusal is { } refusal)
+            return refusal;
+        db.Add(made.Value);
         if (!surplus)
             task.CountVote();
         assignment.MarkSubmitted();

@@ -26,9 +26,10 @@ public sealed class TakeTask(WriteQueue writes, Access access, IdFactory ids, Ti
 
     public async Task<Outcome<Taken>> Handle(ClaimsPrincipal user, Queue queue, CancellationToken stop)
     {
-        if (await access.Check(user, Permission.Vote, stop) is not Outcome<Person>.Done { Value: var person })
-            return Refusals.NotSignedIn;
-        var annotator = await access.AnnotatorOf(person, stop);
+        var asked = await access.Check(user, Permission.Vote, stop);
+        if (asked.Refusal is { } refusal)
+            return refusal;
+        var annotator = await access.AnnotatorOf(asked.Value, stop);
         return await writes.WriteAsync(db => Take(db, annotator, queue), stop);
     }
 

@@ -23,9 +23,10 @@ public sealed class UndoJudgement(WriteQueue writes, Access access, TimeProvider
     /// <returns>The assignment that is open again.</returns>
     public async Task<Outcome<AssignmentId>> Handle(ClaimsPrincipal user, Queue queue, CancellationToken stop)
     {
-        if (await access.Check(user, Permission.Vote, stop) is not Outcome<Person>.Done { Value: var person })
-            return Refusals.NotSignedIn;
-        var annotator = await access.AnnotatorOf(person, stop);
+        var asked = await access.Check(user, Permission.Vote, stop);
+        if (asked.Refusal is { } refusal)
+            return refusal;
+        var annotator = await access.AnnotatorOf(asked.Value, stop);
         return await writes.WriteAsync<Outcome<AssignmentId>>(db =>
         {
             var now = time.GetUtcNow();
