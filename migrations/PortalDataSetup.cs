@@ -18,8 +18,8 @@ public sealed record PortalDataOptions(DataDirectory Directory, string? Postgres
 public static class PortalDataSetup
 {
     /// <summary>
-    /// Adds <see cref="IDbContextFactory{TContext}"/> of <see cref="PortalDbContext"/>, a scoped context for Identity, the id factory, the
-    /// content hasher and the options.
+    /// Adds <see cref="IDbContextFactory{TContext}"/> of <see cref="PortalDbContext"/>, a scoped context for Identity, the write queue, the id
+    /// factory, the content hasher and the options.
     /// </summary>
     public static IServiceCollection AddPortalData(this IServiceCollection services, PortalDataOptions options)
     {
@@ -32,6 +32,7 @@ public static class PortalDataSetup
             Add<PostgresPortalDbContext>(services, options);
         else
             Add<SqlitePortalDbContext>(services, options);
+        services.AddSingleton<WriteQueue>();
         services.AddScoped(provider => provider.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContext());
         return services;
     }
@@ -42,7 +43,7 @@ public static class PortalDataSetup
         if (options.PostgresConnection is { } connection)
             builder.UseNpgsql(connection);
         else
-            builder.UseSqlite($"Data Source={options.Directory.Database}");
+            builder.UseSqlite($"Data Source={options.Directory.Database}").AddInterceptors(SqlitePragmas.Instance);
     }
 
     private static void Add<TContext>(IServiceCollection services, PortalDataOptions options) where TContext : PortalDbContext
