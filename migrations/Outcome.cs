@@ -5,32 +5,50 @@ namespace Portal.Data;
 /// Mistakes of people are values, mistakes of programmers are exceptions.
 /// </summary>
 /// <typeparam name="T">The result of a request that went through.</typeparam>
+/// <example><code>
+/// var asked = await access.Check(user, Permission.Vote, stop);
+/// if (asked.Refusal is { } refusal)
+///     return refusal;
+/// var person = asked.Value;
+/// </code></example>
 public abstract record Outcome<T>
 {
     private Outcome() { }
 
     /// <summary>The request went through.</summary>
-    public sealed record Done(T Value) : Outcome<T>;
+    public sealed record Done(T Result) : Outcome<T>;
 
     /// <summary>The request was refused; nothing was changed.</summary>
-    /// <param name="Problems">At least one problem, each naming the field it is about.</param>
-    public sealed record Refused(IReadOnlyList<Problem> Problems) : Outcome<T>
-    {
-        /// <summary>All messages in one line, for logs and plain-text answers.</summary>
-        public string Message => string.Join(" ", Problems.Select(problem => problem.Message));
-    }
+    public sealed record Refused(Refusal Why) : Outcome<T>;
+
+    /// <summary>Why it was refused; null when it went through.</summary>
+    public Refusal? Refusal => (this as Refused)?.Why;
+
+    /// <summary>The result. Ask <see cref="Refusal"/> first.</summary>
+    /// <exception cref="InvalidOperationException">The request was refused.</exception>
+    public T Value => this is Done done ? done.Result : throw new InvalidOperationException($"Refused: {Refusal}");
 
     /// <summary>A result is a finished request.</summary>
     public static implicit operator Outcome<T>(T value) => new Done(value);
 
     /// <summary>A problem refuses the request.</summary>
-    public static implicit operator Outcome<T>(Problem problem) => new Refused([problem]);
+    public static implicit operator Outcome<T>(Problem problem) => new Refused(new Refusal([problem]));
 
-    /// <summary>The value, or null when the request was refused.</summary>
-    public T? ValueOrDefault => this is Done done ? done.Value : default;
+    /// <summary>A refusal of a step refuses the whole.</summary>
+    public static implicit operator Outcome<T>(Refusal refusal) => new Refused(refusal);
+}
 
-    /// <summary>The refusal, or null when the request went through.</summary>
-    public Refused? Refusal => this as Refused;
+/// <summary>Why a request was refused: at least one problem, each naming the field it is about.</summary>
+public sealed record Refusal(IReadOnlyList<Problem> Problems)
+{
+    /// <summary>The sort of the first problem, which decides the HTTP status.</summary>
+    public ProblemKind Kind => Problems[0].Kind;
+
+    /// <summary>All messages in one line, for logs and plain-text answers.</summary>
+    public override string ToString() => string.Join(" ", Problems.Select(problem => problem.Message));
+
+    /// <summary>The message about one field; null when nothing is wrong with it.</summary>
+    public string? About(string field) => Problems.FirstOrDefault(problem => problem.Field == field)?.Message;
 }
 
 /// <summary>One reason why a request was refused.</summary>

@@ -1,4 +1,42 @@
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.Storage;
+using Portal.Web;
+using Portal.Web.Accounts;
+using Portal.Web.Annotate;
+using Portal.Web.Shell;
+
+// The portal's entry point: a table of contents. Each folder adds and maps its own parts.
+ThreadPool.SetMinThreads(64, 64); // SQLite's async calls are synchronous; with two pool threads readers would starve writers
 var builder = WebApplication.CreateBuilder(args);
+var options = PortalOptions.From(builder.Configuration);
+if (options.Refusal is { } refusal)
+{
+    Console.Error.WriteLine(refusal);
+    return 2;
+}
+var data = new PortalDataOptions(options.Directory, options.PostgresConnection);
+options.Directory.Create();
+builder.WebHost.ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
+builder.Services.AddSingleton(options);
+builder.Services.AddPortalData(data);
+builder.Services.AddSingleton<WriteQueue>();
+builder.AddShell();
+builder.AddAccounts(options.Directory);
+builder.Services.AddAnnotate();
+
 var app = builder.Build();
-app.MapGet("/", () => "Portal");
+using (var db = app.Services.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContext())
+    DatabaseSetup.Prepare(db, data, TimeProvider.System.GetUtcNow());
+await app.Services.GetRequiredService<FirstAccounts>().Ensure(options.Demo);
+app.UseShell();
+app.UseAuthentication();
+app.UseAuthorization();
+app.UseRateLimiter();
+app.UseAntiforgery();
+app.MapGet("/health", () => "ok").AllowAnonymous();
+app.MapAccounts();
+app.MapAnnotateApi();
+app.MapShell();
 app.Run();
+return 0;

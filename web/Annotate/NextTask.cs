@@ -1,0 +1,70 @@
+using System.Security.Claims;
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.Feedback;
+using Portal.Web.Accounts;
+
+namespace Portal.Web.Annotate;
+
+/// <summary>Which queue is meant: a project's tasks of one kind, or the blind pairs that inform one candidate's release.</summary>
+/// <param name="CandidateId">Set for blind old/new pairs; null for the tasks that feed training.</param>
+public sealed record Queue(ProjectId ProjectId, TaskKind Kind, ModelVersionId? CandidateId = null);
+
+/// <summary>What a queue holds for one annotator.</summary>
+/// <param name="TaskId">The task to take next; null when there is none now.</param>
+/// <param name="Open">Tasks this annotator could still be offered, taken ones of others included.</param>
+/// <param name="FreeAt">When nothing can be taken because others hold it all: the moment the first lease ends. Null otherwise.</param>
+public sealed record Offer(TaskId? TaskId, int Open, DateTimeOffset? FreeAt);
+
+/// <summary>The task an annotator should see next.</summary>
+/// <remarks>
+/// Highest priority first, ties by id, so the answer repeats. Never offers a task the annotator has seen before, or one whose missing
+/// votes are all covered by live leases. Whether a lease is live is told by its time. Promises nothing: two annotators may be offered
+/// the last place, and <see cref="TakeTask"/> decides who gets it. Uses the index (ProjectId, State, Kind, Priority, Id) and
+/// (TaskId, AnnotatorId).
+/// </remarks>
+[Needs(Permission.Vote)]
+public sealed class NextTask(IDbContextFactory<PortalDbContext> contexts, Access access, TimeProvider time)
+{
+    /// <summary>The offer for the signed-in annotator.</summary>
+    public async Task<Outcome<Offer>> For(ClaimsPrincipal user, Queue queue, CancellationToken stop)
+    {
+        var asked = await access.Check(user, Permission.Vote, stop);
+        if (asked.Refusal is { } refusal)
+            return refusal;
+        var annotator = await access.AnnotatorOf(asked.Value, stop);
+        await using var db = await contexts.CreateDbContextAsync(stop);
+        return Find(db, annotator, queue, time.GetUtcNow());
+    }
+
+    /// <summary>The query itself, also used inside the write that takes the task.</summary>
+    internal static Offer Find(PortalDbContext db, AnnotatorId annotator, Queue queue, DateTimeOffset now)
+    {
+        var open = Unseen(db, annotator, queue);
+        var free = open.Where(t => db.Assignments.Count(a => a.TaskId == t.Id && a.State == AssignmentState.Leased && a.Slot != null
+                                                          && a.ExpiresAt > now) < t.VotesMissing);
+        var next = free.OrderByDescending(t => t.Priority).ThenBy(t => t.Id).Select(t => (TaskId?)t.Id).FirstOrDefault();
+        var count = open.Count();
+        DateTimeOffset? freeAt = null;
+        if (next is null && count > 0)
+            freeAt = db.Assignments.Where(a => a.State == AssignmentState.Leased && a.Slot != null && open.Any(t => t.Id == a.TaskId))
+                .Select(a => (DateTimeOffset?)a.ExpiresAt).Min();
+        return new Offer(next, count, freeAt);
+    }
+
+    private static IQueryable<AnnotationTask> Unseen(PortalDbContext db, AnnotatorId annotator, Queue queue)
+    {
+        var purpose = queue.CandidateId is null ? TaskPurpose.Collect : TaskPurpose.BlindComparison;
+        return db.Tasks.AsNoTracking().Where(t =>
+            t.ProjectId == queue.ProjectId && t.State == TaskState.Open && t.Kind == queue.Kind && t.Purpose == purpose
+            && t.CandidateId == queue.CandidateId
+            && !db.Assignments.Any(a => a.TaskId == t.Id && a.AnnotatorId == annotator));
+    }
+}
+
+/// <summary>Refusals that several slices of this folder share.</summary>
+internal static class Refusals
+{
+    public static readonly Problem NoAssignment =
+        new("assignment", "This task is not yours, or it is gone.", ProblemKind.NotFound);
+}
