@@ -87,7 +87,7 @@ public abstract class WriteQueueTests(PostgresFixture? postgres) : IDisposable
             },
             CancellationToken.None);
 
-        Assert.Equal("No.", outcome.Refusal?.Message);
+        Assert.Equal("No.", outcome.Refusal?.ToString());
         Assert.Empty(Stored());
         var done = await Writes.WriteAsync(db => (Outcome<AnnotatorId>)Add(db, "kept"), CancellationToken.None);
         Assert.Null(done.Refusal);
