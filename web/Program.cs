@@ -4,6 +4,7 @@ using Portal.Data.Storage;
 using Portal.Web;
 using Portal.Web.Accounts;
 using Portal.Web.Annotate;
+using Portal.Web.Projects;
 using Portal.Web.Shell;
 
 // The portal's entry point: a table of contents. Each folder adds and maps its own parts.
@@ -20,10 +21,10 @@ options.Directory.Create();
 builder.WebHost.ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
 builder.Services.AddSingleton(options);
 builder.Services.AddPortalData(data);
-builder.Services.AddSingleton<WriteQueue>();
 builder.AddShell();
 builder.AddAccounts(options.Directory);
 builder.Services.AddAnnotate();
+builder.Services.AddProjects();
 
 var app = builder.Build();
 using (var db = app.Services.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContext())

@@ -32,6 +32,7 @@ document.addEventListener("input", event => {
 });
 document.addEventListener("submit", event => {
   for (const element of event.target.elements) unsaved.delete(element);
+  event.target.closest("[popover]")?.hidePopover(); // a question that was answered
 });
 document.addEventListener("portal:saved", () => unsaved.clear());
 
