@@ -152,7 +152,7 @@ public static class EngineHttp
             await Refuse(http, refusal.Status, refusal.Message, refusal.Field,
                 refusal.Status == StatusCodes.Status503ServiceUnavailable ? "unavailable_error" : "invalid_request_error");
         }
-        catch (BadHttpRequestException e)
+        catch (Microsoft.AspNetCore.Http.BadHttpRequestException e)
         {
             await Refuse(http, e.StatusCode, e.StatusCode == StatusCodes.Status413PayloadTooLarge
                 ? $"The body is larger than {BodyBytesMax / 1024 / 1024} MiB."
