@@ -39,6 +39,7 @@ app.UseAntiforgery();
 app.MapGet("/health", () => "ok").AllowAnonymous();
 app.MapAccounts();
 app.MapAnnotateApi();
+app.MapAnnotateForms();
 app.MapShell();
 app.Run();
 return 0;
