@@ -4,6 +4,7 @@ using Portal.Data.Storage;
 using Portal.Web;
 using Portal.Web.Accounts;
 using Portal.Web.Annotate;
+using Portal.Web.Projects;
 using Portal.Web.Shell;
 
 // The portal's entry point: a table of contents. Each folder adds and maps its own parts.
@@ -23,6 +24,7 @@ builder.Services.AddPortalData(data);
 builder.AddShell();
 builder.AddAccounts(options.Directory);
 builder.Services.AddAnnotate();
+builder.Services.AddProjects();
 
 var app = builder.Build();
 using (var db = app.Services.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContext())

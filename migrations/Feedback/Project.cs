@@ -14,6 +14,7 @@ public sealed class Project
     public const int NameLengthMax = 120;
     public const int GuidelinesLengthMax = 50_000;
     public const int VotesPerTaskMax = 25;
+    public const int JobsPerDayMax = 1_000;
 
     public required ProjectId Id { get; init; }
 
@@ -62,6 +63,32 @@ public sealed class Project
             return;
         Guidelines = markdown;
         GuidelinesVersion++;
+        RowVersion++;
+    }
+
+    /// <summary>
+    /// Replaces everything an admin can set. <see cref="RowVersion"/> grows, so that of two admins who edit at once the second is told.
+    /// </summary>
+    /// <exception cref="ArgumentException">A value is out of its range; the message names it.</exception>
+    public void Change(string name, string guidelines, string? contentWarning, TaskKinds taskKinds, int votesPerTask, int jobsPerDay)
+    {
+        if (name.Length is 0 or > NameLengthMax)
+            throw new ArgumentException($"A name has 1 to {NameLengthMax} characters, not {name.Length}.", nameof(name));
+        if (taskKinds is TaskKinds.None)
+            throw new ArgumentException("A project offers at least one kind of task.", nameof(taskKinds));
+        if (votesPerTask is < 1 or > VotesPerTaskMax)
+            throw new ArgumentException($"A task wants 1 to {VotesPerTaskMax} votes, not {votesPerTask}.", nameof(votesPerTask));
+        if (jobsPerDay is < 0 or > JobsPerDayMax)
+            throw new ArgumentException($"A day has 0 to {JobsPerDayMax} jobs, not {jobsPerDay}.", nameof(jobsPerDay));
+        ChangeGuidelines(guidelines);
+        (Name, ContentWarning, TaskKinds, VotesPerTask, JobsPerDay) = (name, contentWarning, taskKinds, votesPerTask, jobsPerDay);
+        RowVersion++;
+    }
+
+    /// <summary>Takes the project out of every list, or puts it back. Nothing in it is removed.</summary>
+    public void Archive(DateTimeOffset? at)
+    {
+        ArchivedAt = at;
         RowVersion++;
     }
 
