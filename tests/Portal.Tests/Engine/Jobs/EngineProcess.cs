@@ -72,12 +72,12 @@ public sealed class EngineProcess : IDisposable
         return process.ExitCode;
     }
 
-    public JobId Enqueue(JobSpec spec, JobId? after = null, ProjectId? project = null)
+    public JobId Enqueue(JobSpec spec, JobId? after = null, ProjectId? project = null, string? json = null)
     {
         using var db = Database.Open();
         var job = new Job
         {
-            Id = new JobId(Guid.CreateVersion7()), Number = ++number, ProjectId = project ?? Project, Kind = spec.Kind, SpecJson = spec.ToJson(),
+            Id = new JobId(Guid.CreateVersion7()), Number = ++number, ProjectId = project ?? Project, Kind = spec.Kind, SpecJson = json ?? spec.ToJson(),
             AfterJobId = after, CreatedBy = null, CreatedAt = DateTimeOffset.UtcNow,
         };
         db.Jobs.Add(job);
