@@ -1,4 +1,5 @@
 using Portal.Engine;
+using Portal.Engine.CommandLine;
 using Portal.Engine.Jobs;
 
 // The engine's entry point: a table of contents. Each part adds its runners, doors and verbs.
@@ -6,4 +7,4 @@ ThreadPool.SetMinThreads(32, 32); // SQLite's async calls are synchronous; with 
 return await EngineCommandLine.Run(args, new EngineParts
 {
     Runners = new JobRunners(),
-});
+}, TrainCommands.Create(), UseCommands.Generate(), UseCommands.Score());

@@ -38,6 +38,7 @@ app.UseAntiforgery();
 app.MapGet("/health", () => "ok").AllowAnonymous();
 app.MapAccounts();
 app.MapAnnotateApi();
+app.MapAnnotateForms();
 app.MapShell();
 app.Run();
 return 0;

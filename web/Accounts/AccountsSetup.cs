@@ -81,6 +81,12 @@ public static class AccountsSetup
         services.AddScoped<SignIn>();
         services.AddScoped<AcceptInvitation>();
         services.AddSingleton<FirstAccounts>();
+        services.AddScoped<ChangePassword>();
+        services.AddSingleton<ShowAccount>();
+        services.AddSingleton<Invite>();
+        services.AddSingleton<RevokeInvitation>();
+        services.AddSingleton<ManagePeople>();
+        services.AddSingleton<ListPeople>();
         return builder;
     }
 

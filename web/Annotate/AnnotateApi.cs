@@ -15,6 +15,7 @@ namespace Portal.Web.Annotate;
 public static class AnnotateApi
 {
     public sealed record QueueBody(ProjectId ProjectId, string Kind, ModelVersionId? CandidateId);
+    public sealed record UndoBody(AssignmentId AssignmentId);
     public sealed record SkipBody(string? Reason);
     public sealed record DraftBody(JsonElement Body, DateTimeOffset ClientTime);
     public sealed record FlagBody(FlagId FlagId, ResponseId ResponseId, FlagReason Reason, string? Note, string Place);
@@ -29,6 +30,10 @@ public static class AnnotateApi
         services.AddSingleton<SaveDraft>();
         services.AddSingleton<FlagResponse>();
         services.AddSingleton<ShowAssignment>();
+        services.AddSingleton<FindQueue>();
+        services.AddSingleton<ListLast>();
+        services.AddSingleton<ShowQueue>();
+        services.AddSingleton<ListQueues>();
         return services;
     }
 
@@ -44,10 +49,8 @@ public static class AnnotateApi
         api.MapPost("/judgements", async (JudgementRequest body, ClaimsPrincipal user, SubmitJudgement submit, CancellationToken stop) =>
             (await submit.Handle(user, body, stop)).ToResult());
 
-        api.MapPost("/judgements/undo", async (QueueBody body, ClaimsPrincipal user, UndoJudgement undo, CancellationToken stop) =>
-            KindOf(body.Kind) is { } kind
-                ? (await undo.Handle(user, new Queue(body.ProjectId, kind, body.CandidateId), stop)).ToResult()
-                : UnknownKind(body.Kind));
+        api.MapPost("/judgements/undo", async (UndoBody body, ClaimsPrincipal user, UndoJudgement undo, CancellationToken stop) =>
+            (await undo.Handle(user, body.AssignmentId, stop)).ToResult());
 
         api.MapPost("/assignments/{id}/skip", async (AssignmentId id, SkipBody body, ClaimsPrincipal user, SkipTask skip, CancellationToken stop) =>
             (await skip.Handle(user, id, body.Reason, stop)).ToResult());
@@ -65,6 +68,13 @@ public static class AnnotateApi
         "pairwise" => TaskKind.Pairwise,
         "binary" => TaskKind.Binary,
         _ => null,
+    };
+
+    /// <summary>The name of a kind in JSON and forms.</summary>
+    public static string NameOf(TaskKind kind) => kind switch
+    {
+        TaskKind.Pairwise => "pairwise",
+        TaskKind.Binary => "binary",
     };
 
     private static IResult UnknownKind(string kind) =>

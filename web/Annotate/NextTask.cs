@@ -12,20 +12,23 @@ public sealed record Queue(ProjectId ProjectId, TaskKind Kind, ModelVersionId? C
 
 /// <summary>What a queue holds for one annotator.</summary>
 /// <param name="TaskId">The task to take next; null when there is none now.</param>
-/// <param name="Open">Tasks this annotator could still be offered, taken ones of others included.</param>
+/// <param name="Open">Tasks this annotator could still be offered, taken ones of others included; counted up to <see cref="NextTask.OpenMax"/>.</param>
 /// <param name="FreeAt">When nothing can be taken because others hold it all: the moment the first lease ends. Null otherwise.</param>
 public sealed record Offer(TaskId? TaskId, int Open, DateTimeOffset? FreeAt);
 
 /// <summary>The task an annotator should see next.</summary>
 /// <remarks>
 /// Highest priority first, ties by id, so the answer repeats. Never offers a task the annotator has seen before, or one whose missing
-/// votes are all covered by live leases. Whether a lease is live is told by its time. Promises nothing: two annotators may be offered
+/// votes are all covered by live leases, or anything of an archived project or of a kind the project does not ask for. Whether a lease is live is told by its time. Promises nothing: two annotators may be offered
 /// the last place, and <see cref="TakeTask"/> decides who gets it. Uses the index (ProjectId, State, Kind, Priority, Id) and
 /// (TaskId, AnnotatorId).
 /// </remarks>
 [Needs(Permission.Vote)]
 public sealed class NextTask(IDbContextFactory<PortalDbContext> contexts, Access access, TimeProvider time)
 {
+    /// <summary>Counting stops here: on a project of a million tasks, counting on would cost more than it tells.</summary>
+    public const int OpenMax = 1_000;
+
     /// <summary>The offer for the signed-in annotator.</summary>
     public async Task<Outcome<Offer>> For(ClaimsPrincipal user, Queue queue, CancellationToken stop)
     {
@@ -44,7 +47,7 @@ public sealed class NextTask(IDbContextFactory<PortalDbContext> contexts, Access
         var free = open.Where(t => db.Assignments.Count(a => a.TaskId == t.Id && a.State == AssignmentState.Leased && a.Slot != null
                                                           && a.ExpiresAt > now) < t.VotesMissing);
         var next = free.OrderByDescending(t => t.Priority).ThenBy(t => t.Id).Select(t => (TaskId?)t.Id).FirstOrDefault();
-        var count = open.Count();
+        var count = open.Take(OpenMax).Count();
         DateTimeOffset? freeAt = null;
         if (next is null && count > 0)
             freeAt = db.Assignments.Where(a => a.State == AssignmentState.Leased && a.Slot != null && open.Any(t => t.Id == a.TaskId))
@@ -55,9 +58,11 @@ public sealed class NextTask(IDbContextFactory<PortalDbContext> contexts, Access
     private static IQueryable<AnnotationTask> Unseen(PortalDbContext db, AnnotatorId annotator, Queue queue)
     {
         var purpose = queue.CandidateId is null ? TaskPurpose.Collect : TaskPurpose.BlindComparison;
+        var kinds = queue.Kind is TaskKind.Pairwise ? TaskKinds.Pairwise : TaskKinds.Binary;
         return db.Tasks.AsNoTracking().Where(t =>
             t.ProjectId == queue.ProjectId && t.State == TaskState.Open && t.Kind == queue.Kind && t.Purpose == purpose
             && t.CandidateId == queue.CandidateId
+            && db.Projects.Any(p => p.Id == queue.ProjectId && p.ArchivedAt == null && (queue.CandidateId != null || (p.TaskKinds & kinds) != 0))
             && !db.Assignments.Any(a => a.TaskId == t.Id && a.AnnotatorId == annotator));
     }
 }
@@ -67,4 +72,10 @@ internal static class Refusals
 {
     public static readonly Problem NoAssignment =
         new("assignment", "This task is not yours, or it is gone.", ProblemKind.NotFound);
+
+    public static readonly Problem Withdrawn =
+        new("assignment", "This task was withdrawn from the queue. Nothing of yours is lost; take the next one.", ProblemKind.NotFound);
+
+    public static readonly Problem Erased =
+        new("assignment", "The texts of this task were erased. Take the next one.", ProblemKind.NotFound);
 }

@@ -12,13 +12,21 @@ namespace Portal.Web.Annotate;
 /// that screen names it as the one it replaces.
 /// </summary>
 [Needs(Permission.Vote)]
-public sealed class UndoJudgement(WriteQueue writes, Access access, TimeProvider time)
+public sealed class UndoJudgement(WriteQueue writes, Access access, FindQueue queues, TimeProvider time)
 {
     /// <summary>Only judgements this young can be taken back with one key; older ones are changed under My work.</summary>
     public static readonly TimeSpan Grace = TimeSpan.FromMinutes(30);
 
     /// <summary>How many of the latest judgements can be taken back, one after the other.</summary>
     public const int Depth = 10;
+
+    /// <summary>Takes back the latest judgement of the queue that an assignment of one's own belongs to: pages need not name the queue.</summary>
+    /// <returns>The assignment that is open again.</returns>
+    public async Task<Outcome<AssignmentId>> Handle(ClaimsPrincipal user, AssignmentId from, CancellationToken stop)
+    {
+        var queue = await queues.Of(user, from, stop);
+        return queue.Refusal is { } refusal ? refusal : await Handle(user, queue.Value, stop);
+    }
 
     /// <returns>The assignment that is open again.</returns>
     public async Task<Outcome<AssignmentId>> Handle(ClaimsPrincipal user, Queue queue, CancellationToken stop)

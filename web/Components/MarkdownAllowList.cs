@@ -408,9 +408,10 @@ public static class MarkdownAllowList
             builder.OpenRegion(10);
             words();
             builder.CloseRegion();
-            builder.OpenElement(11, "span");
-            builder.AddAttribute(12, "class", "not-loaded");
-            builder.AddContent(13, $" ({Readable($"{address} {title}".Trim())})");
+            builder.AddContent(11, " ");
+            builder.OpenElement(12, "span");
+            builder.AddAttribute(13, "class", "not-loaded");
+            builder.AddContent(14, $"({Readable($"{address} {title}".Trim())})");
             builder.CloseElement();
         }
 
@@ -418,7 +419,7 @@ public static class MarkdownAllowList
         {
             builder.OpenElement(0, "span");
             builder.AddAttribute(1, "class", "not-loaded");
-            builder.AddContent(2, "🖼 ");
+            builder.AddContent(2, "▨ ");
             builder.OpenRegion(3);
             Inlines(image);
             builder.CloseRegion();

@@ -197,6 +197,10 @@ namespace TorchSharp.Modules
     {
         private readonly Dictionary<Parameter, OptimizerState> states = new(ReferenceEqualityComparer.Instance);
 
+        public OptimizerHelper()
+        {
+        }
+
         internal OptimizerState StateOf(Parameter parameter) => states[parameter];
 
         // Called by add_param_group of each optimiser with its own defaults filled in.

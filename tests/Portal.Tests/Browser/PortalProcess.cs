@@ -7,6 +7,7 @@ namespace Portal.Tests.Browser;
 public sealed partial class PortalProcess : IAsyncDisposable
 {
     private readonly Process process;
+    private bool isStopped;
 
     private PortalProcess(Process process, Uri address)
     {
@@ -76,8 +77,15 @@ public sealed partial class PortalProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Kills the portal; a second call does nothing.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (isStopped)
+        {
+            return;
+        }
+
+        isStopped = true;
         Stop(process);
         await process.WaitForExitAsync();
         process.Dispose();
