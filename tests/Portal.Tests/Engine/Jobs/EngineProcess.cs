@@ -13,7 +13,8 @@ namespace Portal.Tests.Engine.Jobs;
 /// <summary>An installation with a project and a real engine process (this assembly, see TestProgram) that can be killed and started again.</summary>
 public sealed class EngineProcess : IDisposable
 {
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(90);
+    /// <summary>Jobs run at lower priority, so on a busy machine they take their time; a test that waits so long has failed.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(180);
 
     private readonly Uri? notify;
     private Process? process;
