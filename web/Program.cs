@@ -4,6 +4,7 @@ using Portal.Data.Storage;
 using Portal.Web;
 using Portal.Web.Accounts;
 using Portal.Web.Annotate;
+using Portal.Web.MyWork;
 using Portal.Web.Projects;
 using Portal.Web.Shell;
 
@@ -26,6 +27,7 @@ builder.AddShell();
 builder.AddAccounts(options.Directory);
 builder.Services.AddAnnotate();
 builder.Services.AddProjects();
+builder.Services.AddMyWork();
 
 var app = builder.Build();
 using (var db = app.Services.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContext())
@@ -40,6 +42,7 @@ app.MapGet("/health", () => "ok").AllowAnonymous();
 app.MapAccounts();
 app.MapAnnotateApi();
 app.MapAnnotateForms();
+app.MapMyWork();
 app.MapShell();
 app.Run();
 return 0;
