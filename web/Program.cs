@@ -6,6 +6,7 @@ using Portal.Web.Accounts;
 using Portal.Web.Annotate;
 using Portal.Web.MyWork;
 using Portal.Web.Projects;
+using Portal.Web.Review;
 using Portal.Web.Shell;
 
 // The portal's entry point: a table of contents. Each folder adds and maps its own parts.
@@ -28,6 +29,7 @@ builder.AddAccounts(options.Directory);
 builder.Services.AddAnnotate();
 builder.Services.AddProjects();
 builder.Services.AddMyWork();
+builder.Services.AddReview();
 
 var app = builder.Build();
 using (var db = app.Services.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContext())
