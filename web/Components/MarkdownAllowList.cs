@@ -18,7 +18,7 @@ namespace Portal.Web.Components;
 /// attribute names are constants of this file, texts go in as text, so nothing in the input can become markup. What is
 /// not on the list is shown as the characters it was written with; nothing is dropped, because people judge what the
 /// model wrote. Only three attributes hold data: <c>href</c> (absolute http, https or mailto, no user name in it),
-/// <c>title</c> (the same address) and <c>start</c> (a number). Images are never loaded: a remote picture would tell its
+/// <c>title</c> (the same address and the link's own title, words only) and <c>start</c> (a number). Images are never loaded: a remote picture would tell its
 /// server who reads, and when.
 /// Departures from CommonMark: a single line break is kept as one, raw HTML is text, headings start at level 3 (the
 /// page owns 1 and 2), link definitions stay visible.
@@ -194,10 +194,18 @@ public static class MarkdownAllowList
                     List(list);
                     break;
                 case CodeBlock code:
-                    builder.OpenElement(0, "pre");
-                    builder.AddAttribute(1, "tabindex", "0"); // it scrolls sideways: keys must reach it
-                    builder.OpenElement(2, "code");
-                    builder.AddContent(3, Readable(code.Lines.ToString()));
+                    if (code is FencedCodeBlock { Info: { Length: > 0 } language } fence)
+                    {
+                        builder.OpenElement(0, "div");
+                        builder.AddAttribute(1, "class", "lang");
+                        builder.AddContent(2, Readable($"{language} {fence.Arguments}".TrimEnd()));
+                        builder.CloseElement();
+                    }
+
+                    builder.OpenElement(3, "pre");
+                    builder.AddAttribute(4, "tabindex", "0"); // it scrolls sideways: keys must reach it
+                    builder.OpenElement(5, "code");
+                    builder.AddContent(6, Readable(code.Lines.ToString()));
                     builder.CloseElement();
                     builder.CloseElement();
                     break;
@@ -354,10 +362,10 @@ public static class MarkdownAllowList
                     NotLoaded(image);
                     break;
                 case LinkInline link:
-                    Link(link.Url, () => Inlines(link));
+                    Link(link.Url, link.Title, () => Inlines(link));
                     break;
                 case AutolinkInline auto:
-                    Link(auto.IsEmail ? "mailto:" + auto.Url : auto.Url, () => builder.AddContent(0, Readable(auto.Url)));
+                    Link(auto.IsEmail ? "mailto:" + auto.Url : auto.Url, null, () => builder.AddContent(0, Readable(auto.Url)));
                     break;
                 case TaskList task:
                     builder.AddContent(0, task.Checked ? "☑" : "☐");
@@ -381,13 +389,13 @@ public static class MarkdownAllowList
         }
 
         /// <summary>A link that may be followed, or its words with the address beside them as plain characters.</summary>
-        private void Link(string? address, Action words)
+        private void Link(string? address, string? title, Action words)
         {
             if (AllowedAddress(address) is { } allowed)
             {
                 builder.OpenElement(0, "a");
                 builder.AddAttribute(1, "href", allowed);
-                builder.AddAttribute(2, "title", allowed);
+                builder.AddAttribute(2, "title", Readable($"{allowed} {title}".TrimEnd()));
                 builder.AddAttribute(3, "rel", "noopener noreferrer nofollow");
                 builder.AddAttribute(4, "target", "_blank");
                 builder.OpenRegion(5);
@@ -400,9 +408,10 @@ public static class MarkdownAllowList
             builder.OpenRegion(10);
             words();
             builder.CloseRegion();
-            builder.OpenElement(11, "span");
-            builder.AddAttribute(12, "class", "not-loaded");
-            builder.AddContent(13, $" ({Readable(address ?? "")})");
+            builder.AddContent(11, " ");
+            builder.OpenElement(12, "span");
+            builder.AddAttribute(13, "class", "not-loaded");
+            builder.AddContent(14, $"({Readable($"{address} {title}".Trim())})");
             builder.CloseElement();
         }
 
@@ -410,11 +419,11 @@ public static class MarkdownAllowList
         {
             builder.OpenElement(0, "span");
             builder.AddAttribute(1, "class", "not-loaded");
-            builder.AddContent(2, "🖼 ");
+            builder.AddContent(2, "▨ ");
             builder.OpenRegion(3);
             Inlines(image);
             builder.CloseRegion();
-            builder.AddContent(4, $" ({Readable(image.Url ?? "")})");
+            builder.AddContent(4, $" ({Readable($"{image.Url} {image.Title}".Trim())})");
             builder.CloseElement();
         }
 

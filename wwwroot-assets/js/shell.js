@@ -81,7 +81,7 @@ Blazor.addEventListener("enhancedload", () => {
   // A new page without a new document: put the reading position at its heading, as a load would.
   if (location.hash) return;
   const heading = document.querySelector("main h1");
-  if (heading && !document.querySelector("main [autofocus]")) {
+  if (heading && !document.querySelector("main [autofocus]:not([popover] *)")) {
     heading.tabIndex = -1;
     heading.focus({ preventScroll: true });
   }
