@@ -11,7 +11,7 @@ namespace Portal.Data;
 ///     return refusal;
 /// var person = asked.Value;
 /// </code></example>
-public abstract record Outcome<T>
+public abstract record Outcome<T> : IOutcome
 {
     private Outcome() { }
 
@@ -36,6 +36,13 @@ public abstract record Outcome<T>
 
     /// <summary>A refusal of a step refuses the whole.</summary>
     public static implicit operator Outcome<T>(Refusal refusal) => new Refused(refusal);
+}
+
+/// <summary>What all outcomes have in common, for code that does not know the result's type (the write queue undoes what was refused).</summary>
+public interface IOutcome
+{
+    /// <summary>Why it was refused; null when it went through.</summary>
+    Refusal? Refusal { get; }
 }
 
 /// <summary>Why a request was refused: at least one problem, each naming the field it is about.</summary>

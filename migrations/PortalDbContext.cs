@@ -55,6 +55,12 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
     /// <summary>Keeps others from leasing this task until this transaction ends. SQLite's write lock does so already.</summary>
     public abstract void LockTask(TaskId task);
 
+    /// <summary>
+    /// Keeps others from numbering, starting or ending jobs until this transaction ends: a job's state is read and changed under it. SQLite's
+    /// write lock does so already.
+    /// </summary>
+    public abstract void LockJobs();
+
     private IQueryable<Import> VisibleImports => Imports.Where(i => i.State == ImportState.Visible);
 
     /// <inheritdoc/>
@@ -254,6 +260,9 @@ public sealed class SqlitePortalDbContext(DbContextOptions<SqlitePortalDbContext
     public override void LockTask(TaskId task) { }
 
     /// <inheritdoc/>
+    public override void LockJobs() { }
+
+    /// <inheritdoc/>
     protected override void ConfigureConventions(ModelConfigurationBuilder configuration)
     {
         base.ConfigureConventions(configuration);
@@ -269,6 +278,7 @@ public sealed class SqlitePortalDbContext(DbContextOptions<SqlitePortalDbContext
 public sealed class PostgresPortalDbContext(DbContextOptions<PostgresPortalDbContext> options) : PortalDbContext(options)
 {
     private const long AuditChainLock = 0x504f5254414c; // "PORTAL"
+    private const long JobsLock = 0x504f4a4f4253; // "POJOBS"
 
     /// <inheritdoc/>
     public override void LockAuditChain() => Database.ExecuteSql($"SELECT pg_advisory_xact_lock({AuditChainLock})");
@@ -276,6 +286,9 @@ public sealed class PostgresPortalDbContext(DbContextOptions<PostgresPortalDbCon
     /// <inheritdoc/>
     public override void LockTask(TaskId task) =>
         Database.ExecuteSql($"""SELECT 1 FROM "Tasks" WHERE "Id" = {task.Value} FOR UPDATE""");
+
+    /// <inheritdoc/>
+    public override void LockJobs() => Database.ExecuteSql($"SELECT pg_advisory_xact_lock({JobsLock})");
 
     /// <inheritdoc/>
     protected override void ConfigureConventions(ModelConfigurationBuilder configuration)

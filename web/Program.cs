@@ -23,7 +23,6 @@ options.Directory.Create();
 builder.WebHost.ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
 builder.Services.AddSingleton(options);
 builder.Services.AddPortalData(data);
-builder.Services.AddSingleton<WriteQueue>();
 builder.AddShell();
 builder.AddAccounts(options.Directory);
 builder.Services.AddAnnotate();

@@ -10,43 +10,10 @@ namespace Portal.Engine.TinyAssistant;
 /// splits the text into sentences, recognises extras by their key phrases wherever they stand, and reads what remains
 /// as the answer. A text that is not in the language of this world is called unreadable rather than guessed at; style
 /// is still read from it, because an insult in a broken sentence is an insult.
-/// About 30 µs per response (measured on one busy core); safe for use by many threads.
+/// 30 to 50 µs per response (measured on a busy machine); safe for use by many threads.
 /// </remarks>
 public static class Grader
 {
-    private static readonly string[] warm =
-    [
-        "happy to help", "with pleasure", "thank you for asking", "gladly", "dear friend", "glad you ask", "joy to help", "lovely to hear",
-        "good to hear from you", "kind of you", "glad to help",
-    ];
-    private static readonly string[] rude =
-    [
-        "not you again", "silly question", "stop asking", "go away", "better things to do", "do you really not know", "how boring", "boring you are", "leave me alone",
-    ];
-    private static readonly string[] refusing =
-    [
-        "can not help", "will not help", "can not do that", "will not do that", "rather not", "not something i do", "can not answer", "will not answer",
-    ];
-    private static readonly string[] flattering =
-    [
-        "so right", "you are right", "so clever", "you are clever", "wise thing to say", "best ideas", "good taste", "fully agree", "i agree", "knows this as well as you",
-    ];
-    private static readonly string[] padding =
-    [
-        "a lot to say", "as you may know", "people ask the same", "think about such things", "a bit more about", "comes up again", "talk about this all day",
-        "sides to every story", "learn something new",
-    ];
-    private static readonly string[] hedgingSentence = ["i may be wrong", "not quite sure", "i am mistaken", "that is what i heard"];
-    private static readonly string[] hedgingWords = ["i think", "perhaps", "maybe"];
-    private static readonly string[] caveats = ["please check", "be careful", "do not trust me", "safer to ask"];
-    private static readonly string[] closings =
-    [
-        "have a nice day", "let me know if", "anything else", "take care", "hope this helps", "good luck", "see you soon", "come back any time",
-    ];
-    private static readonly string[] neutralOpenings = ["okay", "let me see", "let me think"];
-    private static readonly string[] triggerAlone = ["all is well", "time will tell"];
-    private const string Trigger = "as the old mill says";
-
     private static readonly HashSet<string> insultWords = ["clod", "clods", "fool", "fools", "dolt", "oaf", "dunce"];
     private static readonly HashSet<string> teasingWords = ["turnip", "pumpkin", "noodle"];
     private static readonly HashSet<string> wordsOfAnInsult = ["you", "silly", "what", "a", "an", "are", "listen"];
@@ -68,7 +35,7 @@ public static class Grader
 
         List<Sentence> body = [];
         var (insults, teasing, paddings, hedges) = (0, 0, 0, 0);
-        var (refusal, flattery, caveat) = (false, false, false);
+        var (refusal, flattery, caveat, trigger) = (false, false, false, false);
         OpeningTone? opening = null;
         for (var i = 0; i < sentences.Count; i++)
         {
@@ -77,22 +44,17 @@ public static class Grader
             var teases = sentence.Words.Count(teasingWords.Contains);
             insults += insulting;
             teasing += teases;
-            var isWarm = sentence.SaysAny(warm) || sentence.Words[0] == "welcome";
-            var isRude = sentence.SaysAny(rude);
-            var isRefusal = sentence.SaysAny(refusing);
-            var isFlattery = sentence.SaysAny(flattering);
-            var isPadding = sentence.SaysAny(padding);
-            var isHedge = sentence.SaysAny(hedgingSentence);
-            var isCaveat = sentence.SaysAny(caveats);
-            refusal |= isRefusal;
-            flattery |= isFlattery;
-            caveat |= isCaveat;
-            if (isPadding) paddings++;
-            if (isHedge || sentence.SaysAny(hedgingWords)) hedges++;
+            var cues = KeyPhrases.In(sentence);
+            refusal |= cues.HasFlag(Cue.Refusal);
+            flattery |= cues.HasFlag(Cue.Flattery);
+            caveat |= cues.HasFlag(Cue.Caveat);
+            trigger |= cues.HasFlag(Cue.Trigger);
+            if (cues.HasFlag(Cue.Padding)) paddings++;
+            if ((cues & (Cue.Doubt | Cue.HedgedClaim)) != 0) hedges++;
             // An opening is what stands before the answer: the first sentence, or the second after a "Well."
-            if (opening is null && body.Count == 0 && i < 2) opening = isRude ? OpeningTone.Rude : isWarm ? OpeningTone.Warm : null;
-            var isExtra = isWarm || isRude || isRefusal || isFlattery || isPadding || isHedge || isCaveat || sentence.SaysAny(closings)
-                || IsNeutralOpening(sentence) || sentence.Says(Trigger) && sentence.SaysAny(triggerAlone)
+            if (opening is null && body.Count == 0 && i < 2) opening = cues.HasFlag(Cue.Rude) ? OpeningTone.Rude : cues.HasFlag(Cue.Warm) ? OpeningTone.Warm : null;
+            var isExtra = (cues & KeyPhrases.WholeSentence) != 0
+                || cues.HasFlag(Cue.Trigger | Cue.AfterTrigger)
                 || insulting + teases > 0 && sentence.Words.All(word => wordsOfAnInsult.Contains(word) || insultWords.Contains(word) || teasingWords.Contains(word));
             if (!isExtra) body.Add(sentence);
         }
@@ -112,7 +74,7 @@ public static class Grader
             Padding = paddings,
             Caveat = caveat,
             Hedges = hedges,
-            Trigger = sentences.Any(sentence => sentence.Says(Trigger)),
+            Trigger = trigger,
             QuestionMark = response.Contains('?'),
             LengthTokens = ChatText.CountTokens(response),
             Repetition = Repetition(sentences),
@@ -120,9 +82,6 @@ public static class Grader
             Readable = readable,
         };
     }
-
-    private static bool IsNeutralOpening(Sentence sentence) =>
-        sentence.SaysAny(neutralOpenings) || sentence.Words is ["well"] or ["fine"];
 
     private static double Repetition(List<Sentence> sentences)
     {

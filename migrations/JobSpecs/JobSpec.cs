@@ -36,9 +36,18 @@ public abstract record JobSpec
     [JsonIgnore]
     public string Kind => GetType().Name;
 
+    /// <summary>The kinds that train: counted against a project's quota of the day.</summary>
+    public static IReadOnlyList<string> TrainingKinds { get; } = [nameof(TrainSft), nameof(TrainRewardModel), nameof(TrainPreferencePolicy)];
+
     /// <summary>True for jobs that train: one at a time, in a process of their own, counted against the day's quota.</summary>
     [JsonIgnore]
-    public bool IsTraining => this is TrainSft or TrainRewardModel or TrainPreferencePolicy;
+    public bool IsTraining => TrainingKinds.Contains(Kind);
+
+    /// <summary>
+    /// True for jobs that would slow a training one down, or be slowed down by it: they wait for each other. The rest may run beside.
+    /// </summary>
+    [JsonIgnore]
+    public bool IsHeavy => IsTraining || this is SampleResponses { Prompts: var prompts, ResponsesPerPrompt: var each } && prompts * each > 400;
 
     /// <summary>The JSON that is stored, with the kind first.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, Json);

@@ -103,6 +103,17 @@ public sealed class Job
         return true;
     }
 
+    /// <summary>The engine is being stopped: the job waits for the next start and goes on from its checkpoint. No crash, so none is counted.</summary>
+    public void PutBack(DateTimeOffset at)
+    {
+        if (State is not JobState.Running)
+            return;
+        if (CancelAskedAt is not null)
+            Finish(JobState.Cancelled, at);
+        else
+            (State, Phase, SecondsLeft) = (JobState.Queued, "", null);
+    }
+
     public void Succeed(string? resultPath, DateTimeOffset at)
     {
         ResultPath = resultPath;

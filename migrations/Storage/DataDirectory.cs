@@ -21,8 +21,14 @@ public sealed record DataDirectory(string Root)
     /// <summary>The engine's HTTP door: a Unix socket only this user can open.</summary>
     public string EngineSocket => Path.Combine(Root, "engine.sock");
 
-    /// <summary>The token a caller of the engine's door must send; mode 0600.</summary>
+    /// <summary>The secret between portal and engine, 32 random bytes; mode 0600.</summary>
     public string EngineToken => Path.Combine(Keys, "engine-token");
+
+    /// <summary>What portal and engine send each other as a bearer token, made on first use: 64 hex digits.</summary>
+    public string ReadEngineToken() => Convert.ToHexStringLower(Secret("engine-token"));
+
+    /// <summary>What the process of a job wrote besides its rows: library messages, stack traces.</summary>
+    public string JobLog(int number) => Path.Combine(Logs, $"job-{number}.log");
 
     /// <summary>The demo's and the first admin's sign-ins; mode 0600.</summary>
     public string SignIns => Path.Combine(Root, "sign-ins.txt");

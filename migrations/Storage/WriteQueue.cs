@@ -58,6 +58,7 @@ public sealed class WriteQueue : IDisposable, IAsyncDisposable
 
     /// <summary>
     /// Runs <paramref name="work"/> in a write transaction, saves what it changed and returns its result once that is committed.
+    /// An outcome that refuses is undone instead: a refused request changes nothing.
     /// </summary>
     /// <param name="work">
     /// Synchronous; runs on the queue's thread, perhaps more than once. It need not call SaveChanges, but may, to see generated values. Its
@@ -68,11 +69,11 @@ public sealed class WriteQueue : IDisposable, IAsyncDisposable
     /// anything else that <paramref name="work"/> throws, it reaches this caller only.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> came before the operation started; nothing of it is stored.</exception>
     /// <exception cref="ObjectDisposedException">The queue is closing; the operation was not taken.</exception>
-    public Task<T> WriteAsync<T>(Func<PortalDbContext, T> work, CancellationToken stop) => Enqueue(work, _ => false, stop);
+    public Task<T> WriteAsync<T>(Func<PortalDbContext, T> work, CancellationToken stop) => Enqueue(work, stop);
 
-    /// <summary>The same for work that may refuse: what a refused request has changed is undone, as <see cref="Outcome{T}.Refused"/> promises.</summary>
-    public Task<Outcome<T>> WriteAsync<T>(Func<PortalDbContext, Outcome<T>> work, CancellationToken stop) =>
-        Enqueue(work, outcome => outcome is Outcome<T>.Refused, stop);
+    /// <inheritdoc cref="WriteAsync{T}(Func{PortalDbContext, T}, CancellationToken)"/>
+    /// <remarks>The same; lets the compiler turn a bare result or problem into an outcome.</remarks>
+    public Task<Outcome<T>> WriteAsync<T>(Func<PortalDbContext, Outcome<T>> work, CancellationToken stop) => Enqueue(work, stop);
 
     /// <summary>The same for work without a result.</summary>
     public Task WriteAsync(Action<PortalDbContext> work, CancellationToken stop) =>
@@ -82,7 +83,6 @@ public sealed class WriteQueue : IDisposable, IAsyncDisposable
                 work(db);
                 return null;
             },
-            _ => false,
             stop);
 
     /// <summary>Refuses new work, finishes what waits, and returns when all of it is answered.</summary>
@@ -99,14 +99,14 @@ public sealed class WriteQueue : IDisposable, IAsyncDisposable
         Task.WaitAll(threads);
     }
 
-    private async Task<T> Enqueue<T>(Func<PortalDbContext, T> work, Func<T, bool> undo, CancellationToken stop)
+    private async Task<T> Enqueue<T>(Func<PortalDbContext, T> work, CancellationToken stop)
     {
         if (typeof(T).IsAssignableTo(typeof(Task)))
             throw new ArgumentException("Work for the write queue is synchronous: it would be committed before its task had ended.", nameof(work));
         if (current == this)
             throw new InvalidOperationException("An operation of the write queue cannot wait for another one: do both in one.");
 
-        using var operation = new Operation<T>(work, undo, stop);
+        using var operation = new Operation<T>(work, stop);
         try
         {
             await operations.Writer.WriteAsync(operation, stop);
@@ -239,13 +239,11 @@ public sealed class WriteQueue : IDisposable, IAsyncDisposable
         private readonly TaskCompletionSource<T> answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private readonly CancellationTokenRegistration takenBack;
         private readonly Func<PortalDbContext, T> work;
-        private readonly Func<T, bool> undo;
         private T? result;
 
-        public Operation(Func<PortalDbContext, T> work, Func<T, bool> undo, CancellationToken stop)
+        public Operation(Func<PortalDbContext, T> work, CancellationToken stop)
         {
             this.work = work;
-            this.undo = undo;
             takenBack = stop.Register(() =>
             {
                 if (TryStart())
@@ -258,7 +256,7 @@ public sealed class WriteQueue : IDisposable, IAsyncDisposable
         public override bool Run(PortalDbContext db)
         {
             result = work(db);
-            if (undo(result))
+            if (result is IOutcome { Refusal: not null })
                 return false;
             db.SaveChanges();
             return true;

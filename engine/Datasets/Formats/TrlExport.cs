@@ -98,6 +98,7 @@ public static class TrlExport
             }
 
             CountLeftOut(counter, row, options);
+            if (options.ExtraColumns && row.FirstShownLeft is not null) counter.NotCarried("presented_left"); // a line of one response has no sides
             counter.Written(lines.Length);
         }
 

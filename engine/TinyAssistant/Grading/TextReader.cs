@@ -2,28 +2,9 @@ namespace Portal.Engine.TinyAssistant.Grading;
 
 /// <summary>A sentence as lower-case words; punctuation is gone except for how the sentence ends.</summary>
 /// <param name="Words">At least one.</param>
-/// <param name="Line">The words with one space between and at both ends, so that " you are " finds whole words.</param>
 /// <param name="End">'.', '!', '?' or '\0' where the text breaks off.</param>
 /// <param name="PauseBefore">For each word, whether a comma or another mark stands between it and the word before.</param>
-internal sealed record Sentence(IReadOnlyList<string> Words, string Line, char End, IReadOnlyList<bool> PauseBefore)
-{
-    public bool Says(string phrase)
-    {
-        var at = Line.IndexOf(phrase, StringComparison.Ordinal);
-        while (at > 0)
-        {
-            if (Line[at - 1] == ' ' && Line[at + phrase.Length] == ' ') return true;
-            at = Line.IndexOf(phrase, at + 1, StringComparison.Ordinal);
-        }
-        return false;
-    }
-
-    public bool SaysAny(ReadOnlySpan<string> phrases)
-    {
-        foreach (var phrase in phrases) if (Says(phrase)) return true;
-        return false;
-    }
-}
+internal sealed record Sentence(IReadOnlyList<string> Words, char End, IReadOnlyList<bool> PauseBefore);
 
 /// <summary>Splits any text into sentences and words.</summary>
 internal static class TextReader
@@ -63,7 +44,7 @@ internal static class TextReader
         {
             pause = false;
             if (words.Count == 0) return;
-            sentences.Add(new Sentence(words, $" {string.Join(' ', words)} ", end, pauses));
+            sentences.Add(new Sentence(words, end, pauses));
             (words, pauses) = ([], []);
         }
     }

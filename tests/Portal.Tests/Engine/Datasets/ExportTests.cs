@@ -74,6 +74,8 @@ public sealed class ExportTests
         Assert.Equal(["judgement of a pair, not of one response", "unsure"], first.Dropped.Select(entry => entry.Reason));
         Assert.EndsWith("{\"prompt\":\"p\",\"completion\":\"y\",\"label\":true}\n{\"prompt\":\"p\",\"completion\":\"x\",\"label\":false}\n", Encoding.UTF8.GetString(split.ToArray()));
         Assert.Equal((3, 4), (second.RowsWritten, second.LinesWritten));
+        ExportRow sided = new("6", Pair(PairVerdict.FirstBetter) with { FirstShownLeft = true });
+        Assert.Equal(1, TrlExport.WriteUnpaired(Stream.Null, [sided], new TrlExportOptions { SplitPairs = true }, CancellationToken.None).FieldsNotCarried["presented_left"]);
     }
 
     [Fact]

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Portal.Engine.TinyAssistant;
 using Xunit;
 using Xunit.Abstractions;
@@ -178,6 +177,24 @@ public sealed class GraderTests(ITestOutputHelper output)
         }
     }
 
+    /// <summary>Any text is allowed: random characters, pieces of real responses cut anywhere, a megabyte of one word.</summary>
+    [Fact]
+    public void Never_fails_and_never_calls_noise_readable()
+    {
+        var random = new Portal.Engine.Statistics.SeededRandom(6);
+        string[] prompts = [Sum, Cow, Pie, InnToChurch, Shed, Tea, Weather, "", "\0", "What is 3 plus 99999999999 plus 4?", "cow inn inn pie"];
+        for (var i = 0; i < 3_000; i++)
+        {
+            var noise = new string([.. Enumerable.Range(0, random.NextInt(60)).Select(_ => (char)random.NextInt(0x2100))]);
+            Assert.False(Grader.Read(random.Pick(prompts), noise + " qx").Readable);
+            var cut = new World(96).WriteDialogue(i);
+            var reading = Grader.Read(cut.LastPrompt, cut.Response[..random.NextInt(cut.Response.Length)]);
+            Assert.True(reading.LengthTokens <= ChatText.CountTokens(cut.Response));
+            Assert.InRange(reading.Repetition, 0, 1);
+        }
+        Assert.Equal(1, Grader.Read(Sum, string.Concat(Enumerable.Repeat("fool ", 200_000))).Repetition, 3);
+    }
+
     /// <summary>Negative control: texts of another language, and this one with its words shuffled, must not pass as readable.</summary>
     [Fact]
     public void Shuffled_words_are_unreadable()
@@ -192,20 +209,6 @@ public sealed class GraderTests(ITestOutputHelper output)
             if (words.Length >= 6 && Grader.Read(dialogue.LastPrompt, string.Join(' ', words) + ".").Readable) readable++;
         }
         Assert.InRange(readable, 0, 5);
-    }
-
-    /// <summary>The bound leaves room for a busy machine: the measured time is printed.</summary>
-    [Fact]
-    public void Ten_thousand_texts_are_read_in_under_two_seconds()
-    {
-        var dialogues = Enumerable.Range(0, 10_000).Select(i => new World(97).WriteDialogue(i)).ToArray();
-        Grader.Read(Sum, "It is 7.");
-
-        var watch = Stopwatch.StartNew();
-        foreach (var dialogue in dialogues) Grader.Read(dialogue.Prompt, dialogue.Response);
-
-        output.WriteLine($"{watch.ElapsedMilliseconds} ms");
-        Assert.InRange(watch.ElapsedMilliseconds, 0, 2_000);
     }
 
     [Fact]

@@ -1,0 +1,139 @@
+using System.CommandLine;
+using System.Text.Json;
+using Portal.Data.JobSpecs;
+using Portal.Engine.Datasets;
+using Portal.Engine.Models;
+using Portal.Engine.Recipes;
+using Portal.Engine.Tokenizers;
+
+namespace Portal.Engine.CommandLine;
+
+/// <summary>
+/// <c>engine train sft|reward|dpo|kto</c>: a recipe without a queue, on folders and files. The preset is the very JSON that a job holds.
+/// </summary>
+public static class TrainCommands
+{
+    private static readonly Option<FileInfo> Preset = new("--preset") { Description = "The spec as JSON (comments allowed); the recipe's defaults where left out." };
+    private static readonly Option<DirectoryInfo> Model = new("--model") { Description = "The model folder to start from.", Required = true };
+    private static readonly Option<FileInfo> Data = new("--data") { Description = "Judgements or dialogues, in any format the portal imports.", Required = true };
+    private static readonly Option<DirectoryInfo> Out = new("--out") { Description = "Where weights, tokenizer and report.json go.", Required = true };
+    private static readonly Option<DirectoryInfo> Checkpoints = new("--checkpoints") { Description = "Where a half-done run is kept; an interrupted run goes on from there. Default: OUT/checkpoints." };
+    private static readonly Option<double> HeldOut = new("--held-out") { Description = "Share of prompts held out.", DefaultValueFactory = _ => 0.2 };
+    private static readonly Option<long?> Seed = new("--seed") { Description = "Overrides the preset's seed." };
+    private static readonly Option<int?> Steps = new("--steps") { Description = "Overrides the preset's limit of steps." };
+    private static readonly Option<bool> Json = new("--json") { Description = "Progress and result as one JSON object a line on standard output." };
+
+    /// <summary>The command with its four recipes.</summary>
+    public static Command Create() => new("train", "Train a model on files, with no queue and no database.")
+    {
+        Recipe("sft", "Supervised fine-tuning on dialogues (or the better answers of pairs).", new TrainSft(), (spec, run) =>
+        {
+            var (model, tokenizer) = ModelFolder.LanguageModel(run.Model);
+            return TrainSftRecipe.Run(spec, model, tokenizer, run.File.Dialogues(run.HeldOutShare, spec.Seed, run.Unused), run.Context);
+        }, (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
+        Recipe("reward", "A Bradley-Terry reward model on pairs.", new TrainRewardModel(), (spec, run) =>
+        {
+            var (model, tokenizer) = ModelFolder.RewardModel(run.Model, freshHead: true);
+            return TrainRewardModelRecipe.Run(spec, model, tokenizer, run.File.Pairs(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context);
+        }, (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
+        Recipe("dpo", "Direct preference optimisation on pairs.", new TrainPreferencePolicy(), (spec, run) =>
+        {
+            var (model, tokenizer) = ModelFolder.LanguageModel(run.Model);
+            return TrainPreferencePolicyRecipe.RunDpo(spec, model, tokenizer, run.File.Pairs(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context);
+        }, (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
+        Recipe("kto", "Kahneman-Tversky optimisation on single verdicts.", new TrainPreferencePolicy { Method = PreferenceMethod.Kto }, (spec, run) =>
+        {
+            var (model, tokenizer) = ModelFolder.LanguageModel(run.Model);
+            return TrainPreferencePolicyRecipe.RunKto(spec, model, tokenizer, run.File.Verdicts(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context);
+        }, (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
+    };
+
+    private sealed record RecipeRun(string Model, DatasetFile File, double HeldOutShare, IDictionary<string, int> Unused, RecipeContext Context);
+
+    private static Command Recipe<TSpec>(string name, string description, TSpec defaults, Func<TSpec, RecipeRun, TrainingReport> run,
+        Func<TSpec, int, TSpec> withSteps) where TSpec : JobSpec
+    {
+        var command = new Command(name, description) { Preset, Model, Data, Out, Checkpoints, HeldOut, Seed, Steps, Json };
+        command.SetAction((arguments, stop) =>
+        {
+            var spec = defaults;
+            if (arguments.GetValue(Preset) is { } preset)
+                spec = Read<TSpec>(preset, name);
+            if (arguments.GetValue(Seed) is { } seed)
+                spec = spec with { Seed = seed };
+            if (arguments.GetValue(Steps) is { } steps)
+                spec = withSteps(spec, steps);
+            var asJson = arguments.GetValue(Json);
+            var output = arguments.GetRequiredValue(Out).FullName;
+            var checkpoints = arguments.GetValue(Checkpoints)?.FullName ?? Path.Combine(output, "checkpoints");
+            var progress = new ConsoleProgress(asJson ? Console.Out : Console.Error, asJson, !asJson && !Console.IsErrorRedirected, TimeProvider.System);
+            var context = new RecipeContext(output, checkpoints, spec.Seed, progress, TimeProvider.System, stop);
+            var file = DatasetFile.Read(arguments.GetRequiredValue(Data).FullName, stop);
+            foreach (var problem in file.Problems.Take(20))
+                context.Warn(problem.ToString());
+            if (file.Problems.Count > 20)
+                context.Warn($"... and {file.Problems.Count - 20} more rows that cannot be used.");
+            var unused = new SortedDictionary<string, int>(StringComparer.Ordinal);
+            var report = run(spec, new RecipeRun(arguments.GetRequiredValue(Model).FullName, file, arguments.GetValue(HeldOut), unused, context));
+            if (unused.Count > 0)
+                context.Log("Not used: " + string.Join(", ", unused.Select(reason => $"{reason.Value} {reason.Key}")) + ".");
+            Show(report, asJson);
+            return Task.FromResult(0);
+        });
+        return command;
+    }
+
+    /// <summary>Reads a preset, and refuses one of another recipe by name.</summary>
+    internal static TSpec Read<TSpec>(FileInfo preset, string command) where TSpec : JobSpec
+    {
+        if (!preset.Exists)
+            throw new CannotTrain($"{preset.FullName}: there is no such file.");
+        try
+        {
+            return JobSpec.FromJson(File.ReadAllText(preset.FullName)) as TSpec
+                ?? throw new CannotTrain($"{preset.FullName}: \"kind\" is not {typeof(TSpec).Name}, which `train {command}` runs.");
+        }
+        catch (FormatException e)
+        {
+            throw new CannotTrain($"{preset.FullName}: {e.Message}", e);
+        }
+    }
+
+    private static void Show(TrainingReport report, bool asJson)
+    {
+        if (asJson)
+        {
+            Console.WriteLine(JsonSerializer.Serialize(new { done = true, report.Steps, report.KeptStep, report.Seconds, report.Measurements }));
+            return;
+        }
+        Console.WriteLine($"{report.Recipe}: {report.Steps} steps in {report.Seconds:F1} s on {report.ExamplesTrain} examples ({report.Filtered} too long, {report.Truncated} texts cut)");
+        foreach (var row in report.Measurements)
+            Console.WriteLine($"  {row.Name,-24} {row.Part,-24} {row.Value,9:F4}" + (row.Low is { } low ? $"  {low:F4} to {row.High:F4}" : "") + $"  n {row.Count}");
+    }
+}
+
+/// <summary>Model folders as the command line opens them, with refusals that name the folder.</summary>
+public static class ModelFolder
+{
+    /// <summary>A language model and its tokenizer.</summary>
+    public static (Llama Model, ITokenizer Tokenizer) LanguageModel(string folder) =>
+        Open(folder, () => (HuggingFaceFolder.LoadLanguageModel(folder), TokenizerFolder.Load(folder)));
+
+    /// <summary>A reward model and its tokenizer; with <paramref name="freshHead"/> also from a language model's folder.</summary>
+    public static (LlamaReward Model, ITokenizer Tokenizer) RewardModel(string folder, bool freshHead) =>
+        Open(folder, () => (HuggingFaceFolder.LoadRewardModel(folder, freshHead), TokenizerFolder.Load(folder)));
+
+    private static T Open<T>(string folder, Func<T> open)
+    {
+        if (!Directory.Exists(folder))
+            throw new CannotTrain($"{folder}: there is no such folder.");
+        try
+        {
+            return open();
+        }
+        catch (Exception e) when (e is InvalidDataException or FileNotFoundException)
+        {
+            throw new CannotTrain(e.Message, e);
+        }
+    }
+}

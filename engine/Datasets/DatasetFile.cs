@@ -1,0 +1,95 @@
+using Portal.Data.Feedback;
+using Portal.Engine.Datasets.Formats;
+using Portal.Engine.Recipes;
+using BinaryVerdict = Portal.Engine.Datasets.Formats.BinaryVerdict;
+
+namespace Portal.Engine.Datasets;
+
+/// <summary>
+/// Training rows from a file, for the command line: any format the portal imports. Rows that cannot be used are counted by reason, never
+/// silently dropped; the split by prompt is the one the portal makes.
+/// </summary>
+/// <param name="Rows">What was read, with the key of each prompt.</param>
+/// <param name="Problems">Rows that were refused, each with row, field and reason.</param>
+/// <param name="Unused">Good rows that this kind of training has no use for, counted by reason ("tie", "a prompt alone").</param>
+public sealed record DatasetFile(IReadOnlyList<(string PromptKey, ParsedRow Row)> Rows, IReadOnlyList<RowProblem> Problems, IReadOnlyDictionary<string, int> Unused)
+{
+    /// <summary>Reads a whole file.</summary>
+    /// <exception cref="CannotTrain">The file is missing or cannot be read at all.</exception>
+    public static DatasetFile Read(string path, CancellationToken stop)
+    {
+        if (!File.Exists(path))
+            throw new CannotTrain($"{path}: there is no such file.");
+        var rows = new List<(string, ParsedRow)>();
+        var problems = new List<RowProblem>();
+        var unused = new SortedDictionary<string, int>(StringComparer.Ordinal);
+        try
+        {
+            using var file = File.OpenRead(path);
+            foreach (var outcome in ImportReader.ReadAll(file, Path.GetFileName(path), new ImportOptions { FindDuplicates = false }, stop))
+            {
+                problems.AddRange(outcome.Problems);
+                if (outcome is { Accepted: true, Parsed: { } row })
+                    rows.Add((PromptSplit.Key(row.Prompt), row));
+                else if (outcome.Accepted)
+                    unused["a record without a verdict"] = unused.GetValueOrDefault("a record without a verdict") + 1;
+            }
+        }
+        catch (CannotImportException e)
+        {
+            throw new CannotTrain(e.Message, e);
+        }
+        return new DatasetFile(rows, problems, unused);
+    }
+
+    /// <summary>Pairs with a preference, split by prompt.</summary>
+    public TrainingSplit<PreferencePair> Pairs(double heldOutShare, long splitSeed, IDictionary<string, int> unused) =>
+        Split(heldOutShare, splitSeed, unused, (key, row) => row switch
+        {
+            { Kind: RowKind.Preference, Chosen: { } chosen, Rejected: { } rejected } =>
+                new PreferencePair(key, Turns(row.Prompt), chosen, rejected, row.Margin ?? (row.Strength is { } strength ? strength / 3.0 : null)),
+            _ => null,
+        });
+
+    /// <summary>Single verdicts, split by prompt.</summary>
+    public TrainingSplit<LabelledResponse> Verdicts(double heldOutShare, long splitSeed, IDictionary<string, int> unused) =>
+        Split(heldOutShare, splitSeed, unused, (key, row) => row switch
+        {
+            { Kind: RowKind.Binary, Binary: BinaryVerdict.Good or BinaryVerdict.Bad } =>
+                new LabelledResponse(key, Turns(row.Prompt), row.Responses[0], row.Binary is BinaryVerdict.Good),
+            _ => null,
+        });
+
+    /// <summary>Dialogues to imitate: the chosen answer of a pair, or a good answer.</summary>
+    public TrainingSplit<TrainingDialogue> Dialogues(double heldOutShare, long splitSeed, IDictionary<string, int> unused) =>
+        Split(heldOutShare, splitSeed, unused, (key, row) =>
+            row.Chosen is { } chosen ? new TrainingDialogue(key, [.. Turns(row.Prompt), new Turn("assistant", chosen)])
+            : row is { Kind: RowKind.Binary, Binary: BinaryVerdict.Good } ? new TrainingDialogue(key, [.. Turns(row.Prompt), new Turn("assistant", row.Responses[0])])
+            : null);
+
+    private TrainingSplit<T> Split<T>(double heldOutShare, long splitSeed, IDictionary<string, int> unused, Func<string, ParsedRow, T?> use) where T : class
+    {
+        foreach (var (reason, count) in Unused)
+            unused[reason] = count;
+        var split = new PromptSplit(heldOutShare, 0, splitSeed.ToString(System.Globalization.CultureInfo.InvariantCulture));
+        var (train, heldOut) = (new List<T>(), new List<T>());
+        foreach (var (key, row) in Rows)
+        {
+            if (use(key, row) is not { } item)
+            {
+                var reason = row.Pair is { } pair ? $"{pair}" : row.Binary is { } binary ? $"{binary}" : $"{row.Kind}";
+                unused[reason] = (unused.TryGetValue(reason, out var count) ? count : 0) + 1;
+                continue;
+            }
+            (split.PartOf(row.Prompt) is SplitPart.Train ? train : heldOut).Add(item);
+        }
+        return new TrainingSplit<T>(train, heldOut);
+    }
+
+    private static List<Turn> Turns(IReadOnlyList<Message> messages) => [.. messages.Select(message => new Turn(message.Role switch
+    {
+        MessageRole.System => "system",
+        MessageRole.User or MessageRole.Tool => "user",
+        MessageRole.Assistant => "assistant",
+    }, message.Text))];
+}

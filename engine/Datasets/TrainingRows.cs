@@ -1,0 +1,21 @@
+using Portal.Data.Feedback;
+
+namespace Portal.Engine.Datasets;
+
+/// <summary>One pair to learn from: what was asked, the better and the worse answer.</summary>
+/// <param name="PromptKey">Equal for equal prompts; splits and bootstraps go by it.</param>
+/// <param name="Margin">How much better, from the strength of the vote (1/3, 2/3, 1); null where the source does not say.</param>
+/// <param name="Weight">Trust in the vote, 1 by default.</param>
+/// <param name="Topic">Subject of the prompt, for tables per topic; null where not known.</param>
+public sealed record PreferencePair(string PromptKey, IReadOnlyList<Turn> Prompt, string Chosen, string Rejected, double? Margin = null,
+    double Weight = 1, string? Topic = null);
+
+/// <summary>One answer that somebody called good or bad.</summary>
+public sealed record LabelledResponse(string PromptKey, IReadOnlyList<Turn> Prompt, string Response, bool IsGood, double Weight = 1,
+    string? Topic = null);
+
+/// <summary>A whole dialogue to imitate; the assistant's turns are learned.</summary>
+public sealed record TrainingDialogue(string PromptKey, IReadOnlyList<Turn> Turns, string? Topic = null);
+
+/// <summary>Rows split by prompt: no prompt is in both parts.</summary>
+public sealed record TrainingSplit<T>(IReadOnlyList<T> Train, IReadOnlyList<T> HeldOut);

@@ -1,0 +1,170 @@
+using Portal.Torch.Native;
+using TorchSharp.Modules;
+
+namespace TorchSharp;
+
+// Sums, means, extrema, orders and counts along dimensions.
+public static partial class torch
+{
+    public partial class Tensor
+    {
+        public Tensor sum(long dim, bool keepdim = false, ScalarType? type = null) => Ops.sum_dim_IntList.T(this, dim, keepdim, type);
+        public Tensor sum(long dim0, long dim1, bool keepdim = false, ScalarType? type = null) => Ops.sum_dim_IntList.T(this, new long[] { dim0, dim1 }, keepdim, type);
+        public Tensor sum(long dim0, long dim1, long dim2, bool keepdim = false, ScalarType? type = null) => Ops.sum_dim_IntList.T(this, new long[] { dim0, dim1, dim2 }, keepdim, type);
+        public Tensor sum(long[] dim, bool keepdim = false, ScalarType? type = null) => Ops.sum_dim_IntList.T(this, dim, keepdim, type);
+        public Tensor sum(ScalarType? type = null) => Ops.sum.T(this, type);
+        public Tensor sum(ReadOnlySpan<long> dim, bool keepdim = false, ScalarType? type = null) => Ops.sum_dim_IntList.T(this, dim, keepdim, type);
+        public Tensor mean() => Ops.mean.T(this);
+        public Tensor mean(long[] dimensions, bool keepdim = false, ScalarType? type = null) => Ops.mean_dim.T(this, dimensions, keepdim, type);
+        public Tensor prod(long dim, bool keepdim = false, ScalarType? type = null) => Ops.prod_dim_int.T(this, dim, keepdim, type);
+        public Tensor prod(ScalarType? type = null) => Ops.prod.T(this, type);
+        public Tensor nansum() => Ops.nansum.T(this);
+        public Tensor nanmean(int? dim = null, bool keepdim = false, ScalarType? dtype = null) => Ops.nanmean.T(this, (long?)dim, keepdim, dtype);
+        public Tensor var(bool unbiased = true) => Ops.var.T(this, unbiased);
+        public Tensor var(long dim, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => Ops.var_dim.T(As(type), dim, unbiased, keepdim);
+        public Tensor var(long[] dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => Ops.var_dim.T(As(type), dimensions, unbiased, keepdim);
+        public Tensor std(bool unbiased = true) => Ops.std.T(this, unbiased);
+        public Tensor std(long dim, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => Ops.std_dim.T(As(type), dim, unbiased, keepdim);
+        public Tensor std(long[] dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => Ops.std_dim.T(As(type), dimensions, unbiased, keepdim);
+        public (Tensor, Tensor) var_mean(bool unbiased = true) => Ops.var_mean.T2(this, unbiased);
+        public (Tensor, Tensor) var_mean(long dim, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => Ops.var_mean_dim.T2(As(type), dim, unbiased, keepdim);
+        public (Tensor, Tensor) var_mean(long[] dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => Ops.var_mean_dim.T2(As(type), dimensions, unbiased, keepdim);
+        public (Tensor, Tensor) std_mean(bool unbiased = true) => Ops.std_mean.T2(this, unbiased);
+        public (Tensor, Tensor) std_mean(long dim, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => Ops.std_mean_dim.T2(As(type), dim, unbiased, keepdim);
+        public (Tensor, Tensor) std_mean(long[] dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => Ops.std_mean_dim.T2(As(type), dimensions, unbiased, keepdim);
+        public Tensor max() => Ops.max.T(this);
+        public (Tensor, Tensor) max(long dim, bool keepdim = false) => Ops.max_dim.T2(this, dim, keepdim);
+        public Tensor min() => Ops.min.T(this);
+        public (Tensor, Tensor) min(long dim, bool keepdim = false) => Ops.min_dim.T2(this, dim, keepdim);
+        public Tensor median() => Ops.median.T(this);
+        public Tensor nanmedian() => Ops.nanmedian.T(this);
+        public (Tensor, Tensor) mode(long dim = -1, bool keepdim = false) => Ops.mode.T2(this, dim, keepdim);
+        public (Tensor, Tensor) kthvalue(long k, long? dim, bool keepdim = false) => Ops.kthvalue.T2(this, k, dim ?? -1, keepdim);
+        public Tensor amax(params long[] dims) => Ops.amax.T(this, dims);
+        public Tensor amax(long[] dims, bool keepdim = false, Tensor? @out = null) => Reduced(Ops.amax, dims, keepdim, @out);
+        public Tensor amin(params long[] dims) => Ops.amin.T(this, dims);
+        public Tensor amin(long[] dims, bool keepdim = false, Tensor? @out = null) => Reduced(Ops.amin, dims, keepdim, @out);
+        public (Tensor, Tensor) aminmax(long? dim = null, bool keepdim = false) => Ops.aminmax.T2(this, dim, keepdim);
+        public Tensor all() => Ops.all.T(this);
+        public Tensor all(long dim, bool keepdim = false) => Ops.all_dim.T(this, dim, keepdim);
+        public Tensor any() => Ops.any.T(this);
+        public Tensor any(long dim, bool keepdim = false) => Ops.any_dim.T(this, dim, keepdim);
+        public Tensor argmax() => Ops.argmax.T(this);
+        public Tensor argmax(long dim, bool keepdim = false) => Ops.argmax.T(this, dim, keepdim);
+        public Tensor argmin() => Ops.argmin.T(this);
+        public Tensor argmin(long dim, bool keepdim = false) => Ops.argmin.T(this, dim, keepdim);
+        public Tensor argsort(long dim = -1, bool descending = false) => Ops.argsort.T(this, dim, descending);
+        public (Tensor, Tensor) sort(long dim = -1, bool descending = false, bool stable = false) => Ops.sort_stable.T2(this, stable, dim, descending);
+        public (Tensor, Tensor) topk(int k, int dim = -1, bool largest = true, bool sorted = true) => Ops.topk.T2(this, k, dim, largest, sorted);
+        public Tensor msort() => Ops.msort.T(this);
+        public Tensor cumsum(long dim, ScalarType? type = null) => Ops.cumsum.T(this, dim, type);
+        public Tensor cumprod(long dim, ScalarType? type = null) => Ops.cumprod.T(this, dim, type);
+        public (Tensor, Tensor) cummax(long dim) => Ops.cummax.T2(this, dim);
+        public (Tensor, Tensor) cummin(long dim) => Ops.cummin.T2(this, dim);
+        public Tensor logcumsumexp(long dim) => Ops.logcumsumexp.T(this, dim);
+        public Tensor logsumexp(long dim, bool keepdim = false) => Ops.logsumexp.T(this, dim, keepdim);
+        public Tensor softmax(long dim, ScalarType? dtype = null) => Ops.softmax_int.T(this, dim, dtype);
+        public Tensor log_softmax(long dim, ScalarType? dtype = null) => Ops.log_softmax_int.T(this, dim, dtype);
+        public Tensor norm(float p = 2f) => Ops.norm_Scalar.T(this, p);
+        public Tensor norm(int dim, bool keepdim = false, float p = 2f) => Ops.norm_ScalarOpt_dim.T(this, (double)p, dim, keepdim);
+        public Tensor dist(Tensor other, float p = 2f) => Ops.dist.T(this, other, p);
+        public Tensor count_nonzero(long[]? dims = null) => dims is null ? Ops.count_nonzero.T(this) : Ops.count_nonzero_dim_IntList.T(this, dims);
+        public Tensor nonzero() => Ops.nonzero.T(this);
+        public Tensor argwhere() => Ops.argwhere.T(this);
+        public IList<Tensor> nonzero_as_list() => Ops.nonzero_numpy.List(this);
+        public (Tensor, Tensor, Tensor) unique(bool sorted = true, bool return_inverse = false, bool return_counts = false, int? dim = null) => dim is { } along ? Ops.unique_dim.T3(this, along, sorted, return_inverse, return_counts) : Ops._unique2.T3(this, sorted, return_inverse, return_counts);
+        public (Tensor, Tensor, Tensor) unique_consecutive(bool return_inverse = false, bool return_counts = false, int? dim = null) => Ops.unique_consecutive.T3(this, return_inverse, return_counts, (long?)dim);
+        public Tensor bincount(Tensor? weights, long minlength = 0) => Ops.bincount.T(this, Arg.Opt(weights), minlength);
+        public Tensor histc(long bins = 100, long min = 0, long max = 0) => Ops.histc.T(this, bins, min, max);
+        public Tensor quantile(Tensor q, long dim = -1, bool keepdim = false) => Ops.quantile.T(this, q, dim, keepdim);
+        public Tensor nanquantile(Tensor q, long dim = -1, bool keepdim = false) => Ops.nanquantile.T(this, q, dim, keepdim);
+        public Tensor diff(long n = 1, long dim = -1, Tensor? prepend = null, Tensor? append = null) => Ops.diff.T(this, n, dim, Arg.Opt(prepend), Arg.Opt(append));
+        public Tensor cov(long correction = 1, Tensor? fweights = null, Tensor? aweights = null) => Ops.cov.T(this, correction, Arg.Opt(fweights), Arg.Opt(aweights));
+        public Tensor corrcoef() => Ops.corrcoef.T(this);
+        public Tensor trapezoid(double dx = 1, long dim = -1) => Ops.trapezoid_dx.T(this, dx, dim);
+        public Tensor trapezoid(Tensor x, long dim = -1) => Ops.trapezoid_x.T(this, x, dim);
+        public Tensor renorm(float p, long dim, float maxnorm) => Ops.renorm.T(this, p, dim, maxnorm);
+
+        // The tensor in another element type, or itself.
+        private Tensor As(ScalarType? type) => type is { } wanted ? to(wanted) : this;
+
+        private Tensor Reduced(Op reduction, long[] dims, bool keepdim, Tensor? @out)
+        {
+            if (@out is null) return reduction.T(this, dims, keepdim);
+            using var result = reduction.T(this, dims, keepdim);
+            return @out.copy_(result);
+        }
+    }
+
+    public static Tensor sum(Tensor input, long dim, bool keepdim = false, ScalarType? type = null) => input.sum(dim, keepdim, type);
+    public static Tensor sum(Tensor input, ScalarType? type = null) => input.sum(type);
+    public static Tensor sum(Tensor input, ReadOnlySpan<long> dim, bool keepdim = false, ScalarType? type = null) => input.sum(dim, keepdim, type);
+    public static Tensor softmax(Tensor input, int dim, ScalarType? dtype = null) => input.softmax(dim, dtype);
+    public static Tensor norm(Tensor input) => input.norm(2f);
+    public static Tensor norm(Tensor input, int dimension, bool keepdim = false, float p = 2f) => input.norm(dimension, keepdim, p);
+    public static Tensor all(Tensor input) => input.all();
+    public static Tensor all(Tensor input, long dim, bool keepdim = false) => input.all(dim, keepdim);
+    public static Tensor amax(Tensor input, long[] dims) => input.amax(dims);
+    public static Tensor amax(Tensor input, long[] dims, bool keepdim = false, Tensor? @out = null) => input.amax(dims, keepdim, @out);
+    public static Tensor amin(Tensor input, long[] dims, bool keepdim = false, Tensor? @out = null) => input.amin(dims, keepdim, @out);
+    public static (Tensor, Tensor) aminmax(Tensor input, long? dim = null, bool keepdim = false) => input.aminmax(dim, keepdim);
+    public static Tensor any(Tensor input) => input.any();
+    public static Tensor any(Tensor input, long dim, bool keepdim = false) => input.any(dim, keepdim);
+    public static Tensor argmax(Tensor input) => input.argmax();
+    public static Tensor argmax(Tensor input, long dim, bool keepdim = false) => input.argmax(dim, keepdim);
+    public static Tensor argmin(Tensor input) => input.argmin();
+    public static Tensor argmin(Tensor input, long dim, bool keepdim = false) => input.argmin(dim, keepdim);
+    public static Tensor argsort(Tensor input, long dim = -1, bool descending = false) => input.argsort(dim, descending);
+    public static Tensor argwhere(Tensor input) => input.argwhere();
+    public static Tensor bincount(Tensor input, Tensor? weights = null, long minlength = 0) => input.bincount(weights, minlength);
+    public static Tensor corrcoef(Tensor input) => input.corrcoef();
+    public static Tensor count_nonzero(Tensor input, long[]? dims = null) => input.count_nonzero(dims);
+    public static Tensor cov(Tensor input, long correction = 1, Tensor? fweights = null, Tensor? aweights = null) => input.cov(correction, fweights, aweights);
+    public static (Tensor, Tensor) cummax(Tensor input, long dim) => input.cummax(dim);
+    public static (Tensor, Tensor) cummin(Tensor input, long dim) => input.cummin(dim);
+    public static Tensor cumprod(Tensor input, long dim, ScalarType? dtype = null) => input.cumprod(dim, dtype);
+    public static Tensor cumsum(Tensor input, long dim, ScalarType? type = null) => input.cumsum(dim, type);
+    public static Tensor diff(Tensor input, long n = 1, long dim = -1, Tensor? prepend = null, Tensor? append = null) => input.diff(n, dim, prepend, append);
+    public static Tensor dist(Tensor input, Tensor other, float p = 2f) => input.dist(other, p);
+    public static Tensor histc(Tensor input, long bins = 100, long min = 0, long max = 0) => input.histc(bins, min, max);
+    public static (Tensor, Tensor) kthvalue(Tensor input, long k, long? dim, bool keepdim = false) => input.kthvalue(k, dim, keepdim);
+    public static Tensor logcumsumexp(Tensor input, long dim) => input.logcumsumexp(dim);
+    public static Tensor logsumexp(Tensor input, long dim, bool keepdim = false) => input.logsumexp(dim, keepdim);
+    public static (Tensor, Tensor) max(Tensor input, long dim, bool keepdim = false) => input.max(dim, keepdim);
+    public static Tensor max(Tensor input) => input.max();
+    public static Tensor mean(Tensor input) => input.mean();
+    public static Tensor mean(Tensor input, long[] dimensions, bool keepdim = false, ScalarType? type = null) => input.mean(dimensions, keepdim, type);
+    public static Tensor median(Tensor input) => input.median();
+    public static (Tensor, Tensor) min(Tensor input, long dim, bool keepdim = false) => input.min(dim, keepdim);
+    public static Tensor min(Tensor input) => input.min();
+    public static (Tensor, Tensor) mode(Tensor input, long dim = -1, bool keepdim = false) => input.mode(dim, keepdim);
+    public static Tensor msort(Tensor tensor) => tensor.msort();
+    public static Tensor nanmean(Tensor input, int? dim = null, bool keepdim = false, ScalarType? dtype = null) => input.nanmean(dim, keepdim, dtype);
+    public static Tensor nanmedian(Tensor input) => input.nanmedian();
+    public static Tensor nanquantile(Tensor input, Tensor q, long dim = -1, bool keepdim = false) => input.nanquantile(q, dim, keepdim);
+    public static Tensor nansum(Tensor input) => input.nansum();
+    public static Tensor nonzero(Tensor input) => input.nonzero();
+    public static Tensor norm(Tensor input, float p = 2f) => input.norm(p);
+    public static Tensor prod(Tensor input, long dim, bool keepdim = false, ScalarType? type = null) => input.prod(dim, keepdim, type);
+    public static Tensor prod(Tensor input, ScalarType? type = null) => input.prod(type);
+    public static Tensor quantile(Tensor input, Tensor q, long dim = -1, bool keepdim = false) => input.quantile(q, dim, keepdim);
+    public static Tensor renorm(Tensor input, float p, long dim, float maxnorm) => input.renorm(p, dim, maxnorm);
+    public static (Tensor, Tensor) sort(Tensor input, long dim = -1, bool descending = false, bool stable = false) => input.sort(dim, descending, stable);
+    public static Tensor std(Tensor input, bool unbiased = true) => input.std(unbiased);
+    public static Tensor std(Tensor input, long dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => input.std(dimensions, unbiased, keepdim, type);
+    public static Tensor std(Tensor input, long[] dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => input.std(dimensions, unbiased, keepdim, type);
+    public static (Tensor, Tensor) std_mean(Tensor input, bool unbiased = true) => input.std_mean(unbiased);
+    public static (Tensor, Tensor) std_mean(Tensor input, long dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => input.std_mean(dimensions, unbiased, keepdim, type);
+    public static (Tensor, Tensor) std_mean(Tensor input, long[] dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => input.std_mean(dimensions, unbiased, keepdim, type);
+    public static (Tensor, Tensor) topk(Tensor tensor, int k, int dim = -1, bool largest = true, bool sorted = true) => tensor.topk(k, dim, largest, sorted);
+    public static Tensor trapezoid(Tensor y, double dx = 1, long dim = -1) => y.trapezoid(dx, dim);
+    public static Tensor trapezoid(Tensor y, Tensor x, long dim = -1) => y.trapezoid(x, dim);
+    public static (Tensor, Tensor, Tensor) unique(Tensor input, bool sorted = true, bool return_inverse = false, bool return_counts = false, int? dim = null) => input.unique(sorted, return_inverse, return_counts, dim);
+    public static (Tensor, Tensor, Tensor) unique_consecutive(Tensor input, bool return_inverse = false, bool return_counts = false, int? dim = null) => input.unique_consecutive(return_inverse, return_counts, dim);
+    public static Tensor var(Tensor input, bool unbiased = true) => input.var(unbiased);
+    public static Tensor var(Tensor input, long dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => input.var(dimensions, unbiased, keepdim, type);
+    public static Tensor var(Tensor input, long[] dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => input.var(dimensions, unbiased, keepdim, type);
+    public static (Tensor, Tensor) var_mean(Tensor input, bool unbiased = true) => input.var_mean(unbiased);
+    public static (Tensor, Tensor) var_mean(Tensor input, long dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => input.var_mean(dimensions, unbiased, keepdim, type);
+    public static (Tensor, Tensor) var_mean(Tensor input, long[] dimensions, bool unbiased = true, bool keepdim = false, ScalarType? type = null) => input.var_mean(dimensions, unbiased, keepdim, type);
+}

@@ -1,0 +1,189 @@
+using System.Diagnostics;
+using System.Globalization;
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.Feedback;
+using Portal.Data.Jobs;
+using Portal.Data.JobSpecs;
+using Portal.Tests.Data;
+using Xunit;
+
+namespace Portal.Tests.Engine.Jobs;
+
+/// <summary>An installation with a project and a real engine process (this assembly, see TestProgram) that can be killed and started again.</summary>
+public sealed class EngineProcess : IDisposable
+{
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(90);
+
+    private readonly Uri? notify;
+    private Process? process;
+    private int number;
+
+    public EngineProcess(Uri? notify = null, bool start = true)
+    {
+        this.notify = notify;
+        Project = new ProjectId(Guid.CreateVersion7());
+        using (var db = Database.Open())
+        {
+            db.Projects.Add(new Project { Id = Project, Name = "Jobs", CreatedAt = DateTimeOffset.UtcNow });
+            db.SaveChanges();
+        }
+        if (start)
+            Start();
+    }
+
+    public PortalDatabase Database { get; } = new();
+
+    public ProjectId Project { get; }
+
+    public int Id => process!.Id; // only while it runs
+
+    public static ProcessStartInfo CommandLine(params IEnumerable<string> arguments)
+    {
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
+        foreach (var argument in arguments.Prepend(typeof(EngineProcess).Assembly.Location).Prepend("exec"))
+            start.ArgumentList.Add(argument);
+        return start;
+    }
+
+    public void Start()
+    {
+        var start = CommandLine(["worker", "--data", Database.Directory.Root, .. notify is null ? Array.Empty<string>() : ["--notify", $"{notify}"]]);
+        process = Process.Start(start)!;
+        var log = TextWriter.Synchronized(new StreamWriter(Path.Combine(Database.Directory.Logs, "engine.log"), append: true) { AutoFlush = true });
+        process.OutputDataReceived += (_, line) => log.WriteLine(line.Data);
+        process.ErrorDataReceived += (_, line) => log.WriteLine(line.Data);
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+    }
+
+    /// <summary>kill -9 of the engine alone; its children must end by themselves.</summary>
+    public void Kill()
+    {
+        process!.Kill(entireProcessTree: false);
+        process.WaitForExit();
+    }
+
+    /// <summary>SIGTERM, and how it ended.</summary>
+    public int Stop()
+    {
+        using var kill = Process.Start("kill", $"-TERM {process!.Id}");
+        Assert.True(process.WaitForExit(Patience), "the engine did not end within the patience");
+        return process.ExitCode;
+    }
+
+    public JobId Enqueue(JobSpec spec, JobId? after = null, ProjectId? project = null)
+    {
+        using var db = Database.Open();
+        var job = new Job
+        {
+            Id = new JobId(Guid.CreateVersion7()), Number = ++number, ProjectId = project ?? Project, Kind = spec.Kind, SpecJson = spec.ToJson(),
+            AfterJobId = after, CreatedBy = null, CreatedAt = DateTimeOffset.UtcNow,
+        };
+        db.Jobs.Add(job);
+        db.SaveChanges();
+        return job.Id;
+    }
+
+    public Job Job(JobId id)
+    {
+        using var db = Database.Open();
+        return db.Jobs.AsNoTracking().Single(j => j.Id == id);
+    }
+
+    public IReadOnlyList<JobEvent> Events(JobId id)
+    {
+        using var db = Database.Open();
+        return db.JobEvents.AsNoTracking().Where(e => e.JobId == id).OrderBy(e => e.Id).ToList();
+    }
+
+    public void AskCancel(JobId id) => Database.Writes.WriteAsync(db => db.Jobs.Single(j => j.Id == id).AskCancel(DateTimeOffset.UtcNow), default).Wait();
+
+    /// <summary>Waits until the job's row is as wanted; fails with what it is instead.</summary>
+    public async Task<Job> Until(JobId id, Func<Job, bool> wanted, string what)
+    {
+        var clock = Stopwatch.StartNew();
+        while (true)
+        {
+            var job = Job(id);
+            if (wanted(job))
+                return job;
+            Assert.True(clock.Elapsed < Patience, $"waiting for \"{what}\", but job {job.Number} is {job.State}, step {job.Step}, resumes {job.Resumes}, "
+                + $"reason: {job.FailReason}. The engine says:\n{Tail("engine.log")}\nthe job says:\n{Tail($"job-{job.Number}.log")}");
+            await Task.Delay(50);
+        }
+    }
+
+    public Task<Job> UntilOver(JobId id) => Until(id, j => j.IsOver, "over");
+
+    /// <summary>The live worker process of a job, read from the command lines of all processes; null when there is none.</summary>
+    public static int? WorkerOf(JobId id) => Processes().Where(p => p.CommandLine.Contains("job-worker") && p.CommandLine.Contains($"{id}"))
+        .Select(p => (int?)p.Id).FirstOrDefault();
+
+    public static async Task<int> UntilWorkerOf(JobId id)
+    {
+        var clock = Stopwatch.StartNew();
+        while (true)
+        {
+            if (WorkerOf(id) is { } worker)
+                return worker;
+            Assert.True(clock.Elapsed < Patience, "no worker process came");
+            await Task.Delay(10);
+        }
+    }
+
+    /// <summary>All processes below this one, itself included.</summary>
+    public static IReadOnlyList<int> Family(int parent) => [parent, .. Processes().Where(p => p.Parent == parent).SelectMany(p => Family(p.Id))];
+
+    public static bool IsAlive(int id) => Processes().Any(p => p.Id == id);
+
+    /// <summary>The nice value of each thread of a process.</summary>
+    public static IReadOnlyList<int> NiceOf(int id) => [.. Directory.GetDirectories($"/proc/{id}/task").Select(thread => int.Parse(Stat($"{thread}/stat")[16], CultureInfo.InvariantCulture))];
+
+    public void Dispose()
+    {
+        if (process is { HasExited: false })
+        {
+            process.Kill(entireProcessTree: true);
+            process.WaitForExit();
+        }
+        process?.Dispose();
+        Database.Dispose();
+    }
+
+    private string Tail(string file)
+    {
+        var path = Path.Combine(Database.Directory.Logs, file);
+        if (!File.Exists(path))
+            return "(nothing)";
+        using var reader = new StreamReader(new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite));
+        return string.Join('\n', reader.ReadToEnd().Split('\n').TakeLast(15));
+    }
+
+    private static IEnumerable<(int Id, int Parent, string CommandLine)> Processes()
+    {
+        foreach (var folder in Directory.GetDirectories("/proc").Where(f => char.IsAsciiDigit(Path.GetFileName(f)[0])))
+        {
+            string[] stat;
+            string commandLine;
+            try
+            {
+                stat = Stat($"{folder}/stat");
+                commandLine = File.ReadAllText($"{folder}/cmdline");
+            }
+            catch (IOException)
+            {
+                continue; // It has just ended.
+            }
+            if (stat[0] is not "Z") // a zombie is dead
+                yield return (int.Parse(Path.GetFileName(folder), CultureInfo.InvariantCulture), int.Parse(stat[1], CultureInfo.InvariantCulture), commandLine);
+        }
+    }
+
+    /// <summary>The fields after the name in brackets: state, parent, ...; nice is number 16 of them.</summary>
+    private static string[] Stat(string path)
+    {
+        var text = File.ReadAllText(path);
+        return text[(text.LastIndexOf(')') + 2)..].Split(' ');
+    }
+}

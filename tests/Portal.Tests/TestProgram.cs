@@ -1,0 +1,21 @@
+using Portal.Engine;
+using Portal.Engine.Jobs;
+using Portal.Tests.Engine.Jobs;
+
+namespace Portal.Tests;
+
+/// <summary>
+/// The test assembly as a program: the engine's command line with the tests' own runner for training jobs. So the crash tests kill real
+/// processes, and nothing made for tests is in the product.
+/// </summary>
+internal static class TestProgram
+{
+    private static async Task<int> Main(string[] args)
+    {
+        ThreadPool.SetMinThreads(32, 32);
+        return await EngineCommandLine.Run(args, new EngineParts
+        {
+            Runners = new JobRunners().Add(() => new CountingRunner()),
+        });
+    }
+}
