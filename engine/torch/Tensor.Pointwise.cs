@@ -544,6 +544,7 @@ public static partial class torch
             Ops.eq__Scalar.Do(this, target);
             return this;
         }
+        public Tensor equal(Tensor target) => Ops.eq_Tensor.T(this, target);
         public Tensor ne(Tensor target) => Ops.ne_Tensor.T(this, target);
         public Tensor ne(Scalar target) => Ops.ne_Scalar.T(this, target);
         public Tensor ne_(Tensor target)
@@ -787,6 +788,7 @@ public static partial class torch
     public static Tensor divide(Tensor left, Scalar right, RoundingMode rounding_mode = RoundingMode.None) => left.divide(right, rounding_mode);
     public static Tensor divide_(Tensor left, Tensor right, RoundingMode rounding_mode = RoundingMode.None) => left.divide_(right, rounding_mode);
     public static Tensor eq(Tensor left, Tensor right) => left.eq(right);
+    public static Tensor equal(Tensor tensor, Tensor target) => tensor.equal(target);
     public static Tensor erf(Tensor input) => input.erf();
     public static Tensor erf_(Tensor input) => input.erf_();
     public static Tensor erfc(Tensor input) => input.erfc();
