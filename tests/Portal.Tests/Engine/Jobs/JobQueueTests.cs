@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Portal.Data;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Feedback;
