@@ -4,7 +4,9 @@ using Portal.Data.Storage;
 using Portal.Web;
 using Portal.Web.Accounts;
 using Portal.Web.Annotate;
+using Portal.Web.MyWork;
 using Portal.Web.Projects;
+using Portal.Web.Review;
 using Portal.Web.Shell;
 
 // The portal's entry point: a table of contents. Each folder adds and maps its own parts.
@@ -25,6 +27,8 @@ builder.AddShell();
 builder.AddAccounts(options.Directory);
 builder.Services.AddAnnotate();
 builder.Services.AddProjects();
+builder.Services.AddMyWork();
+builder.Services.AddReview();
 
 var app = builder.Build();
 using (var db = app.Services.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContext())
@@ -39,6 +43,7 @@ app.MapGet("/health", () => "ok").AllowAnonymous();
 app.MapAccounts();
 app.MapAnnotateApi();
 app.MapAnnotateForms();
+app.MapMyWork();
 app.MapShell();
 app.Run();
 return 0;

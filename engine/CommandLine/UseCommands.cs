@@ -26,6 +26,7 @@ public static class UseCommands
         var command = new Command("generate", "Let a policy answer a question.") { Model, prompt, count, temperature, tokens, seed, Json };
         command.SetAction((arguments, stop) =>
         {
+            TrainingProcess.Prepare();
             var (model, tokenizer) = ModelFolder.LanguageModel(arguments.GetRequiredValue(Model).FullName);
             var encoder = new DialogueEncoder(tokenizer, model.Config.ContextLength, Data.JobSpecs.Overlong.Filter);
             var ids = encoder.Prompt([new Turn("user", arguments.GetRequiredValue(prompt))]);
@@ -55,6 +56,7 @@ public static class UseCommands
         var command = new Command("score", "Let a reward model score answers to a question.") { Model, prompt, response, Json };
         command.SetAction((arguments, stop) =>
         {
+            TrainingProcess.Prepare();
             var (model, tokenizer) = ModelFolder.RewardModel(arguments.GetRequiredValue(Model).FullName, freshHead: false);
             var encoder = new DialogueEncoder(tokenizer, model.Config.ContextLength, Data.JobSpecs.Overlong.TruncateLeft);
             var answers = arguments.GetRequiredValue(response);

@@ -50,7 +50,7 @@ public static class TrainSftRecipe
         var losses = new List<double>(state.Losses);
         var watch = Stopwatch.StartNew();
         var tokensSeen = 0L;
-        foreach (var (step, batches) in StepsOf.Run(lengths, options, spec.Seed, state.Step, stepsTotal))
+        foreach (var (step, batches) in StepsOf.Run(lengths, options, spec.Seed, state.Step, stepsTotal, spec.KeepOrder))
         {
             context.ThrowIfStopped();
             using var scope = NewDisposeScope();

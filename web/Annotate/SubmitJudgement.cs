@@ -180,16 +180,24 @@ public sealed class SubmitJudgement(WriteQueue writes, Access access, TakeTask t
     {
         if (request.JudgementId.Value == Guid.Empty)
             return new Problem("judgementId", "The judgement has no id; reload the page.");
-        if (request.Rationale is { Length: > RationaleLengthMax })
-            return new Problem("rationale", $"The reason has {request.Rationale.Length:N0} characters; at most {RationaleLengthMax:N0} are kept.");
-        if (request.Rationale is { } words && words.Contains('\0'))
-            return new Problem("rationale", "The reason holds a NUL character; remove it.");
-        if (request.Reasons is { } codes && codes.FirstOrDefault(code => !ReasonCodes.All.Contains(code)) is { } unknown)
-            return new Problem("reasons", $"\"{unknown}\" is no known reason.");
+        if (CheckWords(request.Reasons, request.Rationale) is { } problem)
+            return problem;
         if (request.Layout is not (null or "side-by-side" or "stacked"))
             return new Problem("layout", "The layout is \"side-by-side\" or \"stacked\".");
         if (request.VisibleSeconds is < 0 or > 86_400 or double.NaN)
             return new Problem("visibleSeconds", "The time in view must be between 0 seconds and a day.");
+        return null;
+    }
+
+    /// <summary>What is wrong with the reasons of a judgement, new or changed; null when nothing is.</summary>
+    internal static Problem? CheckWords(IReadOnlyList<string>? reasons, string? rationale)
+    {
+        if (rationale is { Length: > RationaleLengthMax })
+            return new Problem("rationale", $"The reason has {rationale.Length:N0} characters; at most {RationaleLengthMax:N0} are kept.");
+        if (rationale is not null && rationale.Contains('\0'))
+            return new Problem("rationale", "The reason holds a NUL character; remove it.");
+        if (reasons?.FirstOrDefault(code => !ReasonCodes.All.Contains(code)) is { } unknown)
+            return new Problem("reasons", $"\"{unknown}\" is no known reason.");
         return null;
     }
 }

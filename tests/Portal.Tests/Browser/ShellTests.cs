@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text.RegularExpressions;
 using Microsoft.Playwright;
 using Portal.Web.Shell;
 using Xunit;
@@ -28,6 +29,7 @@ public sealed class ShellTests(BrowserFixture browser)
     public async Task A_chosen_theme_applies_at_once_keeps_what_was_typed_and_is_remembered()
     {
         await using var page = await browser.Open("/dev/gallery/interactive");
+        await page.Page.Locator("#clicks[data-ready=yes]").WaitForAsync(); // the circuit replaces what was prerendered
         await page.Page.FillAsync("#typed", "not saved");
 
         await page.Page.RunAndWaitForResponseAsync(() => page.Page.SelectOptionAsync("header select[name=theme]", "dark"), "**/theme");
@@ -79,6 +81,23 @@ public sealed class ShellTests(BrowserFixture browser)
         Assert.Equal(SecurityHeaders.ContentSecurityPolicy, Assert.Single(answer.Headers.GetValues("Content-Security-Policy")));
         Assert.Equal("nosniff", Assert.Single(answer.Headers.GetValues("X-Content-Type-Options")));
         Assert.Equal("DENY", Assert.Single(answer.Headers.GetValues("X-Frame-Options")));
+    }
+
+    [Fact]
+    public async Task Style_sheets_and_scripts_travel_compressed()
+    {
+        using var http = new HttpClient { BaseAddress = browser.Address };
+        var page = await http.GetStringAsync(new Uri("/", UriKind.Relative));
+        var files = Regex.Matches(page, "(?:href|src)=\"([^\"]+\\.(?:css|js))\"").Select(static match => match.Groups[1].Value).ToList();
+
+        Assert.InRange(files.Count, 8, 40);
+        foreach (var file in files)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, file) { Headers = { { "Accept-Encoding", "gzip" } } };
+            using var answer = await http.SendAsync(request);
+            var bytes = (await answer.Content.ReadAsByteArrayAsync()).Length;
+            Assert.True(answer.Content.Headers.ContentEncoding.Contains("gzip") || bytes < 1_000, $"{file}: {bytes} bytes, not compressed");
+        }
     }
 
     [Fact]
