@@ -61,8 +61,6 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
     /// </summary>
     public abstract void LockJobs();
 
-    private IQueryable<Import> VisibleImports => Imports.Where(i => i.State == ImportState.Visible);
-
     /// <inheritdoc/>
     protected override void ConfigureConventions(ModelConfigurationBuilder configuration)
     {
@@ -226,12 +224,12 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
         });
 
         // Rows of an import are staged in batches and shown by one flip of the import's state. What writes or removes staged rows asks with
-        // IgnoreQueryFilters().
-        builder.Entity<Prompt>().HasQueryFilter(p => p.ImportId == null || VisibleImports.Any(i => i.Id == p.ImportId));
-        builder.Entity<Response>().HasQueryFilter(r => r.ImportId == null || VisibleImports.Any(i => i.Id == r.ImportId));
-        builder.Entity<AnnotationTask>().HasQueryFilter(t => t.ImportId == null || VisibleImports.Any(i => i.Id == t.ImportId));
-        builder.Entity<PairwiseJudgement>().HasQueryFilter(j => j.ImportId == null || VisibleImports.Any(i => i.Id == j.ImportId));
-        builder.Entity<BinaryJudgement>().HasQueryFilter(j => j.ImportId == null || VisibleImports.Any(i => i.Id == j.ImportId));
+        // IgnoreQueryFilters(). Imports is named in each filter: EF does not look inside a property of our own.
+        builder.Entity<Prompt>().HasQueryFilter(p => p.ImportId == null || Imports.Any(i => i.State == ImportState.Visible && i.Id == p.ImportId));
+        builder.Entity<Response>().HasQueryFilter(r => r.ImportId == null || Imports.Any(i => i.State == ImportState.Visible && i.Id == r.ImportId));
+        builder.Entity<AnnotationTask>().HasQueryFilter(t => t.ImportId == null || Imports.Any(i => i.State == ImportState.Visible && i.Id == t.ImportId));
+        builder.Entity<PairwiseJudgement>().HasQueryFilter(j => j.ImportId == null || Imports.Any(i => i.State == ImportState.Visible && i.Id == j.ImportId));
+        builder.Entity<BinaryJudgement>().HasQueryFilter(j => j.ImportId == null || Imports.Any(i => i.State == ImportState.Visible && i.Id == j.ImportId));
 
         // Erasing or removing is never a side effect of a foreign key.
         foreach (var key in builder.Model.GetEntityTypes().SelectMany(type => type.GetForeignKeys()))
