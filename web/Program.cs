@@ -4,10 +4,12 @@ using Portal.Data.Storage;
 using Portal.Web;
 using Portal.Web.Accounts;
 using Portal.Web.Annotate;
+using Portal.Web.Jobs;
 using Portal.Web.MyWork;
 using Portal.Web.Projects;
 using Portal.Web.Review;
 using Portal.Web.Shell;
+using Portal.Web.Train;
 
 // The portal's entry point: a table of contents. Each folder adds and maps its own parts.
 ThreadPool.SetMinThreads(64, 64); // SQLite's async calls are synchronous; with two pool threads readers would starve writers
@@ -29,6 +31,8 @@ builder.Services.AddAnnotate();
 builder.Services.AddProjects();
 builder.Services.AddMyWork();
 builder.Services.AddReview();
+builder.Services.AddJobs();
+builder.Services.AddTrain();
 
 var app = builder.Build();
 using (var db = app.Services.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContext())
@@ -44,6 +48,7 @@ app.MapAccounts();
 app.MapAnnotateApi();
 app.MapAnnotateForms();
 app.MapMyWork();
+app.MapJobs();
 app.MapShell();
 app.Run();
 return 0;
