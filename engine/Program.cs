@@ -7,5 +7,5 @@ using Portal.Engine.TinyAssistant;
 ThreadPool.SetMinThreads(32, 32); // SQLite's async calls are synchronous; with two pool threads readers would starve writers
 return await EngineCommandLine.Run(args, new EngineParts
 {
-    Runners = new JobRunners(),
+    Runners = TrainingRunners.AddTo(new JobRunners()),
 }, TrainCommands.Create(), UseCommands.Generate(), UseCommands.Score(), DemoCommands.MakeDemo());
