@@ -8,7 +8,7 @@ using Portal.Engine.TinyAssistant.Studies;
 ThreadPool.SetMinThreads(32, 32); // SQLite's async calls are synchronous; with two pool threads readers would starve writers
 return await EngineCommandLine.Run(args, new EngineParts
 {
-    Runners = new JobRunners()
+    Runners = TrainingRunners.AddTo(new JobRunners()
         .Add(() => new ImportDataRunner())
-        .Add(() => new ExportDataRunner()),
+        .Add(() => new ExportDataRunner())),
 }, TrainCommands.Create(), UseCommands.Generate(), UseCommands.Score(), DemoCommands.MakeDemo(), EvidenceCommands.Create());

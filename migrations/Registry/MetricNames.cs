@@ -45,6 +45,9 @@ public static class MetricNames
     /// <summary>KL divergence to the reference, nats per response.</summary>
     public const string KlNats = "kl_nats";
 
+    /// <summary>Share of texts cut or left out because they were too long, 0 to 1.</summary>
+    public const string TruncatedShare = "truncated_share";
+
     /// <summary>Part: held-out prompts.</summary>
     public const string HeldOut = "held-out";
 
