@@ -58,10 +58,8 @@ internal sealed class PortalStage(PortalDbContext db, ImportTarget target, Porta
         {
             try
             {
-                if (Add(record))
-                    result.Accepted++;
-                else
-                    result.Duplicates++;
+                if (Add(record) is { } isNew)
+                    (result.Accepted, result.Duplicates) = (result.Accepted + (isNew ? 1 : 0), result.Duplicates + (isNew ? 0 : 1));
             }
             catch (LineProblem problem)
             {
@@ -71,7 +69,8 @@ internal sealed class PortalStage(PortalDbContext db, ImportTarget target, Porta
         return result;
     }
 
-    private bool Add(PortalRecord record) => record switch
+    /// <summary>Whether the line brought something; null for lines that are no rows (settings, the end).</summary>
+    private bool? Add(PortalRecord record) => record switch
     {
         PromptRecord prompt => Prompt(prompt),
         ResponseRecord response => Response(response),
@@ -81,7 +80,7 @@ internal sealed class PortalStage(PortalDbContext db, ImportTarget target, Porta
         SkipRecord skip => Skip(skip),
         FlagRecord flag => Flag(flag),
         ProjectRecord project => ProjectSettings(project),
-        _ => false,
+        _ => null,
     };
 
     private bool Prompt(PromptRecord record)
@@ -252,7 +251,7 @@ internal sealed class PortalStage(PortalDbContext db, ImportTarget target, Porta
     }
 
     /// <summary>A project that has no guidelines yet takes the file's over, with its warning.</summary>
-    private bool ProjectSettings(ProjectRecord record)
+    private bool? ProjectSettings(ProjectRecord record)
     {
         Found.AtTheFlip.Add(flip =>
         {
@@ -261,7 +260,7 @@ internal sealed class PortalStage(PortalDbContext db, ImportTarget target, Porta
                 project.ChangeGuidelines(guidelines);
             project.ContentWarning ??= record.ContentWarning;
         });
-        return true;
+        return null;
     }
 
     private TaskId TaskOf(string? fileId, TaskKind kind, PromptId prompt, ResponseId first, ResponseId? second)
