@@ -135,6 +135,8 @@ public static class EngineCommandLine
             Console.WriteLine($"rows       {(data.UsesPostgres ? "PostgreSQL" : File.Exists(data.Directory.Database) ? "SQLite, portal.db" : "SQLite, not made yet")}");
             if (Directory.Exists(data.Directory.Root))
                 Console.WriteLine($"disk       {new DriveInfo(data.Directory.Root).AvailableFreeSpace / (1L << 30)} GiB free");
+            foreach (var line in TrainingProcess.Describe())
+                Console.WriteLine(line);
             return Task.FromResult(0);
         });
         return command;

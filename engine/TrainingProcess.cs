@@ -1,3 +1,4 @@
+using Portal.Engine.Recipes;
 using TorchSharp;
 
 namespace Portal.Engine;
@@ -11,12 +12,51 @@ namespace Portal.Engine;
 public static class TrainingProcess
 {
     /// <param name="threads">Threads of an operator; null for all cores.</param>
+    /// <exception cref="CannotTrain">libtorch, or the shim over it, is not there; the message says what to do.</exception>
     public static void Prepare(int? threads = null)
     {
+        try
+        {
 #if !OFFICIAL_PACKAGES
-        // TorchSharp's API has no word for the C library's allocator.
-        Portal.Torch.Native.TorchRuntime.ApplyMallocSettings();
+            // TorchSharp's API has no word for the C library's allocator.
+            Portal.Torch.Native.TorchRuntime.ApplyMallocSettings();
 #endif
-        torch.set_num_threads(threads ?? Environment.ProcessorCount);
+            torch.set_num_threads(threads ?? Environment.ProcessorCount);
+        }
+        catch (Exception e) when (Missing(e) is { } missing)
+        {
+            throw new CannotTrain($"Models cannot be run here: {missing.Message} `engine doctor` says what it finds; the README names the packages to install.", e);
+        }
+    }
+
+    /// <summary>What there is to compute with, as lines for people.</summary>
+    public static IReadOnlyList<string> Describe()
+    {
+        try
+        {
+            Prepare();
+            return
+            [
+#if OFFICIAL_PACKAGES
+                "libtorch   of the TorchSharp packages",
+#else
+                $"libtorch   {Portal.Torch.Native.TorchRuntime.Version}, from {Portal.Torch.Native.TorchRuntime.LoadedFrom}",
+#endif
+                $"threads    {torch.get_num_threads()}",
+                $"CUDA       {(torch.cuda.is_available() ? "there" : "not there; models run on the processor")}",
+            ];
+        }
+        catch (CannotTrain e)
+        {
+            return [$"libtorch   not usable. {e.Message}"];
+        }
+    }
+
+    /// <summary>The missing library behind a failed call; null when the failure is another one.</summary>
+    private static DllNotFoundException? Missing(Exception? e)
+    {
+        while (e is not null and not DllNotFoundException)
+            e = e.InnerException;
+        return e as DllNotFoundException;
     }
 }

@@ -26,27 +26,58 @@ public static class TrainCommands
     /// <summary>The command with its four recipes.</summary>
     public static Command Create() => new("train", "Train a model on files, with no queue and no database.")
     {
-        Recipe("sft", "Supervised fine-tuning on dialogues (or the better answers of pairs).", new TrainSft(), (spec, run) =>
-        {
-            var (model, tokenizer) = ModelFolder.LanguageModel(run.Model);
-            return TrainSftRecipe.Run(spec, model, tokenizer, run.File.Dialogues(run.HeldOutShare, spec.Seed, run.Unused), run.Context);
-        }, (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
-        Recipe("reward", "A Bradley-Terry reward model on pairs.", new TrainRewardModel(), (spec, run) =>
-        {
-            var (model, tokenizer) = ModelFolder.RewardModel(run.Model, freshHead: true);
-            return TrainRewardModelRecipe.Run(spec, model, tokenizer, run.File.Pairs(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context);
-        }, (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
-        Recipe("dpo", "Direct preference optimisation on pairs.", new TrainPreferencePolicy(), (spec, run) =>
-        {
-            var (model, tokenizer) = ModelFolder.LanguageModel(run.Model);
-            return TrainPreferencePolicyRecipe.RunDpo(spec, model, tokenizer, run.File.Pairs(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context);
-        }, (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
-        Recipe("kto", "Kahneman-Tversky optimisation on single verdicts.", new TrainPreferencePolicy { Method = PreferenceMethod.Kto }, (spec, run) =>
-        {
-            var (model, tokenizer) = ModelFolder.LanguageModel(run.Model);
-            return TrainPreferencePolicyRecipe.RunKto(spec, model, tokenizer, run.File.Verdicts(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context);
-        }, (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
+        Recipe("sft", "Supervised fine-tuning on dialogues (or the better answers of pairs).", new TrainSft(), Sft,
+            (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
+        Recipe("reward", "A Bradley-Terry reward model on pairs.", new TrainRewardModel(), Reward,
+            (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
+        Recipe("dpo", "Direct preference optimisation on pairs.", new TrainPreferencePolicy(), Policy,
+            (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
+        Recipe("kto", "Kahneman-Tversky optimisation on single verdicts.", new TrainPreferencePolicy { Method = PreferenceMethod.Kto }, Policy,
+            (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
     };
+
+    /// <summary><c>engine recipe PRESET.json</c>: the recipe that the preset names.</summary>
+    public static Command CreateRecipe()
+    {
+        var preset = new Argument<FileInfo>("preset") { Description = "The spec as JSON; its \"kind\" says which recipe." };
+        var command = new Command("recipe", "Run a preset: the recipe that its kind names, on files.") { preset, Model, Data, Out, Checkpoints, HeldOut, Seed, Json };
+        command.SetAction((arguments, stop) =>
+        {
+            TrainingProcess.Prepare();
+            var spec = Read<JobSpec>(arguments.GetRequiredValue(preset), "recipe");
+            if (arguments.GetValue(Seed) is { } seed)
+                spec = spec with { Seed = seed };
+            Execute(arguments, spec.Seed, run => spec switch
+            {
+                TrainSft sft => Sft(sft, run),
+                TrainRewardModel reward => Reward(reward, run),
+                TrainPreferencePolicy policy => Policy(policy, run),
+                _ => throw new CannotTrain($"A preset of the kind {spec.Kind} is no recipe; TrainSft, TrainRewardModel and TrainPreferencePolicy are."),
+            }, stop);
+            return Task.FromResult(0);
+        });
+        return command;
+    }
+
+    private static TrainingReport Sft(TrainSft spec, RecipeRun run)
+    {
+        var (model, tokenizer) = ModelFolder.LanguageModel(run.Model);
+        return TrainSftRecipe.Run(spec, model, tokenizer, run.File.Dialogues(run.HeldOutShare, spec.Seed, run.Unused), run.Context);
+    }
+
+    private static TrainingReport Reward(TrainRewardModel spec, RecipeRun run)
+    {
+        var (model, tokenizer) = ModelFolder.RewardModel(run.Model, freshHead: true);
+        return TrainRewardModelRecipe.Run(spec, model, tokenizer, run.File.Pairs(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context);
+    }
+
+    private static TrainingReport Policy(TrainPreferencePolicy spec, RecipeRun run)
+    {
+        var (model, tokenizer) = ModelFolder.LanguageModel(run.Model);
+        return spec.Method is PreferenceMethod.Kto
+            ? TrainPreferencePolicyRecipe.RunKto(spec, model, tokenizer, run.File.Verdicts(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context)
+            : TrainPreferencePolicyRecipe.RunDpo(spec, model, tokenizer, run.File.Pairs(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context);
+    }
 
     private sealed record RecipeRun(string Model, DatasetFile File, double HeldOutShare, IDictionary<string, int> Unused, RecipeContext Context);
 
@@ -64,24 +95,31 @@ public static class TrainCommands
                 spec = spec with { Seed = seed };
             if (arguments.GetValue(Steps) is { } steps)
                 spec = withSteps(spec, steps);
-            var asJson = arguments.GetValue(Json);
-            var output = arguments.GetRequiredValue(Out).FullName;
-            var checkpoints = arguments.GetValue(Checkpoints)?.FullName ?? Path.Combine(output, "checkpoints");
-            var progress = new ConsoleProgress(asJson ? Console.Out : Console.Error, asJson, !asJson && !Console.IsErrorRedirected, TimeProvider.System);
-            var context = new RecipeContext(output, checkpoints, spec.Seed, progress, TimeProvider.System, stop);
-            var file = DatasetFile.Read(arguments.GetRequiredValue(Data).FullName, stop);
-            foreach (var problem in file.Problems.Take(20))
-                context.Warn(problem.ToString());
-            if (file.Problems.Count > 20)
-                context.Warn($"... and {file.Problems.Count - 20} more rows that cannot be used.");
-            var unused = new SortedDictionary<string, int>(StringComparer.Ordinal);
-            var report = run(spec, new RecipeRun(arguments.GetRequiredValue(Model).FullName, file, arguments.GetValue(HeldOut), unused, context));
-            if (unused.Count > 0)
-                context.Log("Not used: " + string.Join(", ", unused.Select(reason => $"{reason.Value} {reason.Key}")) + ".");
-            Show(report, asJson);
+            if (spec is TrainPreferencePolicy { Method: var method } && defaults is TrainPreferencePolicy { Method: var expected } && method != expected)
+                throw new CannotTrain($"--preset: \"method\" is {method}; `train {name}` runs {expected}. `recipe` runs whatever a preset names.");
+            Execute(arguments, spec.Seed, recipe => run(spec, recipe), stop);
             return Task.FromResult(0);
         });
         return command;
+    }
+
+    private static void Execute(ParseResult arguments, long seed, Func<RecipeRun, TrainingReport> run, CancellationToken stop)
+    {
+        var asJson = arguments.GetValue(Json);
+        var output = arguments.GetRequiredValue(Out).FullName;
+        var checkpoints = arguments.GetValue(Checkpoints)?.FullName ?? Path.Combine(output, "checkpoints");
+        var progress = new ConsoleProgress(asJson ? Console.Out : Console.Error, asJson, !asJson && !Console.IsErrorRedirected, TimeProvider.System);
+        var context = new RecipeContext(output, checkpoints, seed, progress, TimeProvider.System, stop);
+        var file = DatasetFile.Read(arguments.GetRequiredValue(Data).FullName, stop);
+        foreach (var problem in file.Problems.Take(20))
+            context.Warn(problem.ToString());
+        if (file.Problems.Count > 20)
+            context.Warn($"... and {file.Problems.Count - 20} more rows that cannot be used.");
+        var unused = new SortedDictionary<string, int>(StringComparer.Ordinal);
+        var report = run(new RecipeRun(arguments.GetRequiredValue(Model).FullName, file, arguments.GetValue(HeldOut), unused, context));
+        if (unused.Count > 0)
+            context.Log("Not used: " + string.Join(", ", unused.Select(reason => $"{reason.Value} {reason.Key}")) + ".");
+        Show(report, asJson);
     }
 
     /// <summary>Reads a preset, and refuses one of another recipe by name.</summary>

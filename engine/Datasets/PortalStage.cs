@@ -154,7 +154,7 @@ internal sealed class PortalStage(PortalDbContext db, ImportTarget target, Porta
         var at = record.JudgedAt ?? target.At;
         var same = db.PairwiseJudgements.IgnoreQueryFilters().AsNoTracking()
             .Where(j => j.TaskId == task && j.Verdict == verdict && j.PreferredResponseId == preferred && j.Strength == record.Strength);
-        if (Twin(same.Select(j => new Given(j.Id, j.AnnotatorId, j.SubmittedAt)).ToList(), record.Annotator, record.JudgedAt) is { } twin)
+        if (Twin(same.Select(j => new Given(j.Id, j.AnnotatorId, j.SubmittedAt)).ToList(), record.Annotator, record.Source, record.JudgedAt) is { } twin)
         {
             Found.Judgements[record.Id] = twin;
             return false;
@@ -185,7 +185,7 @@ internal sealed class PortalStage(PortalDbContext db, ImportTarget target, Porta
         var verdict = ImportStage.VerdictOf(record.Verdict);
         var at = record.JudgedAt ?? target.At;
         var same = db.BinaryJudgements.IgnoreQueryFilters().AsNoTracking().Where(j => j.TaskId == task && j.Verdict == verdict && j.ResponseId == response);
-        if (Twin(same.Select(j => new Given(j.Id, j.AnnotatorId, j.SubmittedAt)).ToList(), record.Annotator, record.JudgedAt) is { } twin)
+        if (Twin(same.Select(j => new Given(j.Id, j.AnnotatorId, j.SubmittedAt)).ToList(), record.Annotator, record.Source, record.JudgedAt) is { } twin)
         {
             Found.Judgements[record.Id] = twin;
             return false;
@@ -283,11 +283,11 @@ internal sealed class PortalStage(PortalDbContext db, ImportTarget target, Porta
     private sealed record Given(JudgementId Id, AnnotatorId Annotator, DateTimeOffset At);
 
     /// <summary>The same judgement of the same person (or of who was imported under the pseudonym), given at the same time, if the project has it.</summary>
-    private JudgementId? Twin(List<Given> same, string pseudonym, DateTimeOffset? at)
+    private JudgementId? Twin(List<Given> same, string pseudonym, string? source, DateTimeOffset? at)
     {
         if (same.Count == 0)
             return null;
-        AnnotatorId?[] who = [stage.PersonBehind(pseudonym), stage.AnnotatorOf(pseudonym)];
+        AnnotatorId?[] who = [stage.PersonBehind(pseudonym), stage.AnnotatorOf(pseudonym, SourceOf(source) is JudgementSource.Simulated)];
         return same.Where(j => who.Contains(j.Annotator) && (at is null || (j.At - at.Value).Duration() < TimeSpan.FromMilliseconds(1)))
             .Select(j => (JudgementId?)j.Id).FirstOrDefault();
     }

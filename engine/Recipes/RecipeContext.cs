@@ -42,6 +42,9 @@ public sealed class RecipeContext
         (this.progress, this.time) = (progress, time);
     }
 
+    /// <summary>The same run in other folders: for a recipe that is one part of a larger run.</summary>
+    public RecipeContext At(string artefactFolder, string checkpointFolder) => new(artefactFolder, checkpointFolder, Seed, progress, time, Stop);
+
     /// <summary>The folder for results (weights, tokenizer, report), this run's alone. Files in it are written through <see cref="ArtefactFile"/>.</summary>
     public string ArtefactFolder { get; }
 

@@ -202,6 +202,7 @@ public static class MakeDemo
                 foreach (var line in demo.SealedLines())
                     writer.WriteLine(line);
             });
+            DemoTraining.Run(assets, folder, demo, options.Seed, context);
             WriteJson(Path.Combine(assets, "manifest.json"), new
             {
                 seed = options.Seed, options, commit = Commit(), judgements = demo.JudgementsHash(), minutes = Math.Round(watch.Elapsed.TotalMinutes, 1),

@@ -1,0 +1,109 @@
+using System.Text.Json;
+using Portal.Data.JobSpecs;
+using Portal.Data.Registry;
+using Portal.Engine.CommandLine;
+using Portal.Engine.Datasets;
+using Portal.Engine.Datasets.Formats;
+using Portal.Engine.Evaluation;
+using Portal.Engine.Models;
+using Portal.Engine.Recipes;
+using Portal.Engine.Statistics;
+
+namespace Portal.Engine.TinyAssistant;
+
+/// <summary>
+/// Trains the reward model and the policy that the demo ships, by the presets that everybody can run, on the demo's own judgements; and
+/// compares the policy with the base on held-out prompts, answer by answer.
+/// </summary>
+internal static class DemoTraining
+{
+    private const string RewardPreset = "reward-model.json";
+    private const string PolicyPreset = "dpo.json";
+
+    /// <param name="baseFolder">The shipped base, from which both start.</param>
+    public static void Run(string assets, string baseFolder, DemoSeed demo, ulong seed, RecipeContext context)
+    {
+        var rewardSpec = Preset<TrainRewardModel>(RewardPreset, "reward") with { Seed = (long)seed };
+        var policySpec = Preset<TrainPreferencePolicy>(PolicyPreset, "dpo") with { Seed = (long)seed };
+        var scratch = context.CheckpointFolder;
+
+        var (reward, tokenizer) = ModelFolder.RewardModel(baseFolder, freshHead: true);
+        using var ofReward = reward;
+        var rewardReport = TrainRewardModelRecipe.Run(rewardSpec, reward, tokenizer, Pairs(demo, rewardSpec.Rules), context.At(Path.Combine(scratch, "reward-files"), Path.Combine(scratch, "reward")));
+        var rewardFolder = Path.Combine(assets, DemoModels.RewardFolder);
+        HuggingFaceFolder.Save(reward, rewardFolder, tokenizer, SafetensorsType.F16);
+        rewardReport.Write(rewardFolder);
+
+        var (policy, _) = ModelFolder.LanguageModel(baseFolder);
+        using var ofPolicy = policy;
+        var policyReport = TrainPreferencePolicyRecipe.RunDpo(policySpec, policy, tokenizer, Pairs(demo, policySpec.Rules), context.At(Path.Combine(scratch, "policy-files"), Path.Combine(scratch, "policy")));
+        var policyFolder = Path.Combine(assets, DemoModels.PolicyFolder);
+        HuggingFaceFolder.Save(policy, policyFolder, tokenizer, SafetensorsType.F16);
+        policyReport.Write(policyFolder);
+        Compare(policySpec, baseFolder, rewardFolder, policyFolder, demo, context);
+    }
+
+    /// <summary>What is shipped is what is compared: the rounded weights.</summary>
+    private static void Compare(TrainPreferencePolicy spec, string baseFolder, string rewardFolder, string policyFolder, DemoSeed demo, RecipeContext context)
+    {
+        var (before, tokenizer) = ModelFolder.LanguageModel(baseFolder);
+        using var ofBefore = before;
+        var (after, _) = ModelFolder.LanguageModel(policyFolder);
+        using var ofAfter = after;
+        var (reward, rewardTokenizer) = ModelFolder.RewardModel(rewardFolder, freshHead: false);
+        using var ofReward = reward;
+        var asked = spec.Evaluation;
+        var split = Split(spec.Rules);
+        var heldOut = demo.Prompts.Where(prompt => split.PartOf(MessagesOf(prompt)) is not SplitPart.Train).ToList();
+        new SeededRandom((ulong)spec.Seed).Split("evaluation prompts").Shuffle(heldOut);
+        var prompts = heldOut.Take(asked.Prompts).Select(prompt => new AskedPrompt(Datasets.PromptSplit.Key(MessagesOf(prompt)), MakeDemo.TurnsOf(prompt.Turns))).ToList();
+        var scorer = new RewardScorer(reward, rewardTokenizer);
+        var earlier = PolicySamples.Write(before, before, tokenizer, prompts, asked.SamplesPerPrompt, asked.Sampling, scorer, context.Stop,
+            done => context.Report(done, 2 * prompts.Count, "comparing"));
+        var later = PolicySamples.Write(after, before, tokenizer, prompts, asked.SamplesPerPrompt, asked.Sampling, scorer, context.Stop,
+            done => context.Report(prompts.Count + done, 2 * prompts.Count, "comparing"));
+        Measurement[] measured =
+        [
+            .. PolicyComparison.Measure(later, spec.Seed, more: WorldFigures.All),
+            .. PolicyComparison.Measure(earlier, spec.Seed, MetricNames.BeforePrefix, WorldFigures.All),
+            .. PolicyComparison.Compare(earlier, later, spec.Seed, WorldFigures.All),
+        ];
+        ArtefactFile.Write(Path.Combine(policyFolder, DemoModels.ComparisonFile), file => JsonSerializer.Serialize(file, measured, InstallDemo.Json));
+        ArtefactFile.Write(Path.Combine(policyFolder, DemoModels.SamplesFile), file =>
+        {
+            using var writer = new StreamWriter(file, leaveOpen: true);
+            foreach (var (answers, isBefore) in new[] { (earlier, true), (later, false) })
+                for (var i = 0; i < answers.Count; i++)
+                    writer.WriteLine(JsonSerializer.Serialize(new DemoSample(answers[i].Prompt, isBefore, i % asked.SamplesPerPrompt, answers[i].Text, answers[i].Reward, answers[i].LengthTokens), InstallDemo.Json));
+        });
+    }
+
+    /// <summary>The demo's preferences as the portal's dataset version would split them.</summary>
+    private static TrainingSplit<PreferencePair> Pairs(DemoSeed demo, DatasetRules rules)
+    {
+        var split = Split(rules);
+        var prompts = demo.Prompts.ToDictionary(prompt => prompt.Id);
+        var responses = demo.Responses.ToDictionary(response => response.Id);
+        var (train, heldOut) = (new List<PreferencePair>(), new List<PreferencePair>());
+        foreach (var vote in demo.Pairwise)
+        {
+            if (vote.PreferredResponseId is not { } chosen)
+                continue;
+            var prompt = prompts[vote.PromptId];
+            var messages = MessagesOf(prompt);
+            var rejected = chosen == vote.LeftResponseId ? vote.RightResponseId : vote.LeftResponseId;
+            (split.PartOf(messages) is SplitPart.Train ? train : heldOut).Add(new PreferencePair(Datasets.PromptSplit.Key(messages), MakeDemo.TurnsOf(prompt.Turns),
+                responses[chosen].Text, responses[rejected].Text, vote.Strength / 3.0, Topic: prompt.Topic.ToString()));
+        }
+        return new TrainingSplit<PreferencePair>(train, heldOut);
+    }
+
+    private static Datasets.PromptSplit Split(DatasetRules rules) =>
+        new(rules.HeldOutShare, 0, rules.SplitSeed.ToString(System.Globalization.CultureInfo.InvariantCulture));
+
+    private static List<Message> MessagesOf(WorldPrompt prompt) =>
+        [.. prompt.Turns.Select(turn => new Message(turn.Speaker is Speaker.User ? MessageRole.User : MessageRole.Assistant, turn.Text))];
+
+    private static TSpec Preset<TSpec>(string file, string command) where TSpec : JobSpec =>
+        TrainCommands.Read<TSpec>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", file)), command);
+}
