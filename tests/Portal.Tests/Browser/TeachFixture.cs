@@ -105,6 +105,14 @@ public sealed class TeachFixture : IAsyncLifetime
     public string Password(string who) => File.ReadLines(new DataDirectory(root).SignIns)
         .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).First(words => words[0] == $"demo-{who}")[1];
 
+    /// <summary>Prerendered pages look finished before their circuit listens.</summary>
+    public static async Task Interactive(WatchedPage page)
+    {
+        await page.Page.WaitForLoadStateAsync(LoadState.NetworkIdle);
+        await page.Page.WaitForFunctionAsync("() => performance.getEntriesByType('resource').some(entry => entry.name.includes('_blazor/negotiate'))");
+        await Task.Delay(500); // the socket's first batch leaves no mark that can be waited for
+    }
+
     private static int FreePort()
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);

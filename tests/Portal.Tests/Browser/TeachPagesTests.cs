@@ -91,7 +91,7 @@ public sealed class TeachPagesTests(TeachFixture portal)
     {
         await using var page = await portal.Open("/projects/new", "admin");
         var name = "Tea " + Guid.NewGuid().ToString("N")[..8];
-        await Interactive(page);
+        await TeachFixture.Interactive(page);
         var taken = "Taken " + name;
         portal.Seed.Project(taken);
         await page.Page.FillAsync("label:has-text('Name') input", taken);
@@ -115,7 +115,7 @@ public sealed class TeachPagesTests(TeachFixture portal)
     public async Task An_invitation_is_shown_once_lets_one_person_in_and_they_can_be_shut_out()
     {
         await using var page = await portal.Open("/people", "admin");
-        await Interactive(page);
+        await TeachFixture.Interactive(page);
         await page.Page.ClickAsync("button:has-text('Make a link')");
         var link = await page.Page.InputValueAsync("#invite-link");
         await page.Page.ReloadAsync();
@@ -142,7 +142,7 @@ public sealed class TeachPagesTests(TeachFixture portal)
         await guest.Page.GetByText("This invitation does not work").WaitForAsync();
 
         await page.Page.ReloadAsync();
-        await Interactive(page);
+        await TeachFixture.Interactive(page);
         var row = page.Page.Locator("tr", new() { HasText = name });
         await row.GetByText("Disable…").ClickAsync();
         await row.Locator("[role=dialog] button.danger").ClickAsync();
@@ -164,14 +164,6 @@ public sealed class TeachPagesTests(TeachFixture portal)
         await page.Page.WaitForURLAsync("**/sign-in*");
         await page.Page.GotoAsync("/my-work");
         Assert.Contains("/sign-in", page.Page.Url, StringComparison.Ordinal);
-    }
-
-    // Prerendered pages look finished before their circuit listens.
-    private static async Task Interactive(WatchedPage page)
-    {
-        await page.Page.WaitForLoadStateAsync(LoadState.NetworkIdle);
-        await page.Page.WaitForFunctionAsync("() => performance.getEntriesByType('resource').some(entry => entry.name.includes('_blazor/negotiate'))");
-        await Task.Delay(500); // the socket's first batch leaves no mark that can be waited for
     }
 
     private ProjectId Seeded()
