@@ -8,9 +8,9 @@ using Xunit;
 namespace Portal.Tests.Browser;
 
 /// <summary>The judging pages in Chromium: keyboard, reload, lost server, offline, no script. What counts is what stands in the database after it.</summary>
-[Collection("teach")]
+[Collection("browser")]
 [Trait("Speed", "slow")]
-public sealed class AnnotateTests(TeachFixture portal)
+public sealed class AnnotateTests(BrowserFixture portal)
 {
     private static readonly Turn[] Morning = [new("user", "Good morning."), new("assistant", "Good morning! What can I do for you?")];
 
