@@ -64,7 +64,7 @@ public static class UseCommands
             using var noGrad = torch.no_grad();
             using var scope = torch.NewDisposeScope();
             using var batch = PaddedBatch.Of(texts, tokenizer.PadId, model.Device);
-            var rewards = model.Rewards(batch.Ids, batch.LastPositions).cpu().data<float>().ToArray();
+            var rewards = model.Rewards(batch.Ids, batch.LastPositions).ToFloats();
             for (var i = 0; i < rewards.Length; i++)
                 Console.WriteLine(arguments.GetValue(Json) ? JsonSerializer.Serialize(new { reward = rewards[i], response = answers[i] }) : $"{rewards[i],9:F4}  {answers[i]}");
             return Task.FromResult(0);

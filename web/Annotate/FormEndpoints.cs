@@ -24,11 +24,11 @@ public static class FormEndpoints
     // Binding from a form makes the framework check the antiforgery token.
     public static void MapAnnotateForms(this IEndpointRouteBuilder app)
     {
-        app.MapPost("/annotate/start", async ([FromForm] Guid projectId, [FromForm] string kind, [FromForm] Guid? candidate, [FromForm] string? act,
+        app.MapPost("/annotate/start", async ([FromForm] Guid projectId, [FromForm] string kind, [FromForm] string? candidate, [FromForm] string? act,
             ClaimsPrincipal user, TakeTask take, UndoJudgement undo, CancellationToken stop) =>
         {
-            var queue = new Queue(new(projectId), AnnotateApi.KindOf(kind) ?? TaskKind.Pairwise, candidate is { } id ? new ModelVersionId(id) : null);
-            var back = PathOf(queue.Kind, queue.ProjectId) + (candidate is { } of ? $"?candidate={of}" : "");
+            var queue = new Queue(new(projectId), AnnotateApi.KindOf(kind) ?? TaskKind.Pairwise, ModelVersionId.TryParse(candidate, null, out var id) ? id : null); // an empty field comes as ""
+            var back = PathOf(queue.Kind, queue.ProjectId) + (queue.CandidateId is { } of ? $"?candidate={of}" : "");
             if (act == "undo")
             {
                 var undone = await undo.Handle(user, queue, stop);
