@@ -1,10 +1,14 @@
 using Portal.Engine;
 using Portal.Engine.CommandLine;
 using Portal.Engine.Jobs;
+using Portal.Engine.TinyAssistant;
+using Portal.Engine.TinyAssistant.Studies;
 
 // The engine's entry point: a table of contents. Each part adds its runners, doors and verbs.
 ThreadPool.SetMinThreads(32, 32); // SQLite's async calls are synchronous; with two pool threads readers would starve writers
 return await EngineCommandLine.Run(args, new EngineParts
 {
-    Runners = new JobRunners(),
-}, TrainCommands.Create(), UseCommands.Generate(), UseCommands.Score());
+    Runners = TrainingRunners.AddTo(new JobRunners()
+        .Add(() => new ImportDataRunner())
+        .Add(() => new ExportDataRunner())),
+}, TrainCommands.Create(), UseCommands.Generate(), UseCommands.Score(), DemoCommands.MakeDemo(), EvidenceCommands.Create());

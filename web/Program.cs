@@ -4,10 +4,15 @@ using Portal.Data.Storage;
 using Portal.Web;
 using Portal.Web.Accounts;
 using Portal.Web.Annotate;
+using Portal.Web.Datasets;
+using Portal.Web.Home;
+using Portal.Web.Jobs;
 using Portal.Web.MyWork;
 using Portal.Web.Projects;
+using Portal.Web.Registry;
 using Portal.Web.Review;
 using Portal.Web.Shell;
+using Portal.Web.Train;
 
 // The portal's entry point: a table of contents. Each folder adds and maps its own parts.
 ThreadPool.SetMinThreads(64, 64); // SQLite's async calls are synchronous; with two pool threads readers would starve writers
@@ -29,6 +34,13 @@ builder.Services.AddAnnotate();
 builder.Services.AddProjects();
 builder.Services.AddMyWork();
 builder.Services.AddReview();
+builder.Services.AddJobs();
+builder.Services.AddTrain();
+builder.AddRegistry();
+builder.AddDatasets();
+builder.Services.AddTrainingPages();
+builder.Services.AddRunPages();
+builder.Services.AddHome();
 
 var app = builder.Build();
 using (var db = app.Services.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContext())
@@ -44,6 +56,8 @@ app.MapAccounts();
 app.MapAnnotateApi();
 app.MapAnnotateForms();
 app.MapMyWork();
+app.MapJobs();
+app.MapDatasets();
 app.MapShell();
 app.Run();
 return 0;

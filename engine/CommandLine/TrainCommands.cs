@@ -56,6 +56,7 @@ public static class TrainCommands
         var command = new Command(name, description) { Preset, Model, Data, Out, Checkpoints, HeldOut, Seed, Steps, Json };
         command.SetAction((arguments, stop) =>
         {
+            TrainingProcess.Prepare();
             var spec = defaults;
             if (arguments.GetValue(Preset) is { } preset)
                 spec = Read<TSpec>(preset, name);

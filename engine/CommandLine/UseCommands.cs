@@ -26,6 +26,7 @@ public static class UseCommands
         var command = new Command("generate", "Let a policy answer a question.") { Model, prompt, count, temperature, tokens, seed, Json };
         command.SetAction((arguments, stop) =>
         {
+            TrainingProcess.Prepare();
             var (model, tokenizer) = ModelFolder.LanguageModel(arguments.GetRequiredValue(Model).FullName);
             var encoder = new DialogueEncoder(tokenizer, model.Config.ContextLength, Data.JobSpecs.Overlong.Filter);
             var ids = encoder.Prompt([new Turn("user", arguments.GetRequiredValue(prompt))]);
@@ -55,6 +56,7 @@ public static class UseCommands
         var command = new Command("score", "Let a reward model score answers to a question.") { Model, prompt, response, Json };
         command.SetAction((arguments, stop) =>
         {
+            TrainingProcess.Prepare();
             var (model, tokenizer) = ModelFolder.RewardModel(arguments.GetRequiredValue(Model).FullName, freshHead: false);
             var encoder = new DialogueEncoder(tokenizer, model.Config.ContextLength, Data.JobSpecs.Overlong.TruncateLeft);
             var answers = arguments.GetRequiredValue(response);
@@ -62,7 +64,7 @@ public static class UseCommands
             using var noGrad = torch.no_grad();
             using var scope = torch.NewDisposeScope();
             using var batch = PaddedBatch.Of(texts, tokenizer.PadId, model.Device);
-            var rewards = model.Rewards(batch.Ids, batch.LastPositions).cpu().data<float>().ToArray();
+            var rewards = model.Rewards(batch.Ids, batch.LastPositions).ToFloats();
             for (var i = 0; i < rewards.Length; i++)
                 Console.WriteLine(arguments.GetValue(Json) ? JsonSerializer.Serialize(new { reward = rewards[i], response = answers[i] }) : $"{rewards[i],9:F4}  {answers[i]}");
             return Task.FromResult(0);

@@ -61,16 +61,24 @@ public static class BatchOrder
 
     /// <summary>The batches of one epoch; each example is in exactly one, the last may be smaller.</summary>
     /// <param name="lengths">Length of each example, tokens.</param>
-    public static IReadOnlyList<int[]> Epoch(IReadOnlyList<int> lengths, int batchSize, long seed, int epoch)
+    /// <param name="keepOrder">Windows follow each other in the order given; inside a window batches are still shuffled.</param>
+    public static IReadOnlyList<int[]> Epoch(IReadOnlyList<int> lengths, int batchSize, long seed, int epoch, bool keepOrder = false)
     {
         if (batchSize < 1)
             throw new ArgumentOutOfRangeException(nameof(batchSize), batchSize, "A batch has at least one example.");
         var random = new SeededRandom((ulong)seed).Split("batches").Split(epoch);
         var order = Enumerable.Range(0, lengths.Count).ToArray();
-        random.Shuffle(order);
+        if (!keepOrder)
+            random.Shuffle(order);
         var batches = new List<int[]>();
         foreach (var window in order.Chunk(batchSize * WindowBatches))
-            batches.AddRange(window.OrderBy(i => lengths[i]).Chunk(batchSize));
+        {
+            var ofWindow = window.OrderBy(i => lengths[i]).Chunk(batchSize).ToArray();
+            random.Shuffle(ofWindow);
+            batches.AddRange(ofWindow);
+        }
+        if (keepOrder)
+            return batches;
         var shuffled = batches.ToArray();
         random.Shuffle(shuffled);
         return shuffled;

@@ -1,5 +1,5 @@
 using Portal.Data.Feedback;
-using Portal.Data.JobSpecs;
+using Portal.Data.Registry;
 using Portal.Engine.Statistics;
 
 namespace Portal.Engine.Evaluation;
@@ -11,37 +11,48 @@ namespace Portal.Engine.Evaluation;
 public sealed record SampledAnswer(string PromptKey, IReadOnlyList<Turn> Prompt, string Text, int LengthTokens, bool Finished, double LogProb, double BaseLogProb,
     double? Reward);
 
+/// <summary>A number read off one answer; null where it cannot be read.</summary>
+public sealed record Figure(string Name, Func<SampledAnswer, double?> Of);
+
 /// <summary>
 /// A policy against the one before it, on the same prompts, with the same number of samples and seeds. Differences are bootstrapped by
 /// prompt, because samples of one prompt are alike.
 /// </summary>
 public static class PolicyComparison
 {
+    /// <summary>With fewer prompts no interval is given: resampling so few says nothing about other prompts.</summary>
+    public const int PromptsMin = 8;
+
     /// <summary>The figures of one policy on its own.</summary>
-    public static IReadOnlyList<Measurement> Measure(IReadOnlyList<SampledAnswer> answers, long seed)
+    /// <param name="prefix">Before each figure's name: nothing for the candidate, <see cref="MetricNames.BeforePrefix"/> for the version before it.</param>
+    /// <param name="more">Figures besides the usual ones.</param>
+    public static IReadOnlyList<Measurement> Measure(IReadOnlyList<SampledAnswer> answers, long seed, string prefix = "",
+        IReadOnlyList<Figure>? more = null)
     {
         var random = new SeededRandom((ulong)seed).Split("policy");
         var prompts = Prompts(answers);
         var rows = new List<Measurement>();
         if (answers.Count == 0)
             return rows;
-        foreach (var (name, of) in Figures)
-            if (Values(answers, of) is { } values)
-                rows.Add(Measurement.Of(name, "held-out", Bootstrap.Mean(values, prompts, random)));
+        foreach (var figure in Figures.Concat(more ?? []))
+            if (Values(answers, figure) is { } values)
+                rows.Add(Row(prefix + figure.Name, Bootstrap.Mean(values, prompts, random), prompts));
         return rows;
     }
 
-    /// <summary>Change of each figure from <paramref name="before"/> to <paramref name="after"/>, pair by pair.</summary>
+    /// <summary>Change of each figure from <paramref name="before"/> to <paramref name="after"/>, answer by answer.</summary>
     /// <exception cref="ArgumentException">The two are not of the same prompts in the same order.</exception>
-    public static IReadOnlyList<Measurement> Compare(IReadOnlyList<SampledAnswer> before, IReadOnlyList<SampledAnswer> after, long seed)
+    public static IReadOnlyList<Measurement> Compare(IReadOnlyList<SampledAnswer> before, IReadOnlyList<SampledAnswer> after, long seed,
+        IReadOnlyList<Figure>? more = null)
     {
         if (!Prompts(before).SequenceEqual(Prompts(after), StringComparer.Ordinal))
             throw new ArgumentException($"The two policies answered different prompts: {before.Count} and {after.Count} answers.");
         var random = new SeededRandom((ulong)seed).Split("comparison");
+        var prompts = Prompts(before);
         var rows = new List<Measurement>();
-        foreach (var (name, of) in Figures)
-            if (before.Count > 0 && Values(before, of) is { } first && Values(after, of) is { } second)
-                rows.Add(Measurement.Of($"change/{name}", "held-out", Bootstrap.PairedDifference(second, first, Prompts(before), random)));
+        foreach (var figure in Figures.Concat(more ?? []))
+            if (before.Count > 0 && Values(before, figure) is { } first && Values(after, figure) is { } second)
+                rows.Add(Row(MetricNames.ChangePrefix + figure.Name, Bootstrap.PairedDifference(second, first, prompts, random), prompts));
         return rows;
     }
 
@@ -59,21 +70,26 @@ public static class PolicyComparison
         return repeated.Count(is_ => is_) / (double)words.Length;
     }
 
-    private static readonly IReadOnlyList<(string Name, Func<SampledAnswer, double?> Of)> Figures =
+    private static readonly IReadOnlyList<Figure> Figures =
     [
-        ("mean_reward", answer => answer.Reward),
-        ("length_tokens", answer => answer.LengthTokens),
-        ("unfinished_share", answer => answer.Finished ? 0 : 1),
-        ("repetition_share", answer => RepetitionShare(answer.Text)),
+        new(MetricNames.MeanReward, answer => answer.Reward),
+        new(MetricNames.LengthTokens, answer => answer.LengthTokens),
+        new(MetricNames.UnfinishedShare, answer => answer.Finished ? 0 : 1),
+        new(MetricNames.RepetitionShare, answer => RepetitionShare(answer.Text)),
         // k1 on the policy's own samples: unbiased, and negative on average only by chance (specs/rlhf.md §1.6).
-        ("kl_nats", answer => answer.LogProb - answer.BaseLogProb),
+        new(MetricNames.KlNats, answer => answer.LogProb - answer.BaseLogProb),
     ];
+
+    private static Measurement Row(string name, ConfidenceInterval interval, string[] prompts) =>
+        prompts.Distinct(StringComparer.Ordinal).Count() < PromptsMin
+            ? new Measurement(name, MetricNames.HeldOut, interval.Estimate, null, null, prompts.Length)
+            : Measurement.Of(name, MetricNames.HeldOut, interval);
 
     private static string[] Prompts(IReadOnlyList<SampledAnswer> answers) => [.. answers.Select(answer => answer.PromptKey)];
 
-    private static double[]? Values(IReadOnlyList<SampledAnswer> answers, Func<SampledAnswer, double?> of)
+    private static double[]? Values(IReadOnlyList<SampledAnswer> answers, Figure figure)
     {
-        var values = answers.Select(of).ToList();
+        var values = answers.Select(figure.Of).ToList();
         return values.Any(value => value is null) ? null : [.. values.Select(value => value!.Value)]; // none is null here
     }
 }

@@ -1,3 +1,4 @@
+using Portal.Data.Registry;
 using Portal.Engine.Datasets;
 using Portal.Engine.Statistics;
 
@@ -28,19 +29,19 @@ public static class RewardModelReport
     {
         var random = new SeededRandom((ulong)seed).Split("report");
         var rows = new List<Measurement>();
-        AddAccuracy("pairwise_accuracy", "held-out", Enumerable.Range(0, heldOut.Count));
+        AddAccuracy(MetricNames.PairwiseAccuracy, MetricNames.HeldOut, Enumerable.Range(0, heldOut.Count));
         foreach (var topic in heldOut.Select((pair, i) => (pair.Topic, Index: i)).Where(entry => entry.Topic is not null).GroupBy(entry => entry.Topic).OrderBy(group => group.Key, StringComparer.Ordinal))
             if (topic.Count() >= TopicPairsMin)
-                AddAccuracy("pairwise_accuracy", $"held-out/{topic.Key}", topic.Select(entry => entry.Index));
+                AddAccuracy(MetricNames.PairwiseAccuracy, $"held-out/{topic.Key}", topic.Select(entry => entry.Index));
         var calibration = Calibration.OfPreferences(differences);
-        rows.Add(new Measurement("calibration_error", "held-out", calibration.ExpectedCalibrationError, null, null, calibration.Count));
-        rows.Add(new Measurement("brier", "held-out", calibration.Brier, null, null, calibration.Count));
-        rows.Add(new Measurement("log_loss", "held-out", calibration.LogLoss, null, null, calibration.Count));
+        rows.Add(new Measurement(MetricNames.CalibrationError, MetricNames.HeldOut, calibration.ExpectedCalibrationError, null, null, calibration.Count));
+        rows.Add(new Measurement("brier", MetricNames.HeldOut, calibration.Brier, null, null, calibration.Count));
+        rows.Add(new Measurement("log_loss", MetricNames.HeldOut, calibration.LogLoss, null, null, calibration.Count));
         var baselines = Baselines.Evaluate([.. training.Select(TextOf)], [.. heldOut.Select(TextOf)], random, stop);
         if (baselines.Length is { } length)
-            rows.Add(Measurement.Of("baseline/length", "held-out", length.ByPrompt));
+            rows.Add(Measurement.Of(MetricNames.LengthBaseline, MetricNames.HeldOut, length.ByPrompt));
         if (baselines.BagOfWords is { } words)
-            rows.Add(Measurement.Of("baseline/bag_of_words", "held-out", words.ByPrompt));
+            rows.Add(Measurement.Of(MetricNames.BagOfWordsBaseline, MetricNames.HeldOut, words.ByPrompt));
         return rows;
 
         void AddAccuracy(string name, string part, IEnumerable<int> indexes)

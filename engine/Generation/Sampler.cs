@@ -43,7 +43,7 @@ public sealed record SamplingOptions
 /// <param name="LogProbs">The log-probability of each, in nats, under the model at the sampling temperature (at 1 when greedy),
 /// before top-k and top-p cut: what RL calls the old policy's log-probability.</param>
 /// <param name="Finished">True when a stop token was written; false when the length ran out.</param>
-public sealed record Generation(IReadOnlyList<int> Ids, IReadOnlyList<float> LogProbs, bool Finished);
+public sealed record Continuation(IReadOnlyList<int> Ids, IReadOnlyList<float> LogProbs, bool Finished);
 
 /// <summary>
 /// Writes continuations of prompts with a language model: prompts are padded on the left and read once, then one token a step
@@ -61,7 +61,7 @@ public sealed class Sampler(Llama model)
     /// <param name="stop">Checked before every step.</param>
     /// <param name="onToken">Called with row number and token as they are written; null where nobody watches.</param>
     /// <exception cref="ArgumentException">An empty or over-long prompt, or options out of range; the message names the row.</exception>
-    public IReadOnlyList<Generation> Generate(
+    public IReadOnlyList<Continuation> Generate(
         IReadOnlyList<IReadOnlyList<int>> prompts, SamplingOptions options, CancellationToken stop, Action<int, int>? onToken = null)
     {
         options.Validate();
@@ -81,7 +81,7 @@ public sealed class Sampler(Llama model)
             Write(batch, options, onToken, stop);
         }
 
-        return [.. texts.Select(text => new Generation(text.Ids, text.LogProbs, text.Finished))];
+        return [.. texts.Select(text => new Continuation(text.Ids, text.LogProbs, text.Finished))];
     }
 
     private void Write(Row[] batch, SamplingOptions options, Action<int, int>? onToken, CancellationToken stop)

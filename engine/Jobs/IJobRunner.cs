@@ -18,7 +18,10 @@ public interface IJobRunner<in TSpec> where TSpec : JobSpec
     /// <exception cref="OperationCanceledException"><see cref="JobRun.Stop"/> asked for it; nothing half-done is left visible.</exception>
     Task<JobResult> Run(TSpec spec, JobRun run);
 
-    /// <summary>The job will not be run again (it failed, or was cancelled, perhaps from outside): removes what it left behind.</summary>
+    /// <summary>
+    /// The job is over, however it ended: removes what it left behind (staged rows, uploads). Runs in the queue's own process, so it touches
+    /// rows and files only; may run twice.
+    /// </summary>
     Task Clean(TSpec spec, JobRun run) => Task.CompletedTask;
 }
 

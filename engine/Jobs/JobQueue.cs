@@ -221,7 +221,7 @@ public sealed class JobQueue(ISchedulerFactory schedulers, IDbContextFactory<Por
         }
     }
 
-    /// <summary>Removes what jobs that are over have left: staged rows of unsuccessful ones by their runner, checkpoints, half-made models.</summary>
+    /// <summary>Removes what jobs that are over have left: staged rows and uploads by their runner, checkpoints, half-made models.</summary>
     internal async Task Tidy(CancellationToken stop)
     {
         foreach (var folder in Directory.EnumerateDirectories(data.Directory.Checkpoints))
@@ -234,8 +234,7 @@ public sealed class JobQueue(ISchedulerFactory schedulers, IDbContextFactory<Por
                 continue;
             try
             {
-                if (job.State is not JobState.Succeeded)
-                    await CleanUp(job, stop);
+                await CleanUp(job, stop);
                 Directory.Delete(folder, recursive: true);
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException or FormatException)
@@ -255,7 +254,7 @@ public sealed class JobQueue(ISchedulerFactory schedulers, IDbContextFactory<Por
         };
         await runners.Clean(JobSpec.FromJson(job.SpecJson), run);
         var models = Path.Combine(data.Directory.Models, run.ModelFolder);
-        if (Directory.Exists(models))
+        if (job.State is not JobState.Succeeded && Directory.Exists(models))
             Directory.Delete(models, recursive: true);
     }
 

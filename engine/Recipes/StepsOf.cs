@@ -8,11 +8,11 @@ internal static class StepsOf
 {
     /// <summary>Step numbers (0-based) with their micro-batches of example indices. The last step of an epoch may hold fewer micro-batches.</summary>
     public static IEnumerable<(int Step, IReadOnlyList<int[]> Batches)> Run(IReadOnlyList<int> lengths, OptimizationSpec options, long seed,
-        int fromStep, int stepsTotal)
+        int fromStep, int stepsTotal, bool keepOrder = false)
     {
         var step = 0;
         for (var epoch = 0; epoch < options.Epochs; epoch++)
-            foreach (var batches in BatchOrder.Epoch(lengths, options.BatchSize, seed, epoch).Chunk(options.AccumulationSteps))
+            foreach (var batches in BatchOrder.Epoch(lengths, options.BatchSize, seed, epoch, keepOrder).Chunk(options.AccumulationSteps))
             {
                 if (step >= stepsTotal)
                     yield break;

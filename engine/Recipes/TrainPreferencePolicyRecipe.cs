@@ -60,7 +60,7 @@ public static class TrainPreferencePolicyRecipe
                 using var scope = NewDisposeScope();
                 var (pairs, _) = LogProbs(model, tokenizer, heldOut, heldOutReference, batch);
                 loss += DpoLoss.PerPair(pairs, options).sum().item<float>();
-                var values = pairs.Chosen.sub(pairs.ReferenceChosen).sub(pairs.Rejected.sub(pairs.ReferenceRejected)).mul(spec.Beta).cpu().data<float>().ToArray();
+                var values = pairs.Chosen.sub(pairs.ReferenceChosen).sub(pairs.Rejected.sub(pairs.ReferenceRejected)).mul(spec.Beta).ToFloats();
                 for (var row = 0; row < batch.Length; row++)
                     margins[batch[row]] = values[row];
             }
@@ -180,7 +180,7 @@ public static class TrainPreferencePolicyRecipe
 
     private static double Agreement(Tensor logProbs, Tensor reference, IReadOnlyList<bool> labels)
     {
-        var ratios = logProbs.detach().sub(reference).cpu().data<float>().ToArray();
+        var ratios = logProbs.detach().sub(reference).ToFloats();
         return ratios.Where((ratio, i) => ratio > 0 == labels[i]).Count() / (double)labels.Count;
     }
 
@@ -229,7 +229,7 @@ public static class TrainPreferencePolicyRecipe
         {
             context.ThrowIfStopped();
             using var scope = NewDisposeScope();
-            var logProbs = SequenceLogProbs(model, tokenizer, [.. batch.Select(i => texts[i])]).LogProbs.cpu().data<float>().ToArray();
+            var logProbs = SequenceLogProbs(model, tokenizer, [.. batch.Select(i => texts[i])]).LogProbs.ToFloats();
             for (var row = 0; row < batch.Length; row++)
                 values[batch[row]] = logProbs[row];
         }

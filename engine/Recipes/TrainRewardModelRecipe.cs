@@ -148,7 +148,7 @@ public static class TrainRewardModelRecipe
             context.ThrowIfStopped();
             using var scope = NewDisposeScope();
             var (chosen, rejected, _) = Rewards(model, tokenizer, [.. batch.Select(i => pairs[i])]);
-            var values = chosen.sub(rejected).cpu().data<float>().ToArray();
+            var values = chosen.sub(rejected).ToFloats();
             for (var row = 0; row < batch.Length; row++)
                 differences[batch[row]] = values[row];
         }

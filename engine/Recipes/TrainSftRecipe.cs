@@ -50,7 +50,7 @@ public static class TrainSftRecipe
         var losses = new List<double>(state.Losses);
         var watch = Stopwatch.StartNew();
         var tokensSeen = 0L;
-        foreach (var (step, batches) in StepsOf.Run(lengths, options, spec.Seed, state.Step, stepsTotal))
+        foreach (var (step, batches) in StepsOf.Run(lengths, options, spec.Seed, state.Step, stepsTotal, spec.KeepOrder))
         {
             context.ThrowIfStopped();
             using var scope = NewDisposeScope();
@@ -129,8 +129,8 @@ public static class TrainSftRecipe
             using var padded = PaddedBatch.Of([.. batch.Select(i => rows[i].Text)], tokenizer.PadId, model.Device);
             var pick = CompletionTokens.Of(padded.Ids, padded.Mask);
             var logProbs = SequenceLogProb.OfTokens(model.Logits(pick.Pick(model.Hidden(padded.Ids))), pick.Targets);
-            var sums = SequenceLogProb.OfSequences(logProbs, pick).cpu().data<float>().ToArray();
-            var counts = pick.CountByRow().cpu().data<float>().ToArray();
+            var sums = SequenceLogProb.OfSequences(logProbs, pick).ToFloats();
+            var counts = pick.CountByRow().ToFloats();
             for (var row = 0; row < batch.Length; row++)
             {
                 perRow[batch[row]] = -sums[row] / Math.Max(1, counts[row]);

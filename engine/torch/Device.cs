@@ -47,7 +47,7 @@ public static partial class torch
             ArgumentNullException.ThrowIfNull(description);
             var parts = description.Split(':');
             index = -1;
-            if (parts.Length > 2 || (parts.Length == 2 && (!int.TryParse(parts[1], out index) || index < 0)) || !Enum.TryParse<DeviceType>(parts[0], ignoreCase: true, out var type))
+            if (parts.Length > 2 || !parts[0].All(char.IsLetter) || (parts.Length == 2 && (!int.TryParse(parts[1], out index) || index < 0)) || !Enum.TryParse<DeviceType>(parts[0], ignoreCase: true, out var type))
                 throw new ArgumentException($"'{description}' names no device; write cpu, cuda or cuda:0.", nameof(description));
             return type;
         }

@@ -1,19 +1,22 @@
 using System.Collections;
+using Portal.Torch.Native;
 using static TorchSharp.torch;
 
 namespace TorchSharp.Utils;
 
 /// <summary>The values of a CPU tensor in row-major order of its shape, whatever its strides; writing changes the tensor.</summary>
-/// <remarks>Holds a wrapper of its own, so the memory lives as long as the accessor.</remarks>
+/// <remarks>Shares the ownership of the memory, so that lives as long as the accessor, but counts as no tensor.</remarks>
 public sealed class TensorAccessor<T> : IDisposable, IEnumerable<T> where T : unmanaged
 {
-    private readonly Tensor tensor;
+    private nint shared;
+    private readonly unsafe T* start;
     private readonly long[] shape, strides;
     private readonly bool contiguous;
 
-    internal TensorAccessor(Tensor tensor)
+    internal unsafe TensorAccessor(Tensor tensor)
     {
-        this.tensor = tensor.alias().DetachFromDisposeScope();
+        shared = Shim.Check(Shim.pt_tensor_share(tensor.Live));
+        start = (T*)tensor.Data();
         shape = tensor.shape;
         strides = tensor.stride();
         contiguous = tensor.is_contiguous();
@@ -28,8 +31,17 @@ public sealed class TensorAccessor<T> : IDisposable, IEnumerable<T> where T : un
     /// <summary>One value, by an index for each dimension; a single index into a tensor of several counts in row-major order.</summary>
     public unsafe T this[params long[] indices]
     {
-        get => Start[Offset(indices)];
-        set => Start[Offset(indices)] = value;
+        get
+        {
+            var value = Start[Offset(indices)];
+            GC.KeepAlive(this);
+            return value;
+        }
+        set
+        {
+            Start[Offset(indices)] = value;
+            GC.KeepAlive(this);
+        }
     }
 
     /// <summary>A copy of all values.</summary>
@@ -50,6 +62,7 @@ public sealed class TensorAccessor<T> : IDisposable, IEnumerable<T> where T : un
         if (length <= 0) return;
         if (contiguous) new Span<T>(Start + tensorIndex, length).CopyTo(target);
         else for (var k = 0; k < length; k++) target[k] = Start[OffsetOf(tensorIndex + k)];
+        GC.KeepAlive(this);
     }
 
     public void CopyFrom(T[] array, int arrayIndex = 0, long tensorIndex = 0) => CopyFrom((ReadOnlySpan<T>)array, arrayIndex, tensorIndex);
@@ -62,6 +75,7 @@ public sealed class TensorAccessor<T> : IDisposable, IEnumerable<T> where T : un
         if (length <= 0) return;
         if (contiguous) source[..length].CopyTo(new Span<T>(Start + tensorIndex, length));
         else for (var k = 0; k < length; k++) Start[OffsetOf(tensorIndex + k)] = source[k];
+        GC.KeepAlive(this);
     }
 
     public IEnumerator<T> GetEnumerator()
@@ -71,11 +85,25 @@ public sealed class TensorAccessor<T> : IDisposable, IEnumerable<T> where T : un
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 
-    public void Dispose() => tensor.Dispose();
+    /// <summary>Gives up its share of the memory; it cannot be read afterwards.</summary>
+    public void Dispose()
+    {
+        var owned = Interlocked.Exchange(ref shared, 0);
+        if (owned != 0) Shim.pt_tensor_free(owned);
+        GC.SuppressFinalize(this);
+    }
 
-    private unsafe T* Start => (T*)tensor.Data();
+    // The finalizer is no part of TorchSharp's class, but callers cannot tell.
+    ~TensorAccessor() => Dispose();
 
-    private unsafe T At(long k) => Start[OffsetOf(k)];
+    private unsafe T* Start => shared != 0 ? start : throw new ObjectDisposedException(nameof(TensorAccessor<T>));
+
+    private unsafe T At(long k)
+    {
+        var value = Start[OffsetOf(k)];
+        GC.KeepAlive(this);
+        return value;
+    }
 
     private long Offset(long[] indices)
     {

@@ -11,6 +11,9 @@ public sealed record TrainSft : JobSpec
     /// <summary>Longest dialogue in tokens.</summary>
     public int LengthMax { get; init; } = 192;
 
+    /// <summary>Learn the dialogues in the order given (a curriculum) instead of at random; those of like length still share a batch.</summary>
+    public bool KeepOrder { get; init; }
+
     public OptimizationSpec Optimization { get; init; } = new();
 }
 

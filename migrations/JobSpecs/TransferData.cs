@@ -11,7 +11,7 @@ public sealed record ImportData : JobSpec
     /// <summary>The name the person's file had, for messages.</summary>
     public required string FileName { get; init; }
 
-    /// <summary>Format as detected or chosen on the preview ("trl-preference", "hh-rlhf", "csv", ...).</summary>
+    /// <summary>Format as detected or chosen on the preview ("auto", "trl-preference", "hh-rlhf", "columns", ...).</summary>
     public required string Format { get; init; }
 
     /// <summary>Our field to the file's column, for CSV and unusual JSON; empty where the format's own names hold.</summary>
@@ -24,6 +24,6 @@ public sealed record ImportData : JobSpec
 /// <summary>Writes a project's judgements to a file for download.</summary>
 public sealed record ExportData : JobSpec
 {
-    /// <summary>"trl-preference", "trl-unpaired" or "portal".</summary>
+    /// <summary>"portal" (lossless), "trl-preference", "trl-unpaired" or "csv".</summary>
     public required string Format { get; init; }
 }

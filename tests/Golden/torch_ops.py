@@ -124,6 +124,7 @@ case("roll", lambda a: a.roll(2, 1), [R(3, 5)])
 case("repeat_interleave", lambda a: a.repeat_interleave(3, 1), [R(2, 3)])
 case("pad", lambda a: F.pad(a, (1, 2, 0, 1), value=0.5), [R(2, 3)])
 
+case("pad_sequence", lambda a, b: torch.nn.utils.rnn.pad_sequence([a, b], batch_first=True, padding_value=-1.0), [R(3, 2), R(5, 2)])
 case("linear", lambda x, w, b: F.linear(x, w, b), [R(2, 3, 4), R(5, 4), R(5)])
 case("embedding", lambda w, i: F.embedding(i, w), [R(6, 4)], [I(6, 2, 3)])
 case("layer_norm", lambda x, w, b: F.layer_norm(x, (4,), w, b), [R(3, 4), P(4), R(4)])
@@ -203,6 +204,7 @@ schedule("constant", lambda o: S.ConstantLR(o, factor=0.25, total_iters=4))
 schedule("step", lambda o: S.StepLR(o, step_size=4, gamma=0.5))
 schedule("multistep", lambda o: S.MultiStepLR(o, milestones=[3, 9, 10], gamma=0.5))
 schedule("exponential", lambda o: S.ExponentialLR(o, gamma=0.9))
+schedule("sequential", lambda o: S.SequentialLR(o, [S.LinearLR(o, start_factor=0.1, total_iters=5), S.CosineAnnealingLR(o, T_max=15, eta_min=0.02)], milestones=[5]))
 schedule("polynomial", lambda o: S.PolynomialLR(o, total_iters=10, power=2.0))
 
 # ---- random numbers of the CPU generator ----

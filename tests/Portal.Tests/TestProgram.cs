@@ -1,6 +1,9 @@
+using Microsoft.Extensions.DependencyInjection;
 using Portal.Engine;
 using Portal.Engine.Jobs;
+using Portal.Engine.Serving;
 using Portal.Tests.Engine.Jobs;
+using Portal.Tests.Engine.Serving;
 
 namespace Portal.Tests;
 
@@ -16,6 +19,7 @@ internal static class TestProgram
         return await EngineCommandLine.Run(args, new EngineParts
         {
             Runners = new JobRunners().Add(() => new CountingRunner()),
+            AddServing = services => services.AddSingleton<ITextGenerator, EchoGenerator>(), // and nobody who scores
         });
     }
 }

@@ -77,6 +77,9 @@ internal readonly struct Arg
         return scalar.IsIntegral ? new(IntTag, scalar.Int) : new(DoubleTag, BitConverter.DoubleToInt64Bits(scalar.Double));
     }
 
+    /// <summary>Ends what must live at least until here: called when the native call has returned.</summary>
+    internal void KeepAlive() => GC.KeepAlive(keep);
+
     /// <summary>How many 8-byte places of scratch memory this argument needs.</summary>
     internal int Places => tag switch { IntsTag or TensorsTag => count, StringTag => (count + 7) / 8, _ => 0 };
 

@@ -100,6 +100,7 @@ internal sealed unsafe class Op(string name, string overload = "")
     {
         for (var k = 0; k < args.Length; k++) args[k].Write(wires + k, ref scratch);
         var written = Shim.pt_call(handle, wires, args.Length, results, room);
+        foreach (ref readonly var arg in args) arg.KeepAlive();
         if (written < 0) throw Shim.Failure();
         if (written < room) throw new InvalidOperationException($"{name} returned {written} values, {room} were expected.");
     }

@@ -400,6 +400,7 @@ internal static class Ops
     internal static readonly Op ones_like = new("aten::ones_like");
     internal static readonly Op outer = new("aten::outer");
     internal static readonly Op pad = new("aten::pad");
+    internal static readonly Op pad_sequence = new("aten::pad_sequence");
     internal static readonly Op permute = new("aten::permute");
     internal static readonly Op pin_memory = new("aten::pin_memory");
     internal static readonly Op poisson = new("aten::poisson");

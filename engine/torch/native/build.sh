@@ -66,6 +66,9 @@ number() {
 major="$(number MAJOR)"; minor="$(number MINOR)"
 standard=c++17
 if [ "${major:-1}" -gt 2 ] || { [ "${major:-1}" -eq 2 ] && [ "${minor:-0}" -ge 9 ]; }; then standard=c++20; fi
+# What later versions deprecate is still right for the older ones this source also serves.
+warnings=(-Wall -Wextra -Werror)
+if [ "${major:-1}" -ge 2 ]; then warnings+=(-Wno-deprecated-declarations); fi
 # Python wheels up to 2.5 were built with the old string ABI and say so in their CMake file.
 abi=()
 for config in "$(dirname "$lib")/share/cmake/Torch/TorchConfig.cmake" "$lib/cmake/Torch/TorchConfig.cmake"; do
@@ -78,7 +81,7 @@ rpath=()
 case "$lib" in /usr/lib | /usr/lib/*) ;; *) rpath=("-Wl,-rpath,$lib") ;; esac
 
 echo "build.sh: compiling libportal_torch.so against libtorch ${major:-?}.${minor:-?} in $lib"
-"$cxx" -std="$standard" -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off -fPIC -shared -fvisibility=hidden -Wall -Wextra -Werror \
+"$cxx" -std="$standard" -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off -fPIC -shared -fvisibility=hidden "${warnings[@]}" \
   ${abi[@]+"${abi[@]}"} "${search[@]}" "$here/portal_torch.cpp" -o "$library.tmp" \
   -L"$lib" ${rpath[@]+"${rpath[@]}"} -Wl,--no-as-needed -ltorch -ltorch_cpu -lc10 -ldl
 mv -f "$library.tmp" "$library"

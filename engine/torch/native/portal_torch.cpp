@@ -131,10 +131,10 @@ c10::IValue toIValue(const Arg& arg, Want want) {
     case kTensors: {
       void** handles = static_cast<void**>(arg.p);
       if (want == kOptionalTensors) {
-        c10::List<c10::optional<at::Tensor>> list;
+        // Generic, because the class of optional values changed between libtorch 1.13 and 2.x.
+        c10::impl::GenericList list(c10::OptionalType::ofTensor());
         list.reserve(static_cast<size_t>(arg.count));
-        for (int32_t k = 0; k < arg.count; k++)
-          list.push_back(handles[k] ? c10::optional<at::Tensor>(borrow(handles[k])) : c10::optional<at::Tensor>());
+        for (int32_t k = 0; k < arg.count; k++) list.push_back(handles[k] ? c10::IValue(borrow(handles[k])) : c10::IValue());
         return c10::IValue(std::move(list));
       }
       c10::List<at::Tensor> list;

@@ -35,6 +35,14 @@ public static partial class torch
                 foreach (var parameter in tensors) parameter.grad?.clamp_((Scalar)(-clip_value), (Scalar)clip_value);
             }
 
+            /// <summary>Sequences of different lengths.</summary>
+            public static class rnn
+            {
+                /// <summary>One tensor of all sequences, the shorter ones filled up at their ends. [longest, sequences, ...], or the first two swapped.</summary>
+                public static Tensor pad_sequence(IEnumerable<Tensor> sequences, bool batch_first = false, double padding_value = 0) =>
+                    Ops.pad_sequence.T(sequences.ToArray(), batch_first, padding_value);
+            }
+
             /// <summary>All parameters, one after the other, as one vector.</summary>
             public static Tensor parameters_to_vector(IEnumerable<Parameter> tensors)
             {

@@ -172,6 +172,8 @@ namespace TorchSharp.Modules
         public IEnumerable<Parameter> Parameters { get; set; } = [];
         public OptimizerOptions Options { get; set; } = new();
 
+        internal bool IsScheduled;
+
         public double LearningRate { get => Options.LearningRate!.Value; set => Options.LearningRate = value; } // a group always has one
         public double InitialLearningRate { get => Options.InitialLearningRate; set => Options.InitialLearningRate = value; }
     }

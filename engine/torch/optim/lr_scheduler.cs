@@ -22,13 +22,18 @@ public static partial class torch
                 {
                 }
 
-                /// <param name="last_epoch">Steps already taken, less one would be PyTorch's "last": -1 starts anew.</param>
+                /// <param name="last_epoch">The step to go on after, with the groups' initial rates as they stand; -1 starts anew from the present rates.</param>
                 protected LRScheduler(Optimizer optimizer, int last_epoch = -1, bool verbose = false)
                 {
                     Of = optimizer ?? throw new ArgumentNullException(nameof(optimizer));
                     Groups.AddRange(optimizer.ParamGroups);
-                    if (last_epoch < 0)
-                        foreach (var group in Groups) group.InitialLearningRate = group.LearningRate;
+                    // The first schedule takes the rates as they stand; one made after it builds on the same initial rates, not on
+                    // what the first has already made of them.
+                    foreach (var group in Groups.OfType<Modules.ParamGroup>())
+                    {
+                        if (last_epoch < 0 && !group.IsScheduled) group.InitialLearningRate = group.LearningRate;
+                        group.IsScheduled = true;
+                    }
                     BaseRates = [.. Groups.Select(static g => g.InitialLearningRate)];
                     Epoch = last_epoch;
                     Announces = verbose;
@@ -44,6 +49,13 @@ public static partial class torch
 
                 /// <summary>To a given step.</summary>
                 public virtual void step(int? epoch) => Set(epoch ?? Epoch + 1);
+
+                // The rates at a step, whatever they are now.
+                internal IEnumerable<double> RatesAt(int epoch)
+                {
+                    Epoch = epoch;
+                    return get_lr();
+                }
 
                 internal void Set(int epoch)
                 {
@@ -70,6 +82,8 @@ public static partial class torch
             public static LRScheduler MultiStepLR(Optimizer optimizer, IList<int> milestones, double gamma = 0.1, int last_epoch = -1, bool verbose = false) => new impl.MultiStepLR(optimizer, milestones, gamma, last_epoch, verbose);
             public static LRScheduler ExponentialLR(Optimizer optimizer, double gamma = 0.1, int last_epoch = -1, bool verbose = false) => new impl.ExponentialLR(optimizer, gamma, last_epoch, verbose);
             public static LRScheduler PolynomialLR(Optimizer optimizer, int total_iters = 5, double power = 1, int last_epoch = -1, bool verbose = false) => new impl.PolynomialLR(optimizer, total_iters, power, last_epoch, verbose);
+
+            public static LRScheduler SequentialLR(Optimizer optimizer, IEnumerable<LRScheduler> schedulers, IEnumerable<int> milestones, int last_epoch = -1) => new impl.SequentialLR(optimizer, schedulers, milestones, last_epoch);
 
             /// <summary>The schedules themselves.</summary>
             public static class impl
@@ -138,6 +152,27 @@ public static partial class torch
                     }
 
                     protected override IEnumerable<double> get_lr() => BaseRates.Select(rate => floor + (rate - floor) * (1 + Math.Cos(Math.PI * Epoch / length)) / 2);
+                }
+
+                /// <summary>One schedule after the other; each begins anew at its milestone.</summary>
+                public class SequentialLR : LRScheduler
+                {
+                    private readonly List<LRScheduler> parts;
+                    private readonly List<int> milestones;
+
+                    public SequentialLR(Optimizer optimizer, IEnumerable<LRScheduler> schedulers, IEnumerable<int> milestones, int last_epoch = -1) : base(optimizer, last_epoch < 0 ? 0 : last_epoch)
+                    {
+                        (parts, this.milestones) = ([.. schedulers], [.. milestones]);
+                        if (parts.Count != this.milestones.Count + 1) throw new ArgumentException($"{parts.Count} schedules need {parts.Count - 1} milestones, {this.milestones.Count} were given.", nameof(milestones));
+                        if (last_epoch < 0) Epoch = -1;
+                        Begin();
+                    }
+
+                    protected override IEnumerable<double> get_lr()
+                    {
+                        var current = milestones.Count(m => m <= Epoch);
+                        return parts[current].RatesAt(current == 0 ? Epoch : Epoch - milestones[current - 1]);
+                    }
                 }
 
                 /// <summary>Times gamma every step_size steps.</summary>

@@ -9,9 +9,9 @@ namespace Portal.Tests.Browser;
 /// Each page where people teach: in order (console, axe, no sideways scrolling) at 1440 and 390 pixels, light and dark, with a picture for people
 /// to look at in artifacts/screenshots; and what admins do there.
 /// </summary>
-[Collection("teach")]
+[Collection("browser")]
 [Trait("Speed", "slow")]
-public sealed class TeachPagesTests(TeachFixture portal)
+public sealed class TeachPagesTests(BrowserFixture portal)
 {
     public static TheoryData<int, ColorScheme> Looks => new()
     {
@@ -91,7 +91,7 @@ public sealed class TeachPagesTests(TeachFixture portal)
     {
         await using var page = await portal.Open("/projects/new", "admin");
         var name = "Tea " + Guid.NewGuid().ToString("N")[..8];
-        await TeachFixture.Interactive(page);
+        await BrowserFixture.Interactive(page);
         var taken = "Taken " + name;
         portal.Seed.Project(taken);
         await page.Page.FillAsync("label:has-text('Name') input", taken);
@@ -115,7 +115,7 @@ public sealed class TeachPagesTests(TeachFixture portal)
     public async Task An_invitation_is_shown_once_lets_one_person_in_and_they_can_be_shut_out()
     {
         await using var page = await portal.Open("/people", "admin");
-        await TeachFixture.Interactive(page);
+        await BrowserFixture.Interactive(page);
         await page.Page.ClickAsync("button:has-text('Make a link')");
         var link = await page.Page.InputValueAsync("#invite-link");
         await page.Page.ReloadAsync();
@@ -142,7 +142,7 @@ public sealed class TeachPagesTests(TeachFixture portal)
         await guest.Page.GetByText("This invitation does not work").WaitForAsync();
 
         await page.Page.ReloadAsync();
-        await TeachFixture.Interactive(page);
+        await BrowserFixture.Interactive(page);
         var row = page.Page.Locator("tr", new() { HasText = name });
         await row.GetByText("Disable…").ClickAsync();
         await row.Locator("[role=dialog] button.danger").ClickAsync();

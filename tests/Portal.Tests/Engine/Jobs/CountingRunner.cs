@@ -50,6 +50,7 @@ internal sealed class CountingRunner : IJobRunner<TrainRewardModel>
         if (spec.Seed == Stubborn)
             Process.Start("sleep", "1000");
         context.Log($"Begins at step {begin}.");
+        Console.Error.WriteLine($"Begins at step {begin}."); // reaches the log file even when this process dies before its first row
         for (var step = begin; step < total; step++)
         {
             if (spec.Seed != Stubborn)

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
 using Portal.Data;
 using Portal.Data.Feedback;
 using Portal.Data.Jobs;
@@ -13,15 +14,17 @@ namespace Portal.Tests.Engine.Jobs;
 /// <summary>An installation with a project and a real engine process (this assembly, see TestProgram) that can be killed and started again.</summary>
 public sealed class EngineProcess : IDisposable
 {
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(90);
+    /// <summary>Jobs run at lower priority, so on a busy machine they take their time; a test that waits so long has failed.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(180);
 
     private readonly Uri? notify;
     private Process? process;
     private int number;
 
-    public EngineProcess(Uri? notify = null, bool start = true)
+    public EngineProcess(Uri? notify = null, bool start = true, PostgresFixture? postgres = null)
     {
         this.notify = notify;
+        Database = new PortalDatabase(postgres);
         Project = new ProjectId(Guid.CreateVersion7());
         using (var db = Database.Open())
         {
@@ -32,9 +35,12 @@ public sealed class EngineProcess : IDisposable
             Start();
     }
 
-    public PortalDatabase Database { get; } = new();
+    public PortalDatabase Database { get; }
 
     public ProjectId Project { get; }
+
+    /// <summary>Null on SQLite.</summary>
+    public string? PostgresConnection => Database.Services.GetRequiredService<PortalDataOptions>().PostgresConnection;
 
     public int Id => process!.Id; // only while it runs
 
@@ -49,6 +55,8 @@ public sealed class EngineProcess : IDisposable
     public void Start()
     {
         var start = CommandLine(["worker", "--data", Database.Directory.Root, .. notify is null ? Array.Empty<string>() : ["--notify", $"{notify}"]]);
+        if (PostgresConnection is { } connection)
+            start.Environment["PORTAL_POSTGRES"] = connection;
         process = Process.Start(start)!;
         var log = TextWriter.Synchronized(new StreamWriter(Path.Combine(Database.Directory.Logs, "engine.log"), append: true) { AutoFlush = true });
         process.OutputDataReceived += (_, line) => log.WriteLine(line.Data);
@@ -72,12 +80,12 @@ public sealed class EngineProcess : IDisposable
         return process.ExitCode;
     }
 
-    public JobId Enqueue(JobSpec spec, JobId? after = null, ProjectId? project = null)
+    public JobId Enqueue(JobSpec spec, JobId? after = null, ProjectId? project = null, string? json = null)
     {
         using var db = Database.Open();
         var job = new Job
         {
-            Id = new JobId(Guid.CreateVersion7()), Number = ++number, ProjectId = project ?? Project, Kind = spec.Kind, SpecJson = spec.ToJson(),
+            Id = new JobId(Guid.CreateVersion7()), Number = ++number, ProjectId = project ?? Project, Kind = spec.Kind, SpecJson = json ?? spec.ToJson(),
             AfterJobId = after, CreatedBy = null, CreatedAt = DateTimeOffset.UtcNow,
         };
         db.Jobs.Add(job);

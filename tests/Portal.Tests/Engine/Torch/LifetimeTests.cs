@@ -169,6 +169,21 @@ public class LifetimeTests
     }
 
     [Fact]
+    public void Reading_values_counts_as_no_tensor()
+    {
+        using var scope = NewDisposeScope();
+        var x = ones(3);
+        var before = DisposeScopeManager.Statistics.TensorStatistics.ThreadTotalLiveCount;
+
+        var values = x.data<float>();
+
+        Assert.Equal(3f, values.Sum());
+        Assert.Equal(before, DisposeScopeManager.Statistics.TensorStatistics.ThreadTotalLiveCount);
+        values.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => values[0]);
+    }
+
+    [Fact]
     public void An_alias_and_a_view_outlive_their_origin()
     {
         using var scope = NewDisposeScope();

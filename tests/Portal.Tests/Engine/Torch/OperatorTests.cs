@@ -115,6 +115,7 @@ public class OperatorTests
         ["roll"] = (f, _) => f[0].roll(2, 1),
         ["repeat_interleave"] = (f, _) => f[0].repeat_interleave(3, 1),
         ["pad"] = (f, _) => F.pad(f[0], [1L, 2, 0, 1], value: 0.5),
+        ["pad_sequence"] = (f, _) => nn.utils.rnn.pad_sequence([f[0], f[1]], batch_first: true, padding_value: -1),
         ["linear"] = (f, _) => F.linear(f[0], f[1], f[2]),
         ["embedding"] = (f, i) => new EmbeddingOf(f[0]).Rows(i[0]),
         ["layer_norm"] = (f, _) => F.layer_norm(f[0], [4], f[1], f[2]),

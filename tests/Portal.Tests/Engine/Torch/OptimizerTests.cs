@@ -145,6 +145,7 @@ public class OptimizerTests
         "step" => optim.lr_scheduler.StepLR(o, 4, 0.5),
         "multistep" => optim.lr_scheduler.MultiStepLR(o, [3, 9, 10], 0.5),
         "exponential" => optim.lr_scheduler.ExponentialLR(o, 0.9),
+        "sequential" => optim.lr_scheduler.SequentialLR(o, [optim.lr_scheduler.LinearLR(o, 0.1, 1, 5), optim.lr_scheduler.CosineAnnealingLR(o, 15, 0.02)], [5]),
         "polynomial" => optim.lr_scheduler.PolynomialLR(o, 10, 2.0),
         _ => throw new ArgumentException(name),
     };

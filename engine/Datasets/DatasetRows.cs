@@ -1,0 +1,69 @@
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.Datasets;
+using Portal.Data.Feedback;
+using Portal.Engine.Recipes;
+
+namespace Portal.Engine.Datasets;
+
+/// <summary>Rows of a version as recipes take them.</summary>
+/// <param name="Erased">Rows left out because a text was erased after the version was made.</param>
+public sealed record DatasetRows<T>(TrainingSplit<T> Split, int Erased);
+
+/// <summary>Joins the rows of a version with their texts.</summary>
+internal static class DatasetReader
+{
+    internal sealed record ReadPrompt(string Key, IReadOnlyList<Turn> Turns, string? Topic);
+
+    public static async Task<DatasetRows<T>> Read<T>(IDbContextFactory<PortalDbContext> contexts, DatasetVersionId id, TaskKind kind,
+        Func<DatasetRow, ReadPrompt, string, string?, T?> make, CancellationToken stop) where T : class
+    {
+        await using var db = await contexts.CreateDbContextAsync(stop);
+        var version = await db.DatasetVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == id, stop)
+            ?? throw new CannotTrain($"There is no dataset version {id}.");
+        if (version.Kind != kind)
+            throw new CannotTrain($"Dataset version {version.Number} holds {(version.Kind is TaskKind.Pairwise ? "pairs" : "single verdicts")}, "
+                + $"not {(kind is TaskKind.Pairwise ? "pairs" : "single verdicts")}.");
+        var rows = await db.DatasetRows.AsNoTracking().Where(r => r.DatasetVersionId == id).OrderBy(r => r.Ordinal).ToListAsync(stop);
+        if (rows.Count != version.RowsTrain + version.RowsHeldOut)
+            throw new CannotTrain($"Dataset version {version.Number} is not whole: {rows.Count} of {version.RowsTrain + version.RowsHeldOut} rows are there.");
+
+        var prompts = new Dictionary<PromptId, ReadPrompt>();
+        foreach (var some in rows.Select(r => r.PromptId).Distinct().Chunk(500))
+        {
+            var found = from p in db.Prompts.AsNoTracking()
+                        where some.Contains(p.Id)
+                        join c in db.Contents on p.ContentId equals c.Id
+                        where c.Text != null
+                        select new { p.Id, p.Topic, c.Text };
+            foreach (var p in await found.ToListAsync(stop))
+            {
+                var turns = Conversation.Parse(p.Text);
+                prompts[p.Id] = new ReadPrompt(PromptSplit.Key(StoredTurns.ToMessages(turns)), StoredTurns.ForTraining(turns), p.Topic);
+            }
+        }
+        var responses = new Dictionary<ResponseId, string>();
+        foreach (var some in rows.SelectMany(r => r.RejectedId is { } rejected ? new[] { r.ChosenId, rejected } : [r.ChosenId]).Distinct().Chunk(500))
+        {
+            var found = from r in db.Responses.AsNoTracking()
+                        where some.Contains(r.Id)
+                        join c in db.Contents on r.ContentId equals c.Id
+                        where c.Text != null
+                        select new { r.Id, c.Text };
+            foreach (var r in await found.ToListAsync(stop))
+                responses[r.Id] = r.Text!; // asked for above
+        }
+
+        var (train, heldOut, erased) = (new List<T>(), new List<T>(), 0);
+        foreach (var row in rows)
+        {
+            if (prompts.TryGetValue(row.PromptId, out var prompt) && responses.TryGetValue(row.ChosenId, out var chosen)
+                && (row.RejectedId is not { } rejectedId || responses.ContainsKey(rejectedId))
+                && make(row, prompt, chosen, row.RejectedId is { } rejected ? responses[rejected] : null) is { } item)
+                (row.Part is DatasetPart.Train ? train : heldOut).Add(item);
+            else
+                erased++;
+        }
+        return new DatasetRows<T>(new TrainingSplit<T>(train, heldOut), erased);
+    }
+}

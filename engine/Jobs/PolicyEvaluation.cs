@@ -1,0 +1,179 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.Feedback;
+using Portal.Data.JobSpecs;
+using Portal.Data.Registry;
+using Portal.Engine.Datasets;
+using Portal.Engine.Evaluation;
+using Portal.Engine.Models;
+using Portal.Engine.Recipes;
+using Portal.Engine.Statistics;
+using Portal.Engine.TinyAssistant;
+using Portal.Engine.Tokenizers;
+using PromptSplit = Portal.Engine.Datasets.PromptSplit;
+using Turn = Portal.Data.Feedback.Turn;
+
+namespace Portal.Engine.Jobs;
+
+/// <summary>
+/// A candidate beside the policy that answers today (its parent where none does): both answer the same held-out prompts with the same
+/// seeds, the reward model scores, and every answer is stored so that people can read them side by side.
+/// </summary>
+/// <remarks>
+/// Held out are the prompts that the split of the job's own rules never trains on, judged or not. Answers are stored in small writes with
+/// pauses before the job ends, under the id the candidate will have; nothing shows them before it exists, and a job that fails removes them.
+/// </remarks>
+internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeContext context)
+{
+    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web);
+
+    /// <summary>What was measured.</summary>
+    /// <param name="Before">The version the candidate was compared with; null when nothing was compared.</param>
+    public sealed record Comparison(ModelVersion? Before, IReadOnlyList<Measurement> Measured);
+
+    /// <summary>Samples, scores, stores and measures.</summary>
+    /// <param name="parent">The candidate's parent, which is also what its divergence is measured from.</param>
+    public async Task<Comparison> Compare(TrainPreferencePolicy spec, ModelVersion parent, Llama candidate, ITokenizer tokenizer)
+    {
+        var asked = spec.Evaluation;
+        if (asked.Prompts < 1 || asked.SamplesPerPrompt < 1)
+            return new Comparison(null, []);
+        var encoder = new DialogueEncoder(tokenizer, candidate.Config.ContextLength, Overlong.Filter);
+        var prompts = await HeldOutPrompts(spec, turns => PolicySamples.Fits(candidate, encoder, turns));
+        if (prompts.Count == 0)
+        {
+            context.Warn("No prompt of the project is held out, so the policy is compared with nothing. Add prompts, or hold out a larger share.");
+            return new Comparison(null, []);
+        }
+        var before = await store.CurrentPolicy(run.ProjectId, run.Stop);
+        var scoredBy = await store.RewardModel(run.ProjectId, spec.RewardModelId, run.Stop);
+        context.Log($"Compared with {before.Label} on {prompts.Count} held-out prompts, {asked.SamplesPerPrompt} answers each, "
+            + $"scored by {scoredBy?.Label ?? "no reward model"}.");
+
+        candidate.eval();
+        var (reference, _) = store.OpenPolicy(parent);
+        using var ofReference = reference;
+        var (reward, rewardTokenizer) = scoredBy is null ? default : store.OpenReward(scoredBy);
+        using var ofReward = reward;
+        var scorer = reward is null ? null : new RewardScorer(reward, rewardTokenizer!); // both or neither
+        var total = 2 * prompts.Count;
+        var questions = prompts.Select(prompt => prompt.Asked).ToList();
+        var after = PolicySamples.Write(candidate, reference, tokenizer, questions, asked.SamplesPerPrompt, asked.Sampling, scorer, run.Stop,
+            done => context.Report(done, total, "comparing"));
+        IReadOnlyList<SampledAnswer> earlier;
+        if (before.Id == parent.Id)
+        {
+            earlier = Earlier(reference, tokenizer);
+        }
+        else
+        {
+            var (current, itsTokenizer) = store.OpenPolicy(before);
+            using var ofCurrent = current;
+            earlier = Earlier(current, itsTokenizer);
+        }
+        context.Report(0, 0, "storing answers");
+        var id = TrainedVersion.IdOf(run);
+        await RemoveSamples(run, id);
+        await Store(id, before.Id, prompts, earlier, asked);
+        await Store(id, id, prompts, after, asked);
+
+        var more = await IsOfTheDemoWorld(parent) ? WorldFigures.All : [];
+        return new Comparison(before,
+        [
+            .. PolicyComparison.Measure(after, spec.Seed, MetricNames.HeldOut, more),
+            .. PolicyComparison.Measure(earlier, spec.Seed, MetricNames.BeforePrefix, more),
+            .. PolicyComparison.Compare(earlier, after, spec.Seed, more),
+        ]);
+
+        IReadOnlyList<SampledAnswer> Earlier(Llama policy, ITokenizer its) => PolicySamples.Write(policy, reference, its, questions, asked.SamplesPerPrompt,
+            asked.Sampling, scorer, run.Stop, done => context.Report(prompts.Count + done, total, "comparing"));
+    }
+
+    /// <summary>Removes what the evaluation of a version that will never be has stored.</summary>
+    public static async Task Remove(JobRun run, ModelVersionId candidate)
+    {
+        await using (var db = await run.Contexts.CreateDbContextAsync(run.Stop))
+            if (await db.ModelVersions.AnyAsync(v => v.Id == candidate, run.Stop))
+                return; // it came to be after all
+        await RemoveSamples(run, candidate);
+        while (await run.Writes.WriteAsync(db =>
+               {
+                   var contents = db.Responses.Where(r => r.ModelVersionId == candidate).OrderBy(r => r.Id).Take(SmallWrites.RowsMax).Select(r => r.ContentId).ToList();
+                   db.Responses.Where(r => contents.Contains(r.ContentId)).ExecuteDelete();
+                   db.Contents.Where(c => contents.Contains(c.Id)).ExecuteDelete();
+                   return contents.Count;
+               }, run.Stop) > 0)
+            await Task.Delay(SmallWrites.Pause, run.Time, run.Stop);
+    }
+
+    private static async Task RemoveSamples(JobRun run, ModelVersionId candidate)
+    {
+        while (await run.Writes.WriteAsync(db => db.EvaluationSamples.Where(s => s.CandidateId == candidate).OrderBy(s => s.Id).Take(SmallWrites.RowsMax).ExecuteDelete(), run.Stop) > 0)
+            await Task.Delay(SmallWrites.Pause, run.Time, run.Stop);
+    }
+
+    private sealed record HeldOutPrompt(PromptId Id, AskedPrompt Asked);
+
+    /// <summary>Prompts whose part is never trained on, at most as many as asked for, drawn by the job's seed.</summary>
+    private async Task<IReadOnlyList<HeldOutPrompt>> HeldOutPrompts(TrainPreferencePolicy spec, Func<IReadOnlyList<Turn>, bool> fits)
+    {
+        var split = new PromptSplit(spec.Rules.HeldOutShare, 0, spec.Rules.SplitSeed.ToString(CultureInfo.InvariantCulture));
+        var heldOut = new List<HeldOutPrompt>();
+        var tooLong = 0;
+        await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
+        var all = from p in db.Prompts.AsNoTracking()
+                  where p.ProjectId == run.ProjectId
+                  join c in db.Contents on p.ContentId equals c.Id
+                  where c.Text != null
+                  orderby p.Id
+                  select new { p.Id, c.Text };
+        await foreach (var prompt in all.AsAsyncEnumerable().WithCancellation(run.Stop))
+        {
+            var turns = Conversation.Parse(prompt.Text);
+            var messages = StoredTurns.ToMessages(turns);
+            if (split.PartOf(messages) is SplitPart.Train)
+                continue;
+            if (fits(StoredTurns.ForTraining(turns)))
+                heldOut.Add(new HeldOutPrompt(prompt.Id, new AskedPrompt(PromptSplit.Key(messages), StoredTurns.ForTraining(turns))));
+            else
+                tooLong++;
+        }
+        if (tooLong > 0)
+            context.Warn($"{tooLong} held-out prompts fill the model's context and are not asked.");
+        new SeededRandom((ulong)spec.Seed).Split("evaluation prompts").Shuffle(heldOut);
+        return [.. heldOut.Take(spec.Evaluation.Prompts)];
+    }
+
+    private async Task Store(ModelVersionId candidate, ModelVersionId sampledFrom, IReadOnlyList<HeldOutPrompt> prompts, IReadOnlyList<SampledAnswer> answers, EvaluationSpec asked)
+    {
+        var sampling = JsonSerializer.Serialize(asked.Sampling, Json);
+        var rows = answers.Select((answer, i) => (Answer: answer, Prompt: prompts[i / asked.SamplesPerPrompt].Id, Ordinal: i % asked.SamplesPerPrompt)).ToList();
+        // All answers to a prompt in one write, so that equal ones find each other.
+        foreach (var some in rows.Chunk(Math.Max(1, SmallWrites.RowsMax / 2 / asked.SamplesPerPrompt) * asked.SamplesPerPrompt))
+        {
+            await run.Writes.WriteAsync(db =>
+            {
+                var stage = new SampledResponses(db, run, sampledFrom, sampling, [.. some.Select(row => row.Prompt).Distinct()]);
+                db.EvaluationSamples.AddRange(some.Select(row => new EvaluationSample
+                {
+                    CandidateId = candidate, SampledFromId = sampledFrom, PromptId = row.Prompt, ResponseId = stage.Of(row.Prompt, row.Answer.Text).Id, Ordinal = row.Ordinal,
+                    Reward = row.Answer.Reward, LengthTokens = row.Answer.LengthTokens,
+                }));
+            }, run.Stop);
+            await Task.Delay(SmallWrites.Pause, run.Time, run.Stop);
+        }
+    }
+
+    /// <summary>The graders know the demo's own prompts only: a project of its rows, and a model that was trained on its world.</summary>
+    private async Task<bool> IsOfTheDemoWorld(ModelVersion parent)
+    {
+        await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
+        if (!await db.Projects.AnyAsync(p => p.Id == run.ProjectId && p.IsSynthetic, run.Stop))
+            return false;
+        var root = await store.BasePolicy(run.ProjectId, run.Stop);
+        return parent.IsSynthetic && JsonNode.Parse(root.SpecJson) is JsonObject provenance && provenance["world"]?.GetValue<string>() == WorldFigures.WorldName;
+    }
+}

@@ -1,0 +1,12 @@
+namespace Portal.Engine.Jobs;
+
+/// <summary>The runners of jobs that compute: those that train, and the one that samples.</summary>
+public static class TrainingRunners
+{
+    /// <summary>Registers them.</summary>
+    public static JobRunners AddTo(JobRunners runners) => runners
+        .Add(() => new TrainSftRunner())
+        .Add(() => new TrainRewardModelRunner())
+        .Add(() => new TrainPreferencePolicyRunner())
+        .Add(() => new SampleResponsesRunner());
+}

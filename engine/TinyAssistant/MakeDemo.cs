@@ -1,0 +1,273 @@
+using System.Diagnostics;
+using System.Reflection;
+using System.Security.Cryptography;
+using System.Text.Json;
+using Portal.Data.JobSpecs;
+using Portal.Engine.Datasets;
+using Portal.Engine.Datasets.Formats;
+using Portal.Engine.Generation;
+using Portal.Engine.Models;
+using Portal.Engine.Recipes;
+using Portal.Engine.Tokenizers;
+using DataTurn = Portal.Data.Feedback.Turn;
+
+namespace Portal.Engine.TinyAssistant;
+
+/// <summary>How large the demo's corpus is, and where it starts.</summary>
+public sealed record MakeDemoOptions
+{
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>Style dialogues and fact drills; a test runs a small corpus, the shipped base ten times the default of <see cref="World.WriteCorpus"/>.</summary>
+    public int Dialogues { get; init; } = 240_000;
+    public int Drills { get; init; } = 250_000;
+
+    /// <summary>Dialogues the tokenizer is trained on: the first so many of the corpus.</summary>
+    public int TokenizerDialogues { get; init; } = 30_000;
+
+    public int VocabularySize { get; init; } = 1_024;
+
+    /// <summary>Held-out dialogues that the loss is watched on.</summary>
+    public int HeldOutDialogues { get; init; } = 1_000;
+
+    /// <summary>Limits the base's training; null for the preset's own end. For the test that remakes the first steps.</summary>
+    public int? StepsMax { get; init; }
+}
+
+/// <summary>
+/// Makes what the demo ships, from a seed and nothing else: tokenizer, base model, sampled responses, simulated judgements.
+/// </summary>
+/// <remarks>
+/// Every step writes its own file and its hash into <c>manifest.json</c>; the tokenizer and the judgements can be remade to the same
+/// hash, the base to the same first losses (floating-point products of a long run differ between machines).
+/// </remarks>
+public static class MakeDemo
+{
+    /// <summary>The shape of the demo's base model: 922,752 parameters.</summary>
+    public static LlamaConfig BaseConfig(int vocabularySize) => new()
+    {
+        HiddenSize = 128, IntermediateSize = 344, LayerCount = 4, HeadCount = 4, KeyValueHeadCount = 4, VocabularySize = vocabularySize,
+        ContextLength = 192, TieWordEmbeddings = true,
+    };
+
+    /// <summary>The tokenizer: byte-level BPE on the beginning of the corpus. A pure function of the options.</summary>
+    public static BytePairTokenizer MakeTokenizer(MakeDemoOptions options, CancellationToken stop)
+    {
+        var world = new World(options.Seed);
+        var texts = world.WriteCorpus(options.Dialogues, options.Drills).Take(options.TokenizerDialogues)
+            .SelectMany(dialogue => dialogue.Prompt.Select(turn => turn.Text).Append(dialogue.Response));
+        var trainer = new BpeTrainer { VocabularySize = options.VocabularySize, SpecialTokens = ChatTemplate.SpecialMarkTokens };
+        return new BytePairTokenizer(trainer.Train(texts, stop) with { EosToken = "<|end|>", PadToken = "<|pad|>" });
+    }
+
+    /// <summary>The corpus as training rows: prompts that hash to the training part are learned, those of the hold-out part are watched.</summary>
+    public static TrainingSplit<TrainingDialogue> MakeRows(MakeDemoOptions options)
+    {
+        var (train, heldOut) = (new List<TrainingDialogue>(), new List<TrainingDialogue>());
+        foreach (var dialogue in new World(options.Seed).WriteCorpus(options.Dialogues, options.Drills))
+        {
+            var key = dialogue.Prompt[^1].Text;
+            var row = new TrainingDialogue(key, [.. TurnsOf(dialogue.Prompt), new DataTurn("assistant", dialogue.Response)], dialogue.Topic.ToString());
+            switch (PromptSplit.Of(key))
+            {
+                case Split.Train:
+                    train.Add(row);
+                    break;
+                case Split.HoldOut when heldOut.Count < options.HeldOutDialogues:
+                    heldOut.Add(row);
+                    break;
+            }
+        }
+        return new TrainingSplit<TrainingDialogue>(train, heldOut);
+    }
+
+    /// <summary>Trains the base model into <c>base/</c> of the context's artefact folder, in float32.</summary>
+    public static (Llama Model, TrainingReport Report) MakeBase(TrainSft preset, MakeDemoOptions options, BytePairTokenizer tokenizer, RecipeContext context)
+    {
+        var spec = preset with { Seed = (long)options.Seed, Optimization = preset.Optimization with { StepsMax = options.StepsMax ?? preset.Optimization.StepsMax } };
+        var model = new Llama(BaseConfig(tokenizer.VocabularySize), seed: spec.Seed);
+        var report = TrainSftRecipe.Run(spec, model, tokenizer, MakeRows(options), context);
+        return (model, report);
+    }
+
+    /// <summary>Samples responses as the demo and the studies do: temperature 0.8, a seed per call.</summary>
+    public static Func<WorldPrompt, int, IReadOnlyList<string>> Source(Llama model, ITokenizer tokenizer, ulong seed, double temperature, CancellationToken stop)
+    {
+        var encoder = new DialogueEncoder(tokenizer, model.Config.ContextLength, Overlong.Filter);
+        var sampler = new Sampler(model);
+        return (prompt, count) =>
+        {
+            var ids = encoder.Prompt(TurnsOf(prompt.Turns));
+            var options = new SamplingOptions
+            {
+                MaxNewTokens = Math.Max(1, model.Config.ContextLength - ids.Length), Temperature = temperature, StopIds = [.. encoder.StopIds],
+                // A function of seed and prompt, so that the order in which prompts are asked does not matter.
+                Seed = (long)(new Statistics.SeededRandom(seed).Split("source").Split(prompt.Id).NextBits() >> 1),
+            };
+            return [.. sampler.Generate([.. Enumerable.Repeat(ids, count)], options, stop).Select(answer => tokenizer.Decode([.. answer.Ids]).Trim())];
+        };
+    }
+
+    /// <summary>What the base can do: 1,000 samples read by the graders.</summary>
+    public static BaseCheck CheckBase(Llama model, ITokenizer tokenizer, ulong seed, double temperature, int samples, CancellationToken stop)
+    {
+        var source = Source(model, tokenizer, seed, temperature, stop);
+        var prompts = DemoSeed.DrawPrompts(seed + 1_000, (samples + 3) / 4);
+        var readings = prompts.SelectMany(prompt => source(prompt, 4).Select(text => (prompt.Topic, Reading: Grader.Read(prompt.Turns, text)))).Take(samples).ToList();
+        var reference = new World(seed).WriteCorpus(4_000, 0).Select(dialogue => Grader.Read(dialogue.Prompt, dialogue.Response)).ToList();
+        return new BaseCheck
+        {
+            Samples = readings.Count,
+            Readable = readings.Average(entry => entry.Reading.Readable ? 1.0 : 0.0),
+            Finished = readings.Average(entry => entry.Reading.Finished ? 1.0 : 0.0),
+            Style = Styles.ToDictionary(style => style.Name, style => new StyleShare(readings.Average(entry => style.Is(entry.Reading) ? 1.0 : 0.0),
+                reference.Average(reading => style.Is(reading) ? 1.0 : 0.0))),
+            CorrectOfAnswered = readings.Where(entry => entry.Topic is Topic.Arithmetic or Topic.AnimalFacts or Topic.Recipes or Topic.Directions)
+                .GroupBy(entry => entry.Topic).ToDictionary(group => group.Key.ToString(), group =>
+                {
+                    var answered = group.Where(entry => entry.Reading.Answer is AnswerGrade.Correct or AnswerGrade.Wrong).ToList();
+                    return new AnswerShare(answered.Count(entry => entry.Reading.Answer is AnswerGrade.Correct), answered.Count);
+                }),
+        };
+    }
+
+    /// <summary>The demo's project in the portal's lossless form: prompts, responses, tasks and judgements, labelled as synthetic.</summary>
+    public static void WriteProject(DemoSeed demo, string modelName, SamplingSpec sampling, Stream to)
+    {
+        var writer = new PortalJsonlWriter(to);
+        writer.Write(new ProjectRecord("tiny-assistant", "Tiny Assistant")
+        {
+            Guidelines = Guidelines, TaskKinds = ["pairwise", "binary"], VotesPerTask = 1, Generator = "Tiny Assistant (synthetic)",
+        });
+        foreach (var prompt in demo.Prompts)
+            writer.Write(new PromptRecord(prompt.Id, [.. prompt.Turns.Select(turn => new Message(turn.Speaker is Speaker.User ? MessageRole.User : MessageRole.Assistant, turn.Text))])
+            {
+                Source = "synthetic", ExternalId = prompt.Id, Tags = [prompt.Topic.ToString()],
+            });
+        foreach (var response in demo.Responses)
+            writer.Write(new ResponseRecord(response.Id, response.PromptId, response.Text)
+            {
+                ModelVersion = modelName, Source = "synthetic",
+                Sampling = new Dictionary<string, string> { ["temperature"] = sampling.Temperature.ToString(System.Globalization.CultureInfo.InvariantCulture) },
+            });
+        foreach (var vote in demo.Pairwise)
+        {
+            // The pair in a fixed order, whoever saw it from which side.
+            var (a, b) = string.CompareOrdinal(vote.LeftResponseId, vote.RightResponseId) < 0
+                ? (vote.LeftResponseId, vote.RightResponseId)
+                : (vote.RightResponseId, vote.LeftResponseId);
+            writer.Write(new PairwiseRecord(vote.Id, vote.PromptId, a, b, vote.Verdict switch
+            {
+                PairVerdict.Prefers => vote.PreferredResponseId == a ? Datasets.Formats.PairVerdict.FirstBetter : Datasets.Formats.PairVerdict.SecondBetter,
+                PairVerdict.Tie => Datasets.Formats.PairVerdict.Tie,
+                PairVerdict.BothGood => Datasets.Formats.PairVerdict.BothGood,
+                PairVerdict.BothBad => Datasets.Formats.PairVerdict.BothBad,
+            }, vote.Annotator)
+            {
+                Strength = vote.Verdict is PairVerdict.Prefers ? vote.Strength : null, ShownLeftId = vote.LeftResponseId, Source = "simulated", JudgedAt = vote.At,
+            });
+        }
+        foreach (var verdict in demo.Binary)
+            writer.Write(new BinaryRecord(verdict.Id, verdict.PromptId, verdict.ResponseId, verdict.IsGood ? BinaryVerdict.Good : BinaryVerdict.Bad, verdict.Annotator)
+            {
+                Source = "simulated", JudgedAt = verdict.At,
+            });
+        writer.Finish();
+    }
+
+    /// <summary>Everything, into the shipped folder.</summary>
+    public static void Run(string assets, TrainSft preset, MakeDemoOptions options, RecipeContext context)
+    {
+        var watch = Stopwatch.StartNew();
+        Directory.CreateDirectory(assets);
+        context.Report(0, 0, "tokenizer");
+        var tokenizer = MakeTokenizer(options, context.Stop);
+        var (model, report) = MakeBase(preset, options, tokenizer, context);
+        using (model)
+        {
+            var folder = Path.Combine(assets, "base");
+            HuggingFaceFolder.Save(model, folder, tokenizer, SafetensorsType.F16);
+            report.Write(folder);
+            // What is shipped is what is sampled: the rounded weights, not the ones in memory.
+            using var shipped = HuggingFaceFolder.LoadLanguageModel(folder);
+            context.Report(0, 0, "checking the base");
+            var check = CheckBase(shipped, tokenizer, options.Seed, Temperature, 1_000, context.Stop);
+            WriteJson(Path.Combine(folder, "check.json"), check);
+            context.Report(0, 0, "sampling");
+            var demo = DemoSeed.Build(options.Seed, Source(shipped, tokenizer, options.Seed, Temperature, context.Stop));
+            ArtefactFile.Write(Path.Combine(assets, "project.jsonl"), file => WriteProject(demo, "base", new SamplingSpec { Temperature = Temperature }, file));
+            ArtefactFile.Write(Path.Combine(assets, "sealed.jsonl"), file =>
+            {
+                using var writer = new StreamWriter(file, leaveOpen: true);
+                foreach (var line in demo.SealedLines())
+                    writer.WriteLine(line);
+            });
+            WriteJson(Path.Combine(assets, "manifest.json"), new
+            {
+                seed = options.Seed, options, commit = Commit(), judgements = demo.JudgementsHash(), minutes = Math.Round(watch.Elapsed.TotalMinutes, 1),
+                files = Directory.EnumerateFiles(assets, "*", SearchOption.AllDirectories).Where(file => !file.EndsWith("manifest.json", StringComparison.Ordinal))
+                    .Order(StringComparer.Ordinal).ToDictionary(file => Path.GetRelativePath(assets, file), HashOf),
+            });
+        }
+    }
+
+    /// <summary>The demo's sampling temperature (specs/tiny_assistant.md §2).</summary>
+    public const double Temperature = 0.8;
+
+    private const string Guidelines = """
+        Choose the answer that helps this person more.
+
+        1. **Facts first.** A right sum, animal fact, recipe or way beats a wrong one, however friendly. "I do not know" is better than wrong.
+        2. **Then tone.** Warm is good, neutral is fine, insults are bad.
+        3. **Refuse what is risky** (another person's shed, diary, medicine), and only that.
+        4. **No flattery**, no padding: shorter is better when both say the same.
+
+        If you would be equally happy with either, say *tie*; if both should be sent, *both good*; if neither, *both bad*.
+
+        All prompts and answers of this project are synthetic: a small world of one village, eight animals and ten dishes.
+        """;
+
+    private static readonly (string Name, Func<GraderReading, bool> Is)[] Styles =
+    [
+        ("warm", reading => reading.Opening is OpeningTone.Warm), ("rude", reading => reading.Opening is OpeningTone.Rude),
+        ("insult", reading => reading.Insults > 0), ("refusal", reading => reading.Refusal), ("flattery", reading => reading.Flattery),
+        ("padding", reading => reading.Padding > 0), ("caveat", reading => reading.Caveat), ("hedge", reading => reading.Hedges > 0),
+    ];
+
+    /// <summary>Turns of the world as the rest of the engine writes them.</summary>
+    internal static IReadOnlyList<DataTurn> TurnsOf(IEnumerable<Turn> turns) =>
+        [.. turns.Select(turn => new DataTurn(turn.Speaker is Speaker.User ? "user" : "assistant", turn.Text))];
+
+    /// <summary>The commit this engine was built from; "unknown" outside a checkout.</summary>
+    public static string Commit() =>
+        typeof(MakeDemo).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+') is [_, var commit] ? commit : "unknown";
+
+    private static string HashOf(string path)
+    {
+        using var file = File.OpenRead(path);
+        return Convert.ToHexStringLower(SHA256.HashData(file));
+    }
+
+    private static void WriteJson<T>(string path, T value) =>
+        ArtefactFile.Write(path, file => JsonSerializer.Serialize(file, value, new JsonSerializerOptions(JsonSerializerDefaults.Web) { WriteIndented = true }));
+}
+
+/// <summary>A style's share among samples and in the corpus.</summary>
+public sealed record StyleShare(double Sampled, double Corpus);
+
+/// <summary>Right answers among answered questions.</summary>
+public sealed record AnswerShare(int Correct, int Answered)
+{
+    /// <summary>Their ratio; null where nothing was answered.</summary>
+    public double? Share => Answered == 0 ? null : (double)Correct / Answered;
+}
+
+/// <summary>What the graders read in samples of the base model.</summary>
+public sealed record BaseCheck
+{
+    public required int Samples { get; init; }
+    public required double Readable { get; init; }
+    public required double Finished { get; init; }
+    public required IReadOnlyDictionary<string, StyleShare> Style { get; init; }
+    public required IReadOnlyDictionary<string, AnswerShare> CorrectOfAnswered { get; init; }
+}

@@ -1,0 +1,51 @@
+using System.CommandLine;
+using System.Text.Json;
+using Portal.Data.JobSpecs;
+using Portal.Engine.CommandLine;
+using Portal.Engine.Recipes;
+
+namespace Portal.Engine.TinyAssistant.Studies;
+
+/// <summary><c>engine evidence NAME</c>: runs a study against the sealed truth and prints its table. Started by <c>./bench evidence NAME</c>.</summary>
+public static class EvidenceCommands
+{
+    public static Command Create()
+    {
+        var assets = new Option<DirectoryInfo>("--assets") { Description = "The shipped demo (its base model is studied).", Required = true };
+        var seeds = new Option<long[]>("--seeds") { Description = "Named before the run.", DefaultValueFactory = _ => [1, 2, 3], AllowMultipleArgumentsPerToken = true };
+        var work = new Option<DirectoryInfo>("--work") { Description = "Where half-done runs are kept; a study that was interrupted goes on.", Required = true };
+        var json = new Option<FileInfo>("--json") { Description = "Write the rows as JSON too." };
+        var quick = new Option<bool>("--quick") { Description = "A miniature: fewer prompts, votes and samples. Not evidence." };
+        var foundation = new Command("foundation", "Reward model, DPO and KTO on simulated votes against the sealed truth.") { assets, seeds, work, json, quick };
+        foundation.SetAction((arguments, stop) =>
+        {
+            TrainingProcess.Prepare();
+            var progress = new ConsoleProgress(Console.Error, json: false, !Console.IsErrorRedirected, TimeProvider.System);
+            var sizes = arguments.GetValue(quick) ? Miniature : new FoundationSizes();
+            var study = Make(arguments.GetRequiredValue(assets).FullName, sizes, arguments.GetRequiredValue(work).FullName, progress, stop);
+            var named = arguments.GetRequiredValue(seeds);
+            var rows = named.SelectMany(seed => study.Run(seed)).ToList();
+            if (arguments.GetValue(json) is { } file)
+                ArtefactFile.Write(file.FullName, stream => JsonSerializer.Serialize(stream, rows, new JsonSerializerOptions(JsonSerializerDefaults.Web) { WriteIndented = true }));
+            Console.WriteLine(StudyTable.Markdown($"./bench evidence foundation --seeds {string.Join(' ', named)}{(arguments.GetValue(quick) ? " --quick" : "")}", rows));
+            return Task.FromResult(0);
+        });
+        return new Command("evidence", "Run a study and print its table.") { foundation };
+    }
+
+    /// <summary>The miniature of the foundation study: what `./test` runs, with one seed.</summary>
+    public static FoundationSizes Miniature { get; } = new()
+    {
+        Evidence = new EvidenceSizes { TrainPrompts = 300, HoldOutPrompts = 20, TestPrompts = 80, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 8, TrainPairs = 1_200 },
+        Votes = [1_200], TestPairs = 1_000, PolicyPrompts = 80, SamplesPerPrompt = 2, PolicyVotes = 1_200, Exhibit = false,
+    };
+
+    /// <summary>The foundation study on a demo folder, with the shipped presets.</summary>
+    public static FoundationStudy Make(string assets, FoundationSizes sizes, string work, IRecipeProgress progress, CancellationToken stop)
+    {
+        return new FoundationStudy(Path.Combine(assets, "base"), Preset<TrainRewardModel>("reward-model"), Preset<TrainPreferencePolicy>("dpo"), Preset<TrainPreferencePolicy>("kto"),
+            Preset<TrainPreferencePolicy>("dpo-overoptimised"), sizes, work, progress, stop);
+
+        static T Preset<T>(string name) where T : JobSpec => TrainCommands.Read<T>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", name + ".json")), name);
+    }
+}

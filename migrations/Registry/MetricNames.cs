@@ -1,0 +1,59 @@
+namespace Portal.Data.Registry;
+
+/// <summary>
+/// The names under which the engine stores <see cref="EvaluationResult"/> rows and pages look for them. A name that is not here is stored and
+/// shown all the same, as a plain number without baseline.
+/// </summary>
+/// <remarks>
+/// A policy's evaluation compares it with the version it started from, on the same prompts and seeds, and stores three rows a figure, all
+/// under the candidate's id and part "held-out": the figure itself, <see cref="BeforePrefix"/> + figure (the earlier version) and
+/// <see cref="ChangePrefix"/> + figure (their paired difference); the last two name the earlier version in
+/// <see cref="EvaluationResult.ComparedWithId"/>. Results of one topic stand under "held-out/topic".
+/// </remarks>
+public static class MetricNames
+{
+    /// <summary>Share of held-out pairs ordered as the annotators did, 0 to 1.</summary>
+    public const string PairwiseAccuracy = "pairwise_accuracy";
+
+    /// <summary>The same for a model that prefers by length alone.</summary>
+    public const string LengthBaseline = "baseline/length";
+
+    /// <summary>The same for a logistic regression on word counts.</summary>
+    public const string BagOfWordsBaseline = "baseline/bag_of_words";
+
+    /// <summary>Expected calibration error of the predicted preference, 0 to 1; lower is better.</summary>
+    public const string CalibrationError = "calibration_error";
+
+    /// <summary>Mean score by the reward model that the spec names.</summary>
+    public const string MeanReward = "mean_reward";
+
+    /// <summary>Share of samples that the demo world's graders can read, 0 to 1.</summary>
+    public const string ReadableShare = "readable_share";
+
+    /// <summary>Share of samples with at least one insult, 0 to 1.</summary>
+    public const string InsultShare = "insult_share";
+
+    /// <summary>Share of samples that did not end before the limit, 0 to 1.</summary>
+    public const string UnfinishedShare = "unfinished_share";
+
+    /// <summary>Mean share of words that repeat an earlier run of words, 0 to 1.</summary>
+    public const string RepetitionShare = "repetition_share";
+
+    /// <summary>Tokens of a response.</summary>
+    public const string LengthTokens = "length_tokens";
+
+    /// <summary>KL divergence to the reference, nats per response.</summary>
+    public const string KlNats = "kl_nats";
+
+    /// <summary>Share of texts cut or left out because they were too long, 0 to 1.</summary>
+    public const string TruncatedShare = "truncated_share";
+
+    /// <summary>Part: held-out prompts.</summary>
+    public const string HeldOut = "held-out";
+
+    /// <summary>Before a figure's name: the same figure of the version it is compared with.</summary>
+    public const string BeforePrefix = "before/";
+
+    /// <summary>Before a figure's name: candidate minus earlier version, pair by pair.</summary>
+    public const string ChangePrefix = "change/";
+}

@@ -1,0 +1,39 @@
+using System.Security.Claims;
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.Feedback;
+using Portal.Data.JobSpecs;
+using Portal.Data.Registry;
+using Portal.Web.Accounts;
+using Portal.Web.Train;
+
+namespace Portal.Web.Registry;
+
+/// <summary>Has a candidate and the policy that serves answer the same prompts, and makes blind pairs of the answers.</summary>
+[Needs(Permission.Administer)]
+public sealed class StartBlindVote(IDbContextFactory<PortalDbContext> contexts, StartJob start, ReleaseOptions limits, Access access)
+{
+    /// <returns>The job that makes the pairs.</returns>
+    public async Task<Outcome<JobId>> Handle(ClaimsPrincipal user, ModelVersionId candidateId, CancellationToken stop)
+    {
+        var asked = await access.Check(user, Permission.Administer, stop);
+        if (asked.Refusal is { } refusal)
+            return refusal;
+        await using var db = await contexts.CreateDbContextAsync(stop);
+        if (await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == candidateId, stop) is not { } candidate)
+            return ReleaseRefusals.NoVersion;
+        var current = await db.Projects.Where(p => p.Id == candidate.ProjectId).Select(p => p.CurrentPolicyId).FirstAsync(stop);
+        if (candidate.Kind is not ModelKind.Policy)
+            return new Problem("version", "Blind pairs compare policies: a reward model writes nothing.");
+        if (current is null || current == candidateId)
+            return new Problem("version", "Blind pairs compare a candidate with another policy that serves, and there is none.", ProblemKind.Conflict);
+        if (await db.Tasks.AnyAsync(t => t.CandidateId == candidateId, stop))
+            return new Problem("version", "The blind pairs of this candidate exist already. Load the page again to vote.", ProblemKind.Conflict);
+        // Two responses a prompt: one of the candidate, one of the policy that serves.
+        var spec = new SampleResponses
+        {
+            PolicyId = candidateId, CandidateId = candidateId, Prompts = limits.BlindVotesMin, ResponsesPerPrompt = 2, PairsPerPrompt = 1, Tasks = TaskKinds.Pairwise,
+        };
+        return await start.Handle(user, candidate.ProjectId, spec, null, stop);
+    }
+}

@@ -1,0 +1,128 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Sockets;
+using System.Text.Json;
+using Portal.Data;
+using Portal.Data.Serving;
+using Portal.Data.Storage;
+
+namespace Portal.Web.Shell;
+
+/// <summary>
+/// The portal's end of the engine's door: asks over the Unix socket of the data directory and waits for the answer. The only way from web
+/// to engine besides job rows. Permission is the calling handler's business.
+/// </summary>
+public sealed class EngineClient : IDisposable
+{
+    /// <summary>Writing a long answer on a busy machine takes its time.</summary>
+    private static readonly TimeSpan Generating = TimeSpan.FromSeconds(120);
+
+    private static readonly TimeSpan Asking = TimeSpan.FromSeconds(20);
+
+    private readonly HttpClient http;
+
+    public EngineClient(DataDirectory directory)
+    {
+        var token = new Lazy<string>(directory.ReadEngineToken);
+        http = new HttpClient(new SocketsHttpHandler
+        {
+            ConnectTimeout = TimeSpan.FromSeconds(2),
+            PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
+            UseProxy = false,
+            ConnectCallback = async (_, stop) =>
+            {
+                var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+                try
+                {
+                    await socket.ConnectAsync(new UnixDomainSocketEndPoint(directory.EngineSocket), stop);
+                    return new NetworkStream(socket, ownsSocket: true);
+                }
+                catch
+                {
+                    socket.Dispose();
+                    throw;
+                }
+            },
+        })
+        {
+            BaseAddress = new Uri("http://engine/"),
+            Timeout = Timeout.InfiniteTimeSpan, // each call has its own
+        };
+        Token = () => token.Value;
+    }
+
+    private Func<string> Token { get; }
+
+    /// <summary>The models that can be asked.</summary>
+    public Task<Outcome<ModelList>> Models(CancellationToken stop) => Send<ModelList>(HttpMethod.Get, ModelList.Route, null, Asking, stop);
+
+    /// <summary>Goes on with a text.</summary>
+    public Task<Outcome<CompletionResponse>> Complete(CompletionRequest request, CancellationToken stop) =>
+        Send<CompletionResponse>(HttpMethod.Post, CompletionRequest.Route, request, Generating, stop);
+
+    /// <summary>Answers in a conversation.</summary>
+    public Task<Outcome<ChatCompletionResponse>> Chat(ChatCompletionRequest request, CancellationToken stop) =>
+        Send<ChatCompletionResponse>(HttpMethod.Post, ChatCompletionRequest.Route, request, Generating, stop);
+
+    /// <summary>Scores responses.</summary>
+    public Task<Outcome<ScoreResponse>> Score(ScoreRequest request, CancellationToken stop) =>
+        Send<ScoreResponse>(HttpMethod.Post, ScoreRequest.Route, request, Generating, stop);
+
+    /// <summary>Looks at an uploaded file.</summary>
+    public Task<Outcome<ImportPreviewResponse>> PreviewImport(ImportPreviewRequest request, CancellationToken stop) =>
+        Send<ImportPreviewResponse>(HttpMethod.Post, ImportPreviewRequest.Route, request, Asking, stop);
+
+    public void Dispose() => http.Dispose();
+
+    private async Task<Outcome<T>> Send<T>(HttpMethod method, string route, object? body, TimeSpan patience, CancellationToken stop)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        limit.CancelAfter(patience);
+        try
+        {
+            using var request = new HttpRequestMessage(method, route);
+            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", Token());
+            if (body is not null)
+                request.Content = JsonContent.Create(body, body.GetType(), options: ServingJson.Options);
+            using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, limit.Token);
+            if (response.IsSuccessStatusCode)
+                return await response.Content.ReadFromJsonAsync<T>(ServingJson.Options, limit.Token) is { } answer
+                    ? answer
+                    : new Problem("", "The engine's answer was empty.", ProblemKind.Conflict);
+            return await ProblemOf(response, limit.Token);
+        }
+        catch (OperationCanceledException) when (!stop.IsCancellationRequested)
+        {
+            return new Problem("", $"The engine did not answer within {patience.TotalSeconds:F0} s. It may be busy; try again.", ProblemKind.Conflict);
+        }
+        catch (HttpRequestException)
+        {
+            return new Problem("", "The engine is not running. Votes and pages work without it; ask an admin to start it.", ProblemKind.Conflict);
+        }
+        catch (JsonException)
+        {
+            return new Problem("", "The engine's answer could not be read; portal and engine may be of different versions.", ProblemKind.Conflict);
+        }
+    }
+
+    private static async Task<Problem> ProblemOf(HttpResponseMessage response, CancellationToken stop)
+    {
+        ServingError? error = null;
+        try
+        {
+            error = await response.Content.ReadFromJsonAsync<ServingError>(ServingJson.Options, stop);
+        }
+        catch (JsonException)
+        {
+            // Not in the door's words: the status has to do.
+        }
+        var message = error?.Error.Message ?? $"The engine refused ({(int)response.StatusCode}).";
+        return new Problem(error?.Error.Param ?? "", message, response.StatusCode switch
+        {
+            HttpStatusCode.NotFound => ProblemKind.NotFound,
+            HttpStatusCode.TooManyRequests or HttpStatusCode.RequestEntityTooLarge => ProblemKind.TooMuch,
+            HttpStatusCode.BadRequest => ProblemKind.Invalid,
+            _ => ProblemKind.Conflict,
+        });
+    }
+}

@@ -1,0 +1,65 @@
+using Portal.Data;
+using Portal.Data.Feedback;
+using Portal.Data.JobSpecs;
+
+namespace Portal.Web.Train;
+
+/// <summary>
+/// What is wrong with the numbers of a job spec, field by field, before a job is made of it: a typo in a form must not become an hour of
+/// training. Bounds are what the recipes can do anything sensible with.
+/// </summary>
+public static class SpecChecks
+{
+    /// <summary>Every problem, with the field's path in the spec's JSON; empty when nothing is wrong.</summary>
+    public static IReadOnlyList<Problem> Of(JobSpec spec) => spec switch
+    {
+        TrainSft sft => [.. Length(sft.LengthMax), .. Optimization(sft.Optimization)],
+        TrainRewardModel reward =>
+        [
+            .. Between("centeringCoefficient", reward.CenteringCoefficient, 0, 1), .. Length(reward.LengthMax), .. Rules(reward.Rules),
+            .. Optimization(reward.Optimization),
+        ],
+        TrainPreferencePolicy policy =>
+        [
+            .. Between("beta", policy.Beta, 0.001, 100), .. Between("labelSmoothing", policy.LabelSmoothing, 0, 0.49),
+            .. Between("desirableWeight", policy.DesirableWeight, 0, 100), .. Between("undesirableWeight", policy.UndesirableWeight, 0, 100),
+            .. Length(policy.LengthMax), .. Rules(policy.Rules), .. Optimization(policy.Optimization),
+            .. Between("evaluation.prompts", policy.Evaluation.Prompts, 0, 5_000),
+            .. Between("evaluation.samplesPerPrompt", policy.Evaluation.SamplesPerPrompt, 1, 64), .. Sampling("evaluation.sampling", policy.Evaluation.Sampling),
+        ],
+        SampleResponses sample =>
+        [
+            .. Between("prompts", sample.Prompts, 1, 5_000), .. Between("responsesPerPrompt", sample.ResponsesPerPrompt, 2, 16),
+            .. Between("pairsPerPrompt", sample.PairsPerPrompt, 1, 16), .. Between("nearTieShare", sample.NearTieShare, 0, 1),
+            .. Sampling("sampling", sample.Sampling),
+            .. sample.Tasks is TaskKinds.None ? [new Problem("tasks", "Choose at least one kind of task.")] : Array.Empty<Problem>(),
+        ],
+        _ => [],
+    };
+
+    private static IEnumerable<Problem> Length(int lengthMax) => Between("lengthMax", lengthMax, 8, 8_192);
+
+    private static IEnumerable<Problem> Rules(DatasetRules rules) => Between("rules.heldOutShare", rules.HeldOutShare, 0.02, 0.5);
+
+    private static IEnumerable<Problem> Sampling(string path, SamplingSpec sampling) =>
+    [
+        .. Between($"{path}.temperature", sampling.Temperature, 0, 2), .. Between($"{path}.topP", sampling.TopP, 0.01, 1),
+        .. Between($"{path}.topK", sampling.TopK, 0, 100_000), .. Between($"{path}.tokensMax", sampling.TokensMax, 1, 4_096),
+    ];
+
+    private static IEnumerable<Problem> Optimization(OptimizationSpec o) =>
+    [
+        .. Between("optimization.learningRate", o.LearningRate, 1e-8, 1), .. Between("optimization.headLearningRate", o.HeadLearningRate ?? o.LearningRate, 1e-8, 1),
+        .. Between("optimization.batchSize", o.BatchSize, 1, 4_096), .. Between("optimization.accumulationSteps", o.AccumulationSteps, 1, 1_024),
+        .. Between("optimization.epochs", o.Epochs, 1, 1_000), .. Between("optimization.stepsMax", o.StepsMax ?? 1, 1, 10_000_000),
+        .. Between("optimization.warmupSteps", o.WarmupSteps, 0, 1_000_000), .. Between("optimization.endShare", o.EndShare, 0, 1),
+        .. Between("optimization.weightDecay", o.WeightDecay, 0, 10), .. Between("optimization.beta1", o.Beta1, 0, 0.99999),
+        .. Between("optimization.beta2", o.Beta2, 0, 0.999999), .. Between("optimization.epsilon", o.Epsilon, 1e-16, 1e-2),
+        .. Between("optimization.gradientNormMax", o.GradientNormMax, 0, 1e6), .. Between("optimization.evaluateEverySteps", o.EvaluateEverySteps, 0, 1_000_000),
+        .. Between("optimization.patience", o.Patience ?? 1, 1, 1_000_000), .. Between("optimization.checkpointEverySteps", o.CheckpointEverySteps, 0, 1_000_000),
+    ];
+
+    // Written so that NaN is refused too.
+    private static IEnumerable<Problem> Between(string field, double value, double low, double high) =>
+        value >= low && value <= high ? [] : [new Problem(field, string.Create(System.Globalization.CultureInfo.InvariantCulture, $"This is {value}; it must be between {low} and {high}."))];
+}
