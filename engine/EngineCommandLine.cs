@@ -77,7 +77,6 @@ public static class EngineCommandLine
         var folder = DataOption();
         var notify = NotifyOption();
         var demo = new Option<DirectoryInfo>("--demo") { Description = "Fill a fresh installation with the demo project from this folder." };
-        demo.AcceptExistingOnly();
         var command = new Command("worker", "Runs the queue of jobs and the HTTP door until it is ended (Ctrl-C, SIGTERM).") { folder, notify, demo };
         command.SetAction(async (parsed, _) =>
         {

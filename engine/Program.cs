@@ -1,6 +1,7 @@
 using Portal.Engine;
 using Portal.Engine.CommandLine;
 using Portal.Engine.Jobs;
+using Portal.Engine.Serving;
 using Portal.Engine.TinyAssistant;
 using Portal.Engine.TinyAssistant.Studies;
 
@@ -11,4 +12,6 @@ return await EngineCommandLine.Run(args, new EngineParts
     Runners = TrainingRunners.AddTo(new JobRunners()
         .Add(() => new ImportDataRunner())
         .Add(() => new ExportDataRunner())),
+    AddServing = ModelServing.AddTo,
+    SeedDemo = InstallDemo.Run,
 }, TrainCommands.Create(), UseCommands.Generate(), UseCommands.Score(), DemoCommands.MakeDemo(), EvidenceCommands.Create());

@@ -82,12 +82,16 @@ public static class PolicySamples
     }
 
     /// <summary>A sampling spec as the sampler takes it.</summary>
-    /// <param name="split">Makes another stream of random numbers of the same seed.</param>
-    public static SamplingOptions Options(SamplingSpec sampling, DialogueEncoder encoder, int split) => new()
+    public static SamplingOptions Options(SamplingSpec sampling, IReadOnlyList<int> stopIds) => new()
     {
         MaxNewTokens = sampling.TokensMax, Temperature = sampling.Temperature, TopK = sampling.TopK > 0 ? sampling.TopK : null,
-        TopP = sampling.TopP < 1 ? sampling.TopP : null, StopIds = [.. encoder.StopIds],
-        Seed = (long)(new SeededRandom((ulong)sampling.Seed).Split("samples").Split(split).NextBits() >> 1),
+        TopP = sampling.TopP < 1 ? sampling.TopP : null, StopIds = [.. stopIds], Seed = sampling.Seed,
+    };
+
+    /// <summary>The same for one of several calls: a stream of random numbers of its own.</summary>
+    private static SamplingOptions Options(SamplingSpec sampling, DialogueEncoder encoder, int call) => Options(sampling, encoder.StopIds) with
+    {
+        Seed = (long)(new SeededRandom((ulong)sampling.Seed).Split("samples").Split(call).NextBits() >> 1),
     };
 
     private static EncodedText TextOf(int[] prompt, Generation.Continuation answer)

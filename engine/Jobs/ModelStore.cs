@@ -108,6 +108,9 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
         return null;
     }
 
+    /// <summary>The installation whose models these are.</summary>
+    internal DataDirectory DirectoryOfModels => directory;
+
     /// <summary>Where the files of a version are.</summary>
     public string FolderOf(ModelVersion version) => Path.Combine(directory.Models, version.Folder);
 

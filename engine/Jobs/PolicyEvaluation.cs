@@ -83,7 +83,7 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
         var more = await IsOfTheDemoWorld(parent) ? WorldFigures.All : [];
         return new Comparison(before,
         [
-            .. PolicyComparison.Measure(after, spec.Seed, MetricNames.HeldOut, more),
+            .. PolicyComparison.Measure(after, spec.Seed, more: more),
             .. PolicyComparison.Measure(earlier, spec.Seed, MetricNames.BeforePrefix, more),
             .. PolicyComparison.Compare(earlier, after, spec.Seed, more),
         ]);
@@ -156,10 +156,10 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
         {
             await run.Writes.WriteAsync(db =>
             {
-                var stage = new SampledResponses(db, run, sampledFrom, sampling, [.. some.Select(row => row.Prompt).Distinct()]);
+                var stage = new SampledResponses(db, run, sampling, [.. some.Select(row => row.Prompt).Distinct()]);
                 db.EvaluationSamples.AddRange(some.Select(row => new EvaluationSample
                 {
-                    CandidateId = candidate, SampledFromId = sampledFrom, PromptId = row.Prompt, ResponseId = stage.Of(row.Prompt, row.Answer.Text).Id, Ordinal = row.Ordinal,
+                    CandidateId = candidate, SampledFromId = sampledFrom, PromptId = row.Prompt, ResponseId = stage.Of(row.Prompt, sampledFrom, row.Answer.Text).Id, Ordinal = row.Ordinal,
                     Reward = row.Answer.Reward, LengthTokens = row.Answer.LengthTokens,
                 }));
             }, run.Stop);

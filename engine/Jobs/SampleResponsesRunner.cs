@@ -171,12 +171,12 @@ public sealed class SampleResponsesRunner : IJobRunner<SampleResponses>
             var counts = await run.Writes.WriteAsync(db =>
             {
                 var ids = some.Select(i => prompts[i].Id).ToList();
-                var stage = new SampledResponses(db, run, policy.Id, samplingJson, ids);
+                var stage = new SampledResponses(db, run, samplingJson, ids);
                 var tasksThere = TasksThere(db, ids);
                 var (newResponses, newTasks) = (0, 0);
                 foreach (var i in some)
                 {
-                    var written = different[i].Select(text => stage.Of(prompts[i].Id, text)).ToList();
+                    var written = different[i].Select(text => stage.Of(prompts[i].Id, policy.Id, text)).ToList();
                     newResponses += written.Count(response => response.IsNew);
                     foreach (var (first, second) in chosen[i].Pairs)
                         newTasks += Add(TaskKind.Pairwise, prompts[i].Id, written[first].Id, written[second].Id);
@@ -215,14 +215,14 @@ public sealed class SampleResponsesRunner : IJobRunner<SampleResponses>
             responses += await run.Writes.WriteAsync(db =>
             {
                 var ids = some.Select(i => prompts[i].Id).ToList();
-                var (ofOld, ofFresh) = (new SampledResponses(db, run, policy.Id, samplingJson, ids), new SampledResponses(db, run, candidate.Id, samplingJson, ids));
+                var stage = new SampledResponses(db, run, samplingJson, ids);
                 var done = db.Tasks.Where(t => t.JobId == run.JobId && ids.Contains(t.PromptId)).Select(t => t.PromptId).ToHashSet();
                 var added = 0;
                 foreach (var i in some)
                 {
                     if (done.Contains(prompts[i].Id) || Differing(old[i], fresh[i]) is not { } pair)
                         continue;
-                    var (a, b) = (ofOld.Of(prompts[i].Id, pair.Old), ofFresh.Of(prompts[i].Id, pair.Fresh));
+                    var (a, b) = (stage.Of(prompts[i].Id, policy.Id, pair.Old), stage.Of(prompts[i].Id, candidate.Id, pair.Fresh));
                     added += (a.IsNew ? 1 : 0) + (b.IsNew ? 1 : 0);
                     var (first, second) = random.Split(i).Chance(0.5) ? (a.Id, b.Id) : (b.Id, a.Id);
                     db.Tasks.Add(AnnotationTask.Create(run.Ids.New<TaskId>(), run.ProjectId, TaskKind.Pairwise, prompts[i].Id, first, second, votes, run.Time.GetUtcNow(),

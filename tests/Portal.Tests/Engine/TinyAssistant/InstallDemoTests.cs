@@ -1,0 +1,122 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Portal.Data;
+using Portal.Data.Feedback;
+using Portal.Data.JobSpecs;
+using Portal.Data.Registry;
+using Portal.Data.Storage;
+using Portal.Engine.Models;
+using Portal.Engine.TinyAssistant;
+using Portal.Tests.Data;
+using Portal.Tests.Engine.Recipes;
+using Xunit;
+
+namespace Portal.Tests.Engine.TinyAssistant;
+
+/// <summary>The demo on a fresh installation, from a small folder of real rows and a toy model.</summary>
+[Trait("Speed", "slow")]
+public sealed class InstallDemoTests : IDisposable
+{
+    private readonly PortalDatabase database = new();
+    private readonly DirectoryInfo assets = Directory.CreateTempSubdirectory("portal-demo-");
+    private readonly ServiceProvider services;
+
+    public InstallDemoTests() => services = new ServiceCollection().AddLogging().AddPortalData(new PortalDataOptions(database.Directory)).BuildServiceProvider();
+
+    public void Dispose()
+    {
+        services.Dispose();
+        database.Dispose();
+        assets.Delete(recursive: true);
+    }
+
+    [Fact]
+    public async Task A_fresh_installation_gets_project_model_judgements_and_tasks_once()
+    {
+        var demo = WriteAssets();
+        await InstallDemo.Run(services, assets, default);
+        await InstallDemo.Run(services, assets, default);
+        using var db = database.Open();
+        var project = db.Projects.Single();
+        Assert.Equal((InstallDemo.ProjectName, true), (project.Name, project.IsSynthetic));
+        Assert.Contains("Facts first", project.Guidelines, StringComparison.Ordinal);
+        var policy = db.ModelVersions.Single();
+        Assert.Equal((ModelStatus.Released, (ModelVersionId?)policy.Id), (policy.Status, project.CurrentPolicyId));
+        Assert.Equal("the demo's base model", db.Releases.Single().Reason);
+        Assert.Equal(demo.Prompts.Count, db.Prompts.Count());
+        Assert.Equal(demo.Responses.Count, db.Responses.Count(r => r.ModelVersionId == policy.Id));
+        Assert.Equal(demo.Pairwise.Count, db.PairwiseJudgements.Count(j => j.Source == JudgementSource.Simulated));
+        Assert.Equal(demo.Binary.Count, db.BinaryJudgements.Count(j => j.Source == JudgementSource.Simulated));
+        Assert.All(db.Annotators, annotator => Assert.True(annotator.IsSimulated && annotator.Pseudonym.StartsWith("sim-", StringComparison.Ordinal)));
+        var open = db.Tasks.Where(t => t.State == TaskState.Open).ToList();
+        Assert.Equal((60, 30), (open.Count(t => t.Kind is TaskKind.Pairwise), open.Count(t => t.Kind is TaskKind.Binary)));
+        var judged = db.PairwiseJudgements.Select(j => j.TaskId).ToHashSet();
+        Assert.DoesNotContain(open, task => judged.Contains(task.Id));
+        Assert.All(open.Where(t => t.Kind is TaskKind.Pairwise), task => Assert.DoesNotContain(db.Tasks.Where(t => t.PromptId == task.PromptId && t.Id != task.Id),
+            other => new[] { other.FirstResponseId, other.SecondResponseId }.ToHashSet().SetEquals([task.FirstResponseId, task.SecondResponseId])));
+    }
+
+    [Fact]
+    public async Task An_import_that_was_killed_is_begun_anew()
+    {
+        var demo = WriteAssets();
+        using var killed = new CancellationTokenSource();
+        var run = InstallDemo.Run(services, assets, killed.Token);
+        while (!run.IsCompleted)
+        {
+            await using var look = database.Open();
+            if (look.Prompts.IgnoreQueryFilters().Any())
+                break;
+            await Task.Delay(5);
+        }
+        await killed.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => run);
+        using (var db = database.Open())
+            Assert.True(db.Prompts.IgnoreQueryFilters().Any() && !db.Prompts.Any(), "rows are staged, and none is shown");
+        await InstallDemo.Run(services, assets, default);
+        using (var db = database.Open())
+        {
+            Assert.Equal((1, demo.Prompts.Count, demo.Pairwise.Count), (db.Projects.Count(), db.Prompts.IgnoreQueryFilters().Count(), db.PairwiseJudgements.IgnoreQueryFilters().Count()));
+            Assert.Equal(90, db.Tasks.Count(t => t.State == TaskState.Open));
+        }
+    }
+
+    [Fact]
+    public async Task Without_files_an_empty_demo_project_is_made()
+    {
+        await InstallDemo.Run(services, new DirectoryInfo(Path.Combine(assets.FullName, "missing")), default);
+        using var db = database.Open();
+        Assert.Equal(InstallDemo.ProjectName, db.Projects.Single().Name);
+        Assert.Empty(db.ModelVersions);
+        Assert.Empty(db.Tasks);
+    }
+
+    [Fact]
+    public async Task An_installation_with_a_project_is_left_alone()
+    {
+        WriteAssets();
+        using (var db = database.Open())
+        {
+            db.Projects.Add(new Project { Id = new ProjectId(Guid.CreateVersion7()), Name = "Mine", CreatedAt = DateTimeOffset.UtcNow });
+            db.SaveChanges();
+        }
+        await InstallDemo.Run(services, assets, default);
+        using var after = database.Open();
+        Assert.Equal("Mine", after.Projects.Single().Name);
+        Assert.Empty(after.ModelVersions);
+    }
+
+    /// <summary>100 prompts with eight answers each by the world's own writer, judged by the simulated crowd.</summary>
+    private DemoSeed WriteAssets()
+    {
+        using (var model = ToyWorld.Model())
+            HuggingFaceFolder.Save(model, Path.Combine(assets.FullName, "base"), ToyWorld.Tokenizer);
+        var demo = DemoSeed.Build(1, new World(1).Respond,
+            new DemoSizes { Prompts = 100, PairwiseJudgements = 600, BinaryJudgements = 200, OverlapPairs = 20 });
+        using var file = File.Create(Path.Combine(assets.FullName, "project.jsonl"));
+        MakeDemo.WriteProject(demo, "base", new SamplingSpec { Temperature = MakeDemo.Temperature }, file);
+        return demo;
+    }
+}
