@@ -17,13 +17,20 @@ namespace Portal.Engine.Jobs;
 /// <remarks>One import at a time: two that stage the same prompt could not both keep it. A run after a crash begins anew.</remarks>
 public sealed class ImportDataRunner : IJobRunner<ImportData>
 {
-    /// <summary>Rows in one transaction. At 50 it takes some 40 ms, which is what a judgement submitted meanwhile waits at most.</summary>
-    private const int BatchRows = 50;
+    /// <summary>
+    /// How long one transaction may keep others from writing. Rows in a batch follow from it, 4 to 200: a judgement submitted meanwhile
+    /// waits about so long on a fast machine as on a slow one.
+    /// </summary>
+    private static readonly TimeSpan Hold = TimeSpan.FromMilliseconds(8);
+
+    private const int BatchRowsFirst = 16;
+    private const int BatchRowsMin = 4;
+    private const int BatchRowsMax = 200;
 
     /// <summary>Problems that are kept for the page; the rest are counted.</summary>
     public const int ProblemsKept = 1_000;
 
-    private static readonly TimeSpan PauseMin = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan PauseMin = TimeSpan.FromMilliseconds(15);
 
     /// <inheritdoc/>
     public async Task<JobResult> Run(ImportData spec, JobRun run)
@@ -39,7 +46,8 @@ public sealed class ImportDataRunner : IJobRunner<ImportData>
         }
         catch (CannotImportException e)
         {
-            await Keep(run, spec.ImportId, [e.Problem], counts);
+            counts.ToKeep.Add(e.Problem);
+            await Keep(run, spec.ImportId, counts.ToKeep, counts);
             throw new CannotTrain(e.Message, e);
         }
         if (spec.AllOrNothing && counts.Refused > 0)
@@ -114,39 +122,55 @@ public sealed class ImportDataRunner : IJobRunner<ImportData>
     {
         await using var file = new FileStream(upload, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 16);
         var options = new ImportOptions { Format = FormatNames.Parse(spec.Format), Mapping = FormatNames.Mapping(spec.Columns) };
-        var batch = new List<RowOutcome>(BatchRows);
+        var batch = new List<RowOutcome>(BatchRowsMax);
+        var size = BatchRowsFirst;
+        var toKeep = counts.ToKeep;
+        var kept = run.Time.GetTimestamp();
         foreach (var outcome in ImportReader.ReadAll(file, spec.FileName, options, run.Stop))
         {
             batch.Add(outcome);
-            if (batch.Count == BatchRows)
+            if (batch.Count >= size)
                 await StageBatch();
         }
         await StageBatch();
+        await Keep(run, spec.ImportId, toKeep, counts);
 
         async Task StageBatch()
         {
-            var began = run.Time.GetTimestamp();
             counts.Read += batch.Count;
-            var problems = batch.SelectMany(o => o.Problems).ToList();
+            toKeep.AddRange(batch.SelectMany(o => o.Problems));
             counts.Refused += batch.Count(o => !o.Accepted);
+            var held = TimeSpan.Zero;
             // Once it is clear that nothing will be taken, the rest is only read for its problems.
             if (!spec.AllOrNothing || counts.Refused == 0)
             {
                 var fresh = batch.Where(o => o is { Accepted: true, DuplicateOf: null }).ToList();
                 counts.Duplicates += batch.Count(o => o is { Accepted: true, DuplicateOf: not null });
-                var (result, found) = await run.Writes.WriteAsync(db => StageRows(db, target, fresh, spec.FileName, ids), run.Stop);
+                var (result, found) = await run.Writes.WriteAsync(db =>
+                {
+                    var began = run.Time.GetTimestamp();
+                    var staged = StageRows(db, target, fresh, spec.FileName, ids);
+                    db.SaveChanges();
+                    held = run.Time.GetElapsedTime(began);
+                    return staged;
+                }, run.Stop);
                 ids.Take(found);
                 counts.Accepted += result.Accepted;
                 counts.Duplicates += result.Duplicates;
                 counts.Refused += result.Problems.Count;
-                problems.AddRange(result.Problems);
+                toKeep.AddRange(result.Problems);
+                size = Math.Clamp(held > Hold ? size / 2 : held < Hold / 2 ? size + 1 + size / 4 : size, BatchRowsMin, BatchRowsMax);
             }
-            await Keep(run, spec.ImportId, problems, counts);
-            run.Progress.Report(ShareOf(file), 100, "importing", null);
             batch.Clear();
-            // As long as it took: other writers get at least half of the time.
-            var took = run.Time.GetElapsedTime(began);
-            await Task.Delay(took > PauseMin ? took : PauseMin, run.Time, run.Stop);
+            run.Progress.Report(ShareOf(file), 100, "importing", null);
+            if (run.Time.GetElapsedTime(kept) > TimeSpan.FromSeconds(1))
+            {
+                await Keep(run, spec.ImportId, toKeep, counts);
+                toKeep.Clear();
+                kept = run.Time.GetTimestamp();
+            }
+            // Other writers get at least two thirds of the time.
+            await Task.Delay(held * 2 > PauseMin ? held * 2 : PauseMin, run.Time, run.Stop);
         }
     }
 
@@ -203,5 +227,8 @@ public sealed class ImportDataRunner : IJobRunner<ImportData>
         public int Refused { get; set; }
         public int Duplicates { get; set; }
         public int ProblemsKept { get; set; }
+
+        /// <summary>Problems found since the last time they were written.</summary>
+        public List<RowProblem> ToKeep { get; } = [];
     }
 }

@@ -39,6 +39,7 @@ public sealed record ScreenForm(string? Verdict, IReadOnlyList<string>? Reasons,
 /// <summary>Everything the annotate page shows of one assignment.</summary>
 /// <param name="IsOvertaken">The lease ran out and somebody else has the place; a vote is kept all the same.</param>
 /// <param name="GuidelinesAreNew">This annotator has not judged under this version of the guidelines yet.</param>
+/// <param name="GuidelinesChanged">... but under an earlier one.</param>
 /// <param name="Right">Null for a binary task.</param>
 /// <param name="Form">What this annotator chose and typed on this screen: the draft, or after an undo what was judged.</param>
 /// <param name="FormTime">The client time of that draft; null when there is none.</param>
@@ -46,7 +47,7 @@ public sealed record ScreenForm(string? Verdict, IReadOnlyList<string>? Reasons,
 /// <param name="VotesWanted">... of 3.</param>
 /// <param name="Open">Tasks left in the queue, this one not counted, up to <see cref="NextTask.OpenMax"/>.</param>
 public sealed record ShownAssignment(AssignmentId Id, Queue Queue, AssignmentState State, bool IsOvertaken, string ProjectName, bool IsSynthetic,
-    string Guidelines, int GuidelinesVersion, bool GuidelinesAreNew, IReadOnlyList<Turn> Prompt, string? Topic, ShownResponse Left,
+    string Guidelines, int GuidelinesVersion, bool GuidelinesAreNew, bool GuidelinesChanged, IReadOnlyList<Turn> Prompt, string? Topic, ShownResponse Left,
     ShownResponse? Right, ScreenForm Form, DateTimeOffset? FormTime, int VoteNumber, int VotesWanted, int Today, int Open, bool CanUndo,
     string Pseudonym);
 
@@ -92,6 +93,7 @@ public sealed class ShowAssignment(IDbContextFactory<PortalDbContext> contexts, 
             });
         var canUndo = await judged.AnyAsync(j => j.SupersededAt == null && j.AssignmentId != null && j.SubmittedAt > since, stop);
         var knowsGuidelines = project.Guidelines.Length == 0 || await judged.AnyAsync(j => j.GuidelinesVersion == project.GuidelinesVersion, stop);
+        var changed = !knowsGuidelines && await judged.AnyAsync(j => j.GuidelinesVersion != null, stop);
         var draft = await db.Drafts.AsNoTracking().FirstOrDefaultAsync(d => d.AssignmentId == id, stop);
         var form = draft is not null ? ScreenForm.Parse(draft.Body)
             : assignment.State is AssignmentState.Leased ? await Undone(db, assignment, task.Kind, stop)
@@ -99,7 +101,7 @@ public sealed class ShowAssignment(IDbContextFactory<PortalDbContext> contexts, 
         var queue = new Queue(projectId, task.Kind, task.CandidateId);
         var pseudonym = await db.Annotators.Where(a => a.Id == annotator).Select(a => a.Pseudonym).FirstAsync(stop);
         return new ShownAssignment(assignment.Id, queue, assignment.State, assignment.Slot is null, project.Name, project.IsSynthetic,
-            project.Guidelines, project.GuidelinesVersion, !knowsGuidelines, Conversation.Parse(prompt.Text), prompt.Topic,
+            project.Guidelines, project.GuidelinesVersion, !knowsGuidelines, changed, Conversation.Parse(prompt.Text), prompt.Topic,
             Shown(assignment.LeftResponseId), assignment.RightResponseId is { } right ? Shown(right) : null, form, draft?.ClientTime,
             Math.Min(task.VotesWanted, task.VotesWanted - task.VotesMissing + 1), task.VotesWanted,
             SubmitJudgement.Today(db, annotator, now), NextTask.Find(db, annotator, queue, now).Open, canUndo, pseudonym);

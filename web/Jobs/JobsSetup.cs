@@ -14,7 +14,9 @@ public static class JobsSetup
         services.AddSingleton<EngineClient>();
         services.AddSingleton<LiveRows>();
         services.AddHostedService(provider => provider.GetRequiredService<LiveRows>());
-        services.AddSignalR(hub => hub.MaximumReceiveMessageSize = 4 * 1024); // clients only listen
+        services.AddSignalR()
+            // Clients only listen. For this hub alone: Blazor's own needs room for typed text and for pages with several interactive parts.
+            .AddHubOptions<JobsHub>(hub => hub.MaximumReceiveMessageSize = 4 * 1024);
         return services;
     }
 

@@ -8,23 +8,22 @@ namespace Portal.Web.Registry;
 /// <param name="Name">The stored name; <c>Metric.{Name}</c> is its text.</param>
 /// <param name="Format">As a share, a plain number ...</param>
 /// <param name="ChangeFormat">... and its difference.</param>
-/// <param name="Unit">Names the text of the unit; null where the format says it.</param>
 /// <param name="HigherIsBetter">Null where neither is.</param>
-public sealed record MetricReading(string Name, MeasureFormat Format, MeasureFormat ChangeFormat, int Decimals, string? Unit, bool? HigherIsBetter)
+public sealed record MetricReading(string Name, MeasureFormat Format, MeasureFormat ChangeFormat, int Decimals, bool? HigherIsBetter)
 {
     private static readonly IReadOnlyList<MetricReading> Known =
     [
-        new(MetricNames.MeanReward, MeasureFormat.Signed, MeasureFormat.Signed, 2, null, true),
-        new(MetricNames.PairwiseAccuracy, MeasureFormat.Percent, MeasureFormat.Points, 1, null, true),
-        new(MetricNames.LengthBaseline, MeasureFormat.Percent, MeasureFormat.Points, 1, null, true),
-        new(MetricNames.BagOfWordsBaseline, MeasureFormat.Percent, MeasureFormat.Points, 1, null, true),
-        new(MetricNames.CalibrationError, MeasureFormat.Plain, MeasureFormat.Signed, 3, null, false),
-        new(MetricNames.ReadableShare, MeasureFormat.Percent, MeasureFormat.Points, 1, null, true),
-        new(MetricNames.InsultShare, MeasureFormat.Percent, MeasureFormat.Points, 1, null, false),
-        new(MetricNames.UnfinishedShare, MeasureFormat.Percent, MeasureFormat.Points, 1, null, false),
-        new(MetricNames.RepetitionShare, MeasureFormat.Percent, MeasureFormat.Points, 1, null, false),
-        new(MetricNames.LengthTokens, MeasureFormat.Plain, MeasureFormat.Signed, 1, "tokens", null),
-        new(MetricNames.KlNats, MeasureFormat.Plain, MeasureFormat.Signed, 2, "nats", null),
+        new(MetricNames.MeanReward, MeasureFormat.Signed, MeasureFormat.Signed, 2, true),
+        new(MetricNames.PairwiseAccuracy, MeasureFormat.Percent, MeasureFormat.Points, 1, true),
+        new(MetricNames.LengthBaseline, MeasureFormat.Percent, MeasureFormat.Points, 1, true),
+        new(MetricNames.BagOfWordsBaseline, MeasureFormat.Percent, MeasureFormat.Points, 1, true),
+        new(MetricNames.CalibrationError, MeasureFormat.Plain, MeasureFormat.Signed, 3, false),
+        new(MetricNames.ReadableShare, MeasureFormat.Percent, MeasureFormat.Points, 1, true),
+        new(MetricNames.InsultShare, MeasureFormat.Percent, MeasureFormat.Points, 1, false),
+        new(MetricNames.UnfinishedShare, MeasureFormat.Percent, MeasureFormat.Points, 1, false),
+        new(MetricNames.RepetitionShare, MeasureFormat.Percent, MeasureFormat.Points, 1, false),
+        new(MetricNames.LengthTokens, MeasureFormat.Plain, MeasureFormat.Signed, 1, null),
+        new(MetricNames.KlNats, MeasureFormat.Plain, MeasureFormat.Signed, 2, null),
     ];
 
     /// <summary>True for a name with a text of its own.</summary>
@@ -32,7 +31,7 @@ public sealed record MetricReading(string Name, MeasureFormat Format, MeasureFor
 
     /// <summary>How to read a stored name; unknown ones are plain numbers.</summary>
     public static MetricReading Of(string name) =>
-        Known.FirstOrDefault(metric => metric.Name == name) ?? new(name, MeasureFormat.Plain, MeasureFormat.Signed, 3, null, null);
+        Known.FirstOrDefault(metric => metric.Name == name) ?? new(name, MeasureFormat.Plain, MeasureFormat.Signed, 3, null);
 
     /// <summary>The order in which pages list metrics.</summary>
     public static int Rank(string name) => Known.Select((metric, index) => metric.Name == name ? index : int.MaxValue).Min();

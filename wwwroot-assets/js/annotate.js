@@ -33,12 +33,13 @@ const fill = (template, ...values) => (template ?? "").replace(/\{(\d)\}/g, (_, 
 
 // ---------- opening a page ----------
 
-function open() {
+function open(how) {
+  const first = how !== "swapped"; // a new document, not a page that was swapped in
   generation++;
   screen = null;
   person = $("[data-person]")?.dataset.person || null;
   const root = $("[data-task]");
-  if (root) openScreen(root);
+  if (root) openScreen(root, first);
   const live = $("[data-live]");
   if (said && live) live.textContent = fill(live.dataset[said.text], said.value);
   said = null;
@@ -50,10 +51,10 @@ function open() {
   if (person) flush();
 }
 
-function openScreen(root) {
+function openScreen(root, first) {
   const { assignment, project, place, formTime } = root.dataset;
   const form = $("form[data-verdict]", root);
-  form.reset(); // the page before may have left its choice in inputs that were kept
+  if (!first) form.reset(); // the page before may have left its choice in inputs that were kept
   drafts.prune();
   const kept = drafts.get(assignment);
   const draft = kept ?? { judgementId: newId(), clientTime: null, seconds: 0 };
@@ -65,6 +66,8 @@ function openScreen(root) {
     if (!formTime || Date.parse(formTime) < Date.parse(kept.clientTime)) later(); // the server has an older one, or none
   }
   drafts.put(assignment, { ...draft, clientTime: draft.clientTime ?? new Date().toISOString() });
+  // Somebody was quicker than this script: what they chose counts.
+  if (first && !kept?.form && $$("input[name=verdict], input[name=reason]", root).some(input => input.checked !== input.defaultChecked)) changed();
   const layout = settings.get("layout") ?? "side-by-side";
   for (const choice of $$("[data-layout-choice]", root)) choice.checked = choice.value === layout;
   const answers = $("[data-answers]", root);
@@ -301,7 +304,7 @@ function paint() {
     : trouble && waiting > 0 ? ["warn", "!", fill(texts.offline, waiting)]
     : trouble && screen?.pending ? ["warn", "!", texts.kept ?? ""]
     : waiting > 0 || screen?.pending ? ["", "…", texts.saving]
-    : savedAt ? ["good", "✓", fill(texts.saved, new Intl.DateTimeFormat(document.documentElement.lang || undefined, { timeStyle: "short" }).format(savedAt))]
+    : savedAt ? ["good", "✓", fill(texts.saved, new Intl.DateTimeFormat(document.documentElement.lang || undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(savedAt))]
     : null;
   chip.hidden = !state;
   if (!state) return;
@@ -453,5 +456,5 @@ window.addEventListener("pagehide", () => {
     call("PUT", `/api/v1/assignments/${screen.assignment}/draft`, { body: screen.draft.form ?? collect(), clientTime: screen.draft.clientTime ?? new Date().toISOString() }, true);
 });
 
-Blazor.addEventListener("enhancedload", open);
+Blazor.addEventListener("enhancedload", () => open("swapped"));
 open();

@@ -8,9 +8,9 @@ using Xunit;
 namespace Portal.Tests.Browser;
 
 /// <summary>The judging pages in Chromium: keyboard, reload, lost server, offline, no script. What counts is what stands in the database after it.</summary>
-[Collection("teach")]
+[Collection("browser")]
 [Trait("Speed", "slow")]
-public sealed class AnnotateTests(TeachFixture portal)
+public sealed class AnnotateTests(BrowserFixture portal)
 {
     private static readonly Turn[] Morning = [new("user", "Good morning."), new("assistant", "Good morning! What can I do for you?")];
 
@@ -285,7 +285,7 @@ public sealed class AnnotateTests(TeachFixture portal)
         await using var review = await portal.Open("/review", "reviewer");
         var flag = review.Page.Locator("article.flag", new() { HasText = "There is no red door." });
         await flag.WaitForAsync();
-        await review.Page.WaitForFunctionAsync("() => window.Blazor?._internal?.navigationManager !== undefined"); // the circuit is there
+        await BrowserFixture.Interactive(review);
         await flag.GetByText("Confirm: it is a problem").ClickAsync();
         await review.Page.GetByText("Confirmed.").WaitForAsync(new() { State = WaitForSelectorState.Attached });
 

@@ -1,32 +1,47 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Playwright;
+using Portal.Data;
+using Portal.Data.Storage;
+using Portal.Tests.Web.Annotate;
 using Xunit;
 
 namespace Portal.Tests.Browser;
 
-/// <summary>One portal and one Chromium for all tests of the collection "browser"; each test opens a page with a profile of its own.</summary>
+/// <summary>
+/// A portal with a database of its own, which can be killed and started again on the same address, and one Chromium. Tests seed the same SQLite
+/// file from outside and sign in through the real page.
+/// </summary>
 public sealed class BrowserFixture : IAsyncLifetime
 {
+    private readonly string root = Directory.CreateTempSubdirectory("portal-browser-").FullName;
+    private readonly Dictionary<string, IReadOnlyList<BrowserContextCookiesResult>> cookies = [];
+    private readonly int port = FreePort();
     private PortalProcess? portal;
     private IPlaywright? playwright;
     private IBrowser? chromium;
+    private ServiceProvider? services;
 
-    /// <summary>Debian's Chromium, or what PORTAL_CHROMIUM names.</summary>
-    private static string ChromiumPath => Environment.GetEnvironmentVariable("PORTAL_CHROMIUM") ?? "/usr/bin/chromium";
+    public Uri Address => new($"http://127.0.0.1:{port}/");
 
-    public Uri Address => (portal ?? throw new InvalidOperationException("The fixture has not started.")).Address;
+    public Seeding Seed { get; private set; } = null!; // set on start
+
+    private string ChromiumPath => Environment.GetEnvironmentVariable("PORTAL_CHROMIUM") ?? "/usr/bin/chromium";
 
     public async Task InitializeAsync()
     {
-        if (!File.Exists(ChromiumPath))
-        {
-            throw new InvalidOperationException($"The browser tests need Chromium at '{ChromiumPath}' (Debian package chromium), or its path in PORTAL_CHROMIUM.");
-        }
-
-        portal = await PortalProcess.Start();
+        await Start();
+        var directory = new DataDirectory(root);
+        services = new ServiceCollection().AddPortalData(new PortalDataOptions(directory)).BuildServiceProvider();
+        Seed = new Seeding(services.GetRequiredService<IDbContextFactory<PortalDbContext>>(), services.GetRequiredService<IdFactory>(),
+            services.GetRequiredService<ContentHasher>(), TimeProvider.System);
         playwright = await Playwright.CreateAsync();
         chromium = await playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions
         {
-            ExecutablePath = ChromiumPath, // Playwright makes an empty profile folder for it
+            ExecutablePath = ChromiumPath,
             Args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
         });
     }
@@ -34,22 +49,32 @@ public sealed class BrowserFixture : IAsyncLifetime
     public async Task DisposeAsync()
     {
         if (chromium is not null)
-        {
             await chromium.DisposeAsync();
-        }
-
         playwright?.Dispose();
-        if (portal is not null)
-        {
-            await portal.DisposeAsync();
-        }
+        await Kill();
+        if (services is not null)
+            await services.DisposeAsync();
+        SqliteConnection.ClearAllPools();
+        Directory.Delete(root, recursive: true);
     }
 
-    /// <summary>A page in a fresh profile that remembers everything that went wrong on it.</summary>
-    /// <param name="width">Pixels; heights are those of a desk (900) or a phone (844).</param>
-    public async Task<WatchedPage> Open(string path, int width = 1440, ColorScheme scheme = ColorScheme.Light, bool script = true)
+    /// <summary>Starts the portal, as it was left.</summary>
+    public async Task Start() => portal = await PortalProcess.Start(("PORTAL_DATA", root), ("demo", "true"), ("ASPNETCORE_URLS", Address.ToString().TrimEnd('/')));
+
+    /// <summary>kill -9.</summary>
+    public async Task Kill()
     {
-        var context = await (chromium ?? throw new InvalidOperationException("The fixture has not started.")).NewContextAsync(new BrowserNewContextOptions
+        if (portal is not null)
+            await portal.DisposeAsync();
+        portal = null;
+    }
+
+    public PortalDbContext Open() => services!.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContext(); // set on start
+
+    /// <summary>A page in a fresh profile, signed in as one of the demo's people ("annotator", "reviewer", "admin", ...).</summary>
+    public async Task<WatchedPage> Open(string path, string who = "annotator", int width = 1440, ColorScheme scheme = ColorScheme.Light, bool script = true)
+    {
+        var context = await chromium!.NewContextAsync(new BrowserNewContextOptions // set on start
         {
             BaseURL = Address.ToString(),
             ColorScheme = scheme,
@@ -57,9 +82,42 @@ public sealed class BrowserFixture : IAsyncLifetime
             ReducedMotion = ReducedMotion.Reduce,
             ViewportSize = new ViewportSize { Width = width, Height = width < 900 ? 844 : 900 },
         });
-        var page = new WatchedPage(await context.NewPageAsync(), Address);
-        await page.Page.GotoAsync(path, new PageGotoOptions { WaitUntil = WaitUntilState.Load });
+        context.SetDefaultTimeout(15_000);
+        var raw = await context.NewPageAsync();
+        if (cookies.TryGetValue(who, out var known))
+        {
+            await context.AddCookiesAsync(known.Select(c => new Microsoft.Playwright.Cookie { Name = c.Name, Value = c.Value, Domain = c.Domain, Path = c.Path, HttpOnly = c.HttpOnly, SameSite = c.SameSite }));
+        }
+        else
+        {
+            await raw.GotoAsync("/sign-in");
+            await raw.FillAsync("input[name='Input.Name']", $"demo-{who}");
+            await raw.FillAsync("input[name='Input.Password']", Password(who));
+            await raw.ClickAsync("main button.primary");
+            await raw.WaitForURLAsync(url => !url.Contains("sign-in", StringComparison.Ordinal));
+            cookies[who] = await context.CookiesAsync();
+        }
+        var page = new WatchedPage(raw, Address);
+        await raw.GotoAsync(path, new PageGotoOptions { WaitUntil = WaitUntilState.Load });
         return page;
+    }
+
+    public string Password(string who) => File.ReadLines(new DataDirectory(root).SignIns)
+        .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).First(words => words[0] == $"demo-{who}")[1];
+
+    /// <summary>Prerendered pages look finished before their circuit listens.</summary>
+    public static async Task Interactive(WatchedPage page)
+    {
+        await page.Page.WaitForLoadStateAsync(LoadState.NetworkIdle);
+        await page.Page.WaitForFunctionAsync("() => performance.getEntriesByType('resource').some(entry => entry.name.includes('_blazor/negotiate'))");
+        await Task.Delay(500); // the socket's first batch leaves no mark that can be waited for
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }
 

@@ -6,6 +6,7 @@ namespace Portal.Tests.Browser;
 
 /// <summary>Every shared component in every state, in a real browser, at both widths, light and dark.</summary>
 [Collection("browser")]
+[Trait("Speed", "slow")]
 public sealed class GalleryTests(BrowserFixture browser)
 {
     public static TheoryData<string, string, int, ColorScheme> Pages()
@@ -27,7 +28,7 @@ public sealed class GalleryTests(BrowserFixture browser)
     [MemberData(nameof(Pages))]
     public async Task Is_in_order(string name, string path, int width, ColorScheme scheme)
     {
-        await using var page = await browser.Open(path, width, scheme);
+        await using var page = await browser.Open(path, width: width, scheme: scheme);
         if (name == "interactive")
         {
             await page.Page.Locator("#clicks[data-ready=yes]").WaitForAsync();

@@ -7,11 +7,13 @@ namespace Portal.Tests.Browser;
 public sealed partial class PortalProcess : IAsyncDisposable
 {
     private readonly Process process;
+    private readonly string? ownData;
     private bool isStopped;
 
-    private PortalProcess(Process process, Uri address)
+    private PortalProcess(Process process, Uri address, string? ownData)
     {
         this.process = process;
+        this.ownData = ownData;
         Address = address;
     }
 
@@ -36,6 +38,13 @@ public sealed partial class PortalProcess : IAsyncDisposable
         foreach (var (name, value) in environment)
         {
             start.Environment[name] = value;
+        }
+
+        // A portal needs a place for its rows; one that nobody named is thrown away with the process.
+        var ownData = environment.Any(static variable => variable.Name == "PORTAL_DATA") ? null : Directory.CreateTempSubdirectory("portal-own-").FullName;
+        if (ownData is not null)
+        {
+            start.Environment["PORTAL_DATA"] = ownData;
         }
 
         var output = new List<string>();
@@ -65,7 +74,7 @@ public sealed partial class PortalProcess : IAsyncDisposable
         process.BeginErrorReadLine();
         try
         {
-            return new PortalProcess(process, await listening.Task.WaitAsync(TimeSpan.FromSeconds(60)));
+            return new PortalProcess(process, await listening.Task.WaitAsync(TimeSpan.FromSeconds(60)), ownData);
         }
         catch (Exception problem)
         {
@@ -89,6 +98,10 @@ public sealed partial class PortalProcess : IAsyncDisposable
         Stop(process);
         await process.WaitForExitAsync();
         process.Dispose();
+        if (ownData is not null)
+        {
+            Directory.Delete(ownData, recursive: true);
+        }
     }
 
     private static void Stop(Process process)

@@ -7,12 +7,11 @@ using Portal.Data.Annotators;
 using Portal.Data.Storage;
 using Portal.Tests.Data.Sqlite;
 using Xunit;
-using Xunit.Abstractions;
 
 namespace Portal.Tests.Data.Storage;
 
 /// <summary>The write queue on SQLite: one thread, batches of one transaction.</summary>
-public sealed class WriteQueueOnSqliteTests(ITestOutputHelper output) : WriteQueueTests(null)
+public sealed class WriteQueueOnSqliteTests() : WriteQueueTests(null)
 {
     [Fact]
     public async Task Operations_that_wait_share_a_transaction_of_at_most_64()
@@ -136,11 +135,7 @@ public sealed class WriteQueueOnSqliteTests(ITestOutputHelper output) : WriteQue
         var naive = await Measure(competing);
 
         var text = $"write queue, SQLite synchronous=FULL, 32 callers: {queue}; a context each: {naive}";
-        output.WriteLine(text);
-        if (Environment.GetEnvironmentVariable("PORTAL_TEST_RESULTS") is { } results)
-        {
-            File.AppendAllText(Path.Combine(results, "notes.txt"), text + "\n");
-        }
+        Notes.Write(text);
         Assert.Equal(warmUp + queue.Count + naive.Count, Stored().Count);
     }
 

@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
 using TorchSharp;
 using Xunit;
-using Xunit.Abstractions;
 
 namespace Portal.Tests.Engine.Golden;
 
@@ -9,7 +8,7 @@ namespace Portal.Tests.Engine.Golden;
 /// Every loss against the golden file. An entry counts only when every expected value and every gradient of every case was
 /// compared and agrees.
 /// </summary>
-public sealed class LossVectorsTests(ITestOutputHelper output)
+public sealed class LossVectorsTests
 {
     private static readonly string[] Required =
     [
@@ -30,8 +29,7 @@ public sealed class LossVectorsTests(ITestOutputHelper output)
         }
 
         var summary = $"golden: {entries} of {LossVectors.EntryCount} entries, {cases} of {LossVectors.CaseCount} cases";
-        output.WriteLine(summary);
-        Console.WriteLine(summary);
+        Notes.Write(summary);
         Assert.True(failures.Count == 0, string.Join('\n', failures));
         Assert.Equal((71, 528), (LossVectors.EntryCount, LossVectors.CaseCount));
         Assert.Empty(Required.Except(LossVectorRunners.All.Keys));

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
 using Portal.Data;
 using Portal.Data.Feedback;
 using Portal.Data.Jobs;
@@ -20,9 +21,10 @@ public sealed class EngineProcess : IDisposable
     private Process? process;
     private int number;
 
-    public EngineProcess(Uri? notify = null, bool start = true)
+    public EngineProcess(Uri? notify = null, bool start = true, PostgresFixture? postgres = null)
     {
         this.notify = notify;
+        Database = new PortalDatabase(postgres);
         Project = new ProjectId(Guid.CreateVersion7());
         using (var db = Database.Open())
         {
@@ -33,9 +35,12 @@ public sealed class EngineProcess : IDisposable
             Start();
     }
 
-    public PortalDatabase Database { get; } = new();
+    public PortalDatabase Database { get; }
 
     public ProjectId Project { get; }
+
+    /// <summary>Null on SQLite.</summary>
+    public string? PostgresConnection => Database.Services.GetRequiredService<PortalDataOptions>().PostgresConnection;
 
     public int Id => process!.Id; // only while it runs
 
@@ -50,6 +55,8 @@ public sealed class EngineProcess : IDisposable
     public void Start()
     {
         var start = CommandLine(["worker", "--data", Database.Directory.Root, .. notify is null ? Array.Empty<string>() : ["--notify", $"{notify}"]]);
+        if (PostgresConnection is { } connection)
+            start.Environment["PORTAL_POSTGRES"] = connection;
         process = Process.Start(start)!;
         var log = TextWriter.Synchronized(new StreamWriter(Path.Combine(Database.Directory.Logs, "engine.log"), append: true) { AutoFlush = true });
         process.OutputDataReceived += (_, line) => log.WriteLine(line.Data);
