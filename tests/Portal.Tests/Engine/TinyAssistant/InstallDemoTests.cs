@@ -1,13 +1,15 @@
+using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using Portal.Data;
 using Portal.Data.Feedback;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.Storage;
+using Portal.Engine.Datasets;
+using Portal.Engine.Evaluation;
 using Portal.Engine.Models;
+using Portal.Engine.Recipes;
 using Portal.Engine.TinyAssistant;
 using Portal.Tests.Data;
 using Portal.Tests.Engine.Recipes;
@@ -59,6 +61,32 @@ public sealed class InstallDemoTests : IDisposable
     }
 
     [Fact]
+    public async Task Shipped_models_come_with_their_numbers_and_answers_once()
+    {
+        var demo = WriteAssets();
+        WriteModels(demo);
+        await InstallDemo.Run(services, assets, default);
+        await InstallDemo.Run(services, assets, default);
+        using var db = database.Open();
+        var project = db.Projects.Single();
+        var reward = db.ModelVersions.Single(v => v.Kind == ModelKind.RewardModel);
+        var policy = db.ModelVersions.Single(v => v.Kind == ModelKind.Policy && v.ParentId != null);
+        Assert.Equal((ModelStatus.Released, (ModelVersionId?)reward.Id), (reward.Status, project.CurrentRewardModelId));
+        Assert.Equal((ModelStatus.Candidate, 2, project.CurrentPolicyId), (policy.Status, policy.Number, policy.ParentId));
+        Assert.Equal(0.75, db.EvaluationResults.Single(r => r.ModelVersionId == reward.Id && r.Name == MetricNames.PairwiseAccuracy).Value);
+        Assert.Equal(policy.ParentId, db.EvaluationResults.Single(r => r.ModelVersionId == policy.Id && r.Name == MetricNames.ChangePrefix + MetricNames.MeanReward).ComparedWithId);
+        var samples = db.EvaluationSamples.ToList();
+        Assert.Equal(2, samples.Count);
+        Assert.All(samples, sample => Assert.Equal(policy.Id, sample.CandidateId));
+        var writers = samples.Select(sample => db.Responses.Single(r => r.Id == sample.ResponseId).ModelVersionId);
+        Assert.Equal([policy.ParentId, policy.Id], writers);
+        // The judgements they were trained on are a dataset version like any other, the same for both.
+        var manifest = new DatasetManifest(database.Contexts, database.Writes, database.Services.GetRequiredService<ContentHasher>(), database.Services.GetRequiredService<IdFactory>(), TimeProvider.System);
+        Assert.Equal(reward.DatasetVersionId, policy.DatasetVersionId);
+        Assert.Null(await manifest.Verify(reward.DatasetVersionId!.Value, default)); // trained models have one
+    }
+
+    [Fact]
     public async Task An_import_that_was_killed_is_begun_anew()
     {
         var demo = WriteAssets();
@@ -106,6 +134,31 @@ public sealed class InstallDemoTests : IDisposable
         using var after = database.Open();
         Assert.Equal("Mine", after.Projects.Single().Name);
         Assert.Empty(after.ModelVersions);
+    }
+
+    /// <summary>A toy reward model and policy with made-up numbers, as make-demo lays real ones out.</summary>
+    private void WriteModels(DemoSeed demo)
+    {
+        var (reward, policy) = (Path.Combine(assets.FullName, DemoModels.RewardFolder), Path.Combine(assets.FullName, DemoModels.PolicyFolder));
+        using (var model = ToyWorld.Model(2))
+        {
+            HuggingFaceFolder.Save(model, policy, ToyWorld.Tokenizer);
+            using var head = LlamaReward.From(model);
+            HuggingFaceFolder.Save(head, reward, ToyWorld.Tokenizer);
+        }
+        Report(new TrainRewardModel(), new Measurement(MetricNames.PairwiseAccuracy, MetricNames.HeldOut, 0.75, 0.7, 0.8, 100)).Write(reward);
+        Report(new TrainPreferencePolicy(), new Measurement("rewards/margins", MetricNames.HeldOut, 0.5, 0.4, 0.6, 100)).Write(policy);
+        File.WriteAllText(Path.Combine(policy, DemoModels.ComparisonFile), JsonSerializer.Serialize(
+            new[] { new Measurement(MetricNames.ChangePrefix + MetricNames.MeanReward, MetricNames.HeldOut, 0.4, 0.3, 0.5, 100) }, InstallDemo.Json));
+        var turns = MakeDemo.TurnsOf(demo.Prompts[0].Turns);
+        File.WriteAllLines(Path.Combine(policy, DemoModels.SamplesFile), new[] { new DemoSample(turns, true, 0, "Before.", -1, 3), new DemoSample(turns, false, 0, "After.", 1, 3) }
+            .Select(sample => JsonSerializer.Serialize(sample, InstallDemo.Json)));
+
+        static TrainingReport Report(JobSpec spec, Measurement measured) => new()
+        {
+            Recipe = spec.Kind, Spec = spec.ToJson(), Fingerprint = "", Steps = 1, KeptStep = 1, ExamplesTrain = 1, ExamplesHeldOut = 1, Filtered = 0, Truncated = 0, Seconds = 1,
+            Losses = [1], Measurements = [measured],
+        };
     }
 
     /// <summary>100 prompts with eight answers each by the world's own writer, judged by the simulated crowd.</summary>
