@@ -41,9 +41,23 @@ public static class PortalDataSetup
     public static void Configure(DbContextOptionsBuilder builder, PortalDataOptions options)
     {
         if (options.PostgresConnection is { } connection)
-            builder.UseNpgsql(connection);
+            builder.UseNpgsql(Pooled(connection));
         else
             builder.UseSqlite($"Data Source={options.Directory.Database}").AddInterceptors(SqlitePragmas.Instance);
+    }
+
+    private const int NpgsqlDefaultPoolSize = 100;
+
+    /// <summary>
+    /// A pool per process that leaves room for the others: a server takes 100 connections by default, and portal, engine and its workers
+    /// share them. Another size in the connection string wins.
+    /// </summary>
+    private static string Pooled(string connection)
+    {
+        var parts = new Npgsql.NpgsqlConnectionStringBuilder(connection);
+        if (parts.MaxPoolSize == NpgsqlDefaultPoolSize)
+            parts.MaxPoolSize = 30;
+        return parts.ConnectionString;
     }
 
     private static void Add<TContext>(IServiceCollection services, PortalDataOptions options) where TContext : PortalDbContext
