@@ -83,7 +83,7 @@ public sealed class InstallDemo
     private async Task<Import?> FindUnfinished(CancellationToken stop)
     {
         await using var db = await contexts.CreateDbContextAsync(stop);
-        return await db.Imports.AsNoTracking().FirstOrDefaultAsync(i => i.By == Guid.Empty && i.FileName == ProjectFile && i.State == ImportState.Staging, stop);
+        return await db.Imports.AsNoTracking().OrderBy(i => i.Id).FirstOrDefaultAsync(i => i.By == Guid.Empty && i.FileName == ProjectFile && i.State == ImportState.Staging, stop);
     }
 
     private async Task<(ProjectId Project, ModelVersionId Base)?> FindDemo(CancellationToken stop)
@@ -93,6 +93,7 @@ public sealed class InstallDemo
                            where i.By == Guid.Empty && i.FileName == ProjectFile && i.State == ImportState.Visible
                            join v in db.ModelVersions on i.ProjectId equals v.ProjectId
                            where v.Method == ModelStore.BaseMethod
+                           orderby v.CreatedAt, v.Id
                            select new { v.ProjectId, v.Id }).FirstOrDefaultAsync(stop);
         return found is null ? null : (found.ProjectId, found.Id);
     }
