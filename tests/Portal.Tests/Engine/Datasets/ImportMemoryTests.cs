@@ -4,12 +4,8 @@ using Xunit;
 
 namespace Portal.Tests.Engine.Datasets;
 
-/// <summary>Measures the process's live memory, so nothing may run beside it.</summary>
-[CollectionDefinition("ImportMemory", DisableParallelization = true)]
-public sealed class ImportMemoryCollection;
-
 /// <summary>Reading is streaming: what the reader holds does not depend on how long the file is.</summary>
-[Collection("ImportMemory")]
+[Collection(Alone.Name)]
 public sealed class ImportMemoryTests
 {
     [Fact]

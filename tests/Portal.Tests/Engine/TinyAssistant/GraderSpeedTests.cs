@@ -5,11 +5,7 @@ using Xunit.Abstractions;
 
 namespace Portal.Tests.Engine.TinyAssistant;
 
-/// <summary>Runs while no other test does, so that the processor time of this process is the grader's.</summary>
-[CollectionDefinition(nameof(GraderSpeedTests), DisableParallelization = true)]
-public sealed class GraderSpeedCollection;
-
-[Collection(nameof(GraderSpeedTests))]
+[Collection(Alone.Name)]
 public sealed class GraderSpeedTests(ITestOutputHelper output)
 {
     /// <summary>Processor time and not time on the wall: what other processes do on a shared machine says nothing about the grader.</summary>

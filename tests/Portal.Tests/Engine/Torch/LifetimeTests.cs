@@ -7,7 +7,7 @@ using static TorchSharp.torch;
 namespace Portal.Tests.Engine.Torch;
 
 /// <summary>Who owns a tensor, and that nothing is left behind.</summary>
-[Collection("torch tensor counts")]
+[Collection(Alone.Name)]
 public class LifetimeTests
 {
     [Fact]
