@@ -24,7 +24,7 @@ public sealed class PostgresFixture : IDisposable
         trap 'rm -rf "$folder"' EXIT
         "$1/initdb" -D "$folder/data" -U portal -A trust -E UTF8 --no-locale --no-sync >"$folder/log" 2>&1 || { cat "$folder/log" >&2; exit 1; }
         "$1/postgres" -D "$folder/data" -c listen_addresses= -c unix_socket_directories="$folder" -c fsync=off -c full_page_writes=off \
-          -c synchronous_commit=off -c deadlock_timeout=100ms -c max_connections=200 >>"$folder/log" 2>&1 &
+          -c synchronous_commit=off -c deadlock_timeout=100ms -c max_connections=500 >>"$folder/log" 2>&1 &
         server=$!
         until "$1/pg_isready" -q -h "$folder"; do
           kill -0 $server 2>/dev/null || { cat "$folder/log" >&2; exit 1; }
@@ -78,7 +78,7 @@ public sealed class PostgresFixture : IDisposable
         shell.Dispose();
     }
 
-    private string ConnectionString(string database) => $"Host={folder};Username={User};Database={database};Include Error Detail=true";
+    private string ConnectionString(string database) => $"Host={folder};Username={User};Database={database};Include Error Detail=true;Maximum Pool Size=20;Connection Idle Lifetime=4;Connection Pruning Interval=2";
 
     private static string Binaries()
     {
