@@ -82,7 +82,7 @@ publish() {
     mkdir -p "$artifacts"
     {
       dotnet publish "$root/engine/Portal.Engine.csproj" -c Release -r linux-x64 --self-contained false -p:PublishReadyToRun=true -o "$folder.new/engine" -v q &&
-      dotnet publish "$root/web/Portal.Web.csproj" -c Release -r linux-x64 --self-contained false -p:PublishReadyToRun=true -o "$folder.new/web" -v q
+      dotnet publish "$root/web/Portal.Web.csproj" -c Release -o "$folder.new/web" -v q
     } >"$log" 2>&1 || { tail -30 "$log" >&2; die "The build failed; the whole log is $log."; }
     touch "$folder.new/done"
     rm -rf "$folder"
