@@ -1,15 +1,7 @@
 using System.Security.Claims;
+using Portal.Data.Accounts;
 
 namespace Portal.Web.Shell;
-
-/// <summary>The four roles, by the names that claims carry.</summary>
-public static class Roles
-{
-    public const string Annotator = "annotator";
-    public const string Reviewer = "reviewer";
-    public const string Auditor = "auditor";
-    public const string Admin = "admin";
-}
 
 /// <summary>One entry of the menu.</summary>
 /// <param name="Key">Names the text <c>Place.{Key}</c> and the count in <see cref="ShellFrame.Waiting"/>.</param>
@@ -22,22 +14,22 @@ public sealed record Place(string Key, string? Section, string Path, params stri
     public static IReadOnlyList<Place> All { get; } =
     [
         new("Home", null, "/"),
-        new("Annotate", "Teach", "/annotate", Shell.Roles.Annotator, Shell.Roles.Reviewer, Shell.Roles.Admin),
-        new("Judge", "Teach", "/judge", Shell.Roles.Annotator, Shell.Roles.Reviewer, Shell.Roles.Admin),
-        new("MyWork", "Teach", "/my-work", Shell.Roles.Annotator, Shell.Roles.Reviewer, Shell.Roles.Admin),
-        new("Chat", "Teach", "/chat", Shell.Roles.Annotator, Shell.Roles.Reviewer, Shell.Roles.Admin),
-        new("Review", "Check", "/review", Shell.Roles.Reviewer, Shell.Roles.Admin),
-        new("Data", "Check", "/data", Shell.Roles.Admin),
-        new("Train", "Train", "/train", Shell.Roles.Admin),
-        new("Models", "Train", "/models", Shell.Roles.Reviewer, Shell.Roles.Auditor, Shell.Roles.Admin),
-        new("Features", "Understand", "/features", Shell.Roles.Reviewer, Shell.Roles.Admin),
-        new("PairXray", "Understand", "/pair-xray", Shell.Roles.Reviewer, Shell.Roles.Admin),
-        new("ToggleStudio", "Understand", "/toggle-studio", Shell.Roles.Reviewer, Shell.Roles.Admin),
-        new("Audits", "Understand", "/audits", Shell.Roles.Auditor, Shell.Roles.Admin),
-        new("Explain", "Understand", "/explain", Shell.Roles.Reviewer, Shell.Roles.Admin),
-        new("Projects", "Run", "/projects", Shell.Roles.Admin),
-        new("People", "Run", "/people", Shell.Roles.Admin),
-        new("Admin", "Run", "/admin", Shell.Roles.Admin),
+        new("Annotate", "Teach", "/annotate", RoleNames.Annotator, RoleNames.Reviewer, RoleNames.Admin),
+        new("Judge", "Teach", "/judge", RoleNames.Annotator, RoleNames.Reviewer, RoleNames.Admin),
+        new("MyWork", "Teach", "/my-work", RoleNames.Annotator, RoleNames.Reviewer, RoleNames.Admin),
+        new("Chat", "Teach", "/chat", RoleNames.Annotator, RoleNames.Reviewer, RoleNames.Admin),
+        new("Review", "Check", "/review", RoleNames.Reviewer, RoleNames.Admin),
+        new("Data", "Check", "/data", RoleNames.Admin),
+        new("Train", "Train", "/train", RoleNames.Admin),
+        new("Models", "Train", "/models", RoleNames.Reviewer, RoleNames.Auditor, RoleNames.Admin),
+        new("Features", "Understand", "/features", RoleNames.Reviewer, RoleNames.Admin),
+        new("PairXray", "Understand", "/pair-xray", RoleNames.Reviewer, RoleNames.Admin),
+        new("ToggleStudio", "Understand", "/toggle-studio", RoleNames.Reviewer, RoleNames.Admin),
+        new("Audits", "Understand", "/audits", RoleNames.Auditor, RoleNames.Admin),
+        new("Explain", "Understand", "/explain", RoleNames.Reviewer, RoleNames.Admin),
+        new("Projects", "Run", "/projects", RoleNames.Admin),
+        new("People", "Run", "/people", RoleNames.Admin),
+        new("Admin", "Run", "/admin", RoleNames.Admin),
         new("Gallery", "Run", "/dev/gallery"),
     ];
 }

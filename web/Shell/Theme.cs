@@ -67,10 +67,6 @@ public static class ThemeChoice
             SameSite = SameSiteMode.Lax,
             Secure = http.Request.IsHttps,
         });
-        var back = form["back"].ToString();
-        return IsLocal(back) ? Results.LocalRedirect(back) : Results.LocalRedirect("/");
+        return Results.LocalRedirect(LocalPath.Of(form["back"]));
     }).AllowAnonymous().DisableAntiforgery();
-
-    private static bool IsLocal(string path) =>
-        path.StartsWith('/') && !path.StartsWith("//", StringComparison.Ordinal) && !path.StartsWith("/\\", StringComparison.Ordinal);
 }

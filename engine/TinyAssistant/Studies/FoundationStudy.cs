@@ -54,7 +54,7 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         var rows = new List<StudyRow>();
         var random = new SeededRandom((ulong)seed).Split("foundation");
         var (model, tokenizer) = CommandLine.ModelFolder.LanguageModel(baseFolder);
-        var set = EvidenceSet.Build((ulong)seed, Batched(model, tokenizer, seed), sizes.Evidence);
+        var set = EvidenceSet.Build((ulong)seed, Reporting(model, tokenizer, seed), sizes.Evidence);
         var prompts = set.Train.Concat(set.HoldOut).Concat(set.Test).ToDictionary(prompt => prompt.Id);
         var responses = set.Responses.ToDictionary(response => response.Id);
         var truth = set.Responses.ToDictionary(response => response.Id, response => TruthScorer.Score(prompts[response.PromptId].Turns, response.Text));
@@ -220,8 +220,8 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         MaxNewTokens = model.Config.ContextLength - 1, Temperature = MakeDemo.Temperature, Seed = seed, StopIds = [.. encoder.StopIds], BatchSize = 64,
     };
 
-    /// <summary>Samples all prompts in large batches first; then answers the set's questions from what was sampled.</summary>
-    private Func<WorldPrompt, int, IReadOnlyList<string>> Batched(Llama model, ITokenizer tokenizer, long seed)
+    /// <summary>Samples from the base, and says how far it is.</summary>
+    private Func<WorldPrompt, int, IReadOnlyList<string>> Reporting(Llama model, ITokenizer tokenizer, long seed)
     {
         var single = MakeDemo.Source(model, tokenizer, (ulong)seed, MakeDemo.Temperature, stop);
         var done = 0;

@@ -1,4 +1,5 @@
 using System.Security.Claims;
+using Portal.Data.Accounts;
 using Portal.Web.Shell;
 using Xunit;
 
@@ -11,15 +12,15 @@ public sealed class PlacesTests
 
     [Fact]
     public void A_place_without_a_page_is_not_shown() =>
-        Assert.Equal(["Home"], Keys(new RoutedPlaces(["/", "/annotate/{Project}"], isDevelopment: false), Roles.Admin));
+        Assert.Equal(["Home"], Keys(new RoutedPlaces(["/", "/annotate/{Project}"], isDevelopment: false), RoleNames.Admin));
 
     [Fact]
     public void An_annotator_sees_only_teaching() =>
-        Assert.Equal(["Home", "Annotate", "Judge", "MyWork", "Chat"], Keys(new RoutedPlaces(EveryPage, isDevelopment: false), Roles.Annotator));
+        Assert.Equal(["Home", "Annotate", "Judge", "MyWork", "Chat"], Keys(new RoutedPlaces(EveryPage, isDevelopment: false), RoleNames.Annotator));
 
     [Fact]
     public void An_auditor_sees_models_and_audits() =>
-        Assert.Equal(["Home", "Models", "Audits"], Keys(new RoutedPlaces(EveryPage, isDevelopment: false), Roles.Auditor));
+        Assert.Equal(["Home", "Models", "Audits"], Keys(new RoutedPlaces(EveryPage, isDevelopment: false), RoleNames.Auditor));
 
     [Fact]
     public void Somebody_unknown_sees_home() =>
@@ -29,7 +30,7 @@ public sealed class PlacesTests
     public void The_gallery_exists_in_development_only()
     {
         Assert.Contains("Gallery", Keys(new RoutedPlaces(EveryPage, isDevelopment: true)));
-        Assert.DoesNotContain("Gallery", Keys(new RoutedPlaces(EveryPage, isDevelopment: false), Roles.Admin));
+        Assert.DoesNotContain("Gallery", Keys(new RoutedPlaces(EveryPage, isDevelopment: false), RoleNames.Admin));
     }
 
     [Fact]
