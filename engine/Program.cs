@@ -3,15 +3,18 @@ using Portal.Engine.CommandLine;
 using Portal.Engine.Jobs;
 using Portal.Engine.Serving;
 using Portal.Engine.TinyAssistant;
+using Portal.Engine.TinyAssistant.Story;
 using Portal.Engine.TinyAssistant.Studies;
 
 // The engine's entry point: a table of contents. Each part adds its runners, doors and verbs.
 ThreadPool.SetMinThreads(32, 32); // SQLite's async calls are synchronous; with two pool threads readers would starve writers
-return await EngineCommandLine.Run(args, new EngineParts
+var parts = new EngineParts
 {
     Runners = TrainingRunners.AddTo(new JobRunners()
         .Add(() => new ImportDataRunner())
         .Add(() => new ExportDataRunner())),
     AddServing = ModelServing.AddTo,
     SeedDemo = InstallDemo.Run,
-}, TrainCommands.Create(), TrainCommands.CreateRecipe(), UseCommands.Generate(), UseCommands.Score(), DemoCommands.MakeDemo(), EvidenceCommands.Create());
+};
+return await EngineCommandLine.Run(args, parts, TrainCommands.Create(), TrainCommands.CreateRecipe(), UseCommands.Generate(), UseCommands.Score(),
+    DemoCommands.MakeDemo(), StoryCommands.Create(parts), EvidenceCommands.Create());

@@ -30,8 +30,10 @@ public static class EngineHost
 
     /// <summary>Runs until it is asked to end (Ctrl-C, SIGTERM). Running jobs are then put back, for the next start.</summary>
     /// <param name="demo">The folder of the demo's artefacts; null for no demo.</param>
+    /// <param name="meanwhile">What to do while queue and door are up; the engine ends when it has. Null: stay until asked to end.</param>
     /// <exception cref="InvalidOperationException">Another engine has this data directory, or its path does not fit.</exception>
-    public static async Task Run(PortalDataOptions data, JobQueueOptions options, EngineParts parts, DirectoryInfo? demo)
+    public static async Task Run(PortalDataOptions data, JobQueueOptions options, EngineParts parts, DirectoryInfo? demo,
+        Func<IServiceProvider, CancellationToken, Task>? meanwhile = null)
     {
         data.Directory.Create();
         using var mine = data.UsesPostgres ? null : LockDirectory(data.Directory);
@@ -43,6 +45,8 @@ public static class EngineHost
             console.TimestampFormat = "yyyy-MM-dd HH:mm:ss ";
         });
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning).AddFilter("Quartz", LogLevel.Warning);
+        if (meanwhile is not null)
+            builder.Logging.SetMinimumLevel(LogLevel.Error); // its own account of what happens is what people read
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = Ending);
         builder.Services.AddPortalData(data);
         EngineHttp.ClearSocket(data.Directory);
@@ -63,6 +67,18 @@ public static class EngineHost
         EngineHttp.Map(app, data.Directory);
         await app.StartAsync(ending.Token);
         log.LogInformation("The engine is ready: queue and door in {Directory}", data.Directory.Root);
+        if (meanwhile is not null)
+        {
+            try
+            {
+                await meanwhile(app.Services, app.Lifetime.ApplicationStopping);
+            }
+            finally
+            {
+                await app.StopAsync(CancellationToken.None);
+            }
+            return;
+        }
         await app.WaitForShutdownAsync(CancellationToken.None);
         log.LogInformation("The engine has ended.");
     }

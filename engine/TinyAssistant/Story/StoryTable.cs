@@ -1,0 +1,44 @@
+using System.Globalization;
+using System.Text;
+
+namespace Portal.Engine.TinyAssistant.Story;
+
+/// <summary>One row of the story's table.</summary>
+/// <param name="Report">Null for a station that was not reached.</param>
+/// <param name="Seconds">How long the station took.</param>
+public sealed record StoryRow(string Part, string Station, StationReport? Report, double Seconds)
+{
+    /// <summary>The station did its work.</summary>
+    public bool IsDone => Report is { Problem: null };
+}
+
+/// <summary>Writes the rows as one Markdown table.</summary>
+public static class StoryTable
+{
+    /// <summary>The table and a last line that says how it went.</summary>
+    /// <param name="command">The command that makes this table again.</param>
+    public static string Markdown(string command, IReadOnlyList<StoryRow> rows)
+    {
+        var text = new StringBuilder("| station | what happened | number | 95 % interval | n | seconds | from |\n|---|---|---|---|---|---|---|\n");
+        foreach (var row in rows)
+        {
+            var number = row.Report?.Number;
+            var interval = number is { Low: { } low, High: { } high } ? $"{Number(low)} to {Number(high)}" : "–";
+            text.Append(CultureInfo.InvariantCulture, $"| {row.Station} | {Happened(row)} | {(number is null ? "–" : $"{number.Name} {Number(number.Value)}")} | {interval} ")
+                .Append(CultureInfo.InvariantCulture, $"| {(number is null ? "–" : number.Count)} | {row.Seconds:F1} | {string.Join(" · ", row.Report?.From ?? [])} |\n");
+        }
+        var done = rows.Count(row => row.IsDone);
+        text.Append(CultureInfo.InvariantCulture, $"\n{done} of {rows.Count} stations did their work in {TimeSpan.FromSeconds(Math.Round(rows.Sum(row => row.Seconds))):m\\:ss} minutes. Command: `{command}`\n");
+        return text.ToString();
+    }
+
+    private static string Happened(StoryRow row) => row.Report switch
+    {
+        null => "not reached",
+        { Problem: { } problem } report => $"**FAILED: {problem}** {report.Happened}".TrimEnd(),
+        { } report => report.Happened,
+    };
+
+    private static string Number(double value) =>
+        value == Math.Floor(value) && Math.Abs(value) >= 10 ? value.ToString("N0", CultureInfo.InvariantCulture) : value.ToString("F3", CultureInfo.InvariantCulture);
+}
