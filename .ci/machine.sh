@@ -64,14 +64,16 @@ install_wanted() {
 
 # One hash over everything a build reads. Cheap enough for every start (some 500 small files).
 source_hash() {
-  (cd "$root" && find web engine migrations wwwroot-assets Directory.Build.props Directory.Packages.props .ci/machine.sh -type f \
+  (cd "$root" && find web engine migrations wwwroot-assets docs Directory.Build.props Directory.Packages.props .ci/machine.sh -type f \
       -not -path '*/node_modules/*' -not -path 'web/wwwroot/*' -not -path 'wwwroot-assets/lib/*' -not -path 'wwwroot-assets/demo/*' \
       -not -path 'wwwroot-assets/screenshots/*' -not -path '*/bin/*' -not -path '*/obj/*' -print0 \
     | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16)
 }
 
 # publish: builds web and engine in Release once per state of the sources; prints the folder that holds both.
+# PORTAL_PUBLISHED names a folder with web/ and engine/ that were built already (the tests of ./run use what they were built with).
 publish() {
+  [ -z "${PORTAL_PUBLISHED:-}" ] || { printf '%s' "$PORTAL_PUBLISHED"; return 0; }
   local hash folder
   hash=$(source_hash)
   folder="$artifacts/publish/$hash"

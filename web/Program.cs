@@ -5,6 +5,7 @@ using Portal.Web;
 using Portal.Web.Accounts;
 using Portal.Web.Annotate;
 using Portal.Web.Datasets;
+using Portal.Web.Docs;
 using Portal.Web.Home;
 using Portal.Web.Jobs;
 using Portal.Web.MyWork;
@@ -41,6 +42,7 @@ builder.AddDatasets();
 builder.Services.AddTrainingPages();
 builder.Services.AddRunPages();
 builder.Services.AddHome();
+builder.Services.AddDocs();
 
 var app = builder.Build();
 using (var db = app.Services.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContext())

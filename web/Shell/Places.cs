@@ -31,6 +31,7 @@ public sealed record Place(string Key, string? Section, string Path, params stri
         new("People", "Run", "/people", RoleNames.Admin),
         new("Admin", "Run", "/admin", RoleNames.Admin),
         new("Gallery", "Run", "/dev/gallery"),
+        new("Docs", "Help", "/docs", [.. RoleNames.All]),
     ];
 }
 

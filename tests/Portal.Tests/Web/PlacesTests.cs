@@ -15,12 +15,12 @@ public sealed class PlacesTests
         Assert.Equal(["Home"], Keys(new RoutedPlaces(["/", "/annotate/{Project}"], isDevelopment: false), RoleNames.Admin));
 
     [Fact]
-    public void An_annotator_sees_only_teaching() =>
-        Assert.Equal(["Home", "Annotate", "Judge", "MyWork", "Chat"], Keys(new RoutedPlaces(EveryPage, isDevelopment: false), RoleNames.Annotator));
+    public void An_annotator_sees_teaching_and_help() =>
+        Assert.Equal(["Home", "Annotate", "Judge", "MyWork", "Chat", "Docs"], Keys(new RoutedPlaces(EveryPage, isDevelopment: false), RoleNames.Annotator));
 
     [Fact]
-    public void An_auditor_sees_models_and_audits() =>
-        Assert.Equal(["Home", "Models", "Audits"], Keys(new RoutedPlaces(EveryPage, isDevelopment: false), RoleNames.Auditor));
+    public void An_auditor_sees_models_audits_and_help() =>
+        Assert.Equal(["Home", "Models", "Audits", "Docs"], Keys(new RoutedPlaces(EveryPage, isDevelopment: false), RoleNames.Auditor));
 
     [Fact]
     public void Somebody_unknown_sees_home() =>
