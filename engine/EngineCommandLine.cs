@@ -137,6 +137,8 @@ public static class EngineCommandLine
                 Console.WriteLine($"disk       {new DriveInfo(data.Directory.Root).AvailableFreeSpace / (1L << 30)} GiB free");
             foreach (var line in TrainingProcess.Describe())
                 Console.WriteLine(line);
+            var presets = Path.Combine(AppContext.BaseDirectory, "presets");
+            Console.WriteLine($"presets    {(Directory.Exists(presets) ? string.Join(", ", Directory.EnumerateFiles(presets, "*.json").Select(Path.GetFileNameWithoutExtension).Order()) : $"none: {presets} is missing")}");
             return Task.FromResult(0);
         });
         return command;

@@ -41,9 +41,10 @@ public static class TrainingProcess
                 "libtorch   of the TorchSharp packages",
 #else
                 $"libtorch   {Portal.Torch.Native.TorchRuntime.Version}, from {Portal.Torch.Native.TorchRuntime.LoadedFrom}",
+                $"shim       {Portal.Torch.Native.TorchRuntime.ShimFrom}",
 #endif
                 $"threads    {torch.get_num_threads()}",
-                $"CUDA       {(torch.cuda.is_available() ? "there" : "not there; models run on the processor")}",
+                $"CUDA       {(torch.cuda.is_available() ? $"{torch.cuda.device_count()} device(s)" : "not there; models run on the processor")}",
             ];
         }
         catch (CannotTrain e)

@@ -17,6 +17,9 @@ internal static partial class TorchLibrary
     private static readonly Lock Gate = new();
     private static nint library;
 
+    /// <summary>The shim that was loaded; null before it is.</summary>
+    internal static string? LoadedPath { get; private set; }
+
     internal static nint Load()
     {
         lock (Gate)
@@ -27,10 +30,15 @@ internal static partial class TorchLibrary
             setenv("OMP_WAIT_POLICY", "PASSIVE", overwrite: 0);
             var beside = Path.Combine(AppContext.BaseDirectory, "libportal_torch.so");
             var wantsOther = !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("TORCH_HOME"));
-            if (!wantsOther && File.Exists(beside) && NativeLibrary.TryLoad(beside, out library)) return library;
+            if (!wantsOther && File.Exists(beside) && NativeLibrary.TryLoad(beside, out library))
+            {
+                LoadedPath = beside;
+                return library;
+            }
             var built = Build();
             if (!NativeLibrary.TryLoad(built, out library))
                 throw new DllNotFoundException($"{built} was built but cannot be loaded. Does LD_LIBRARY_PATH hide a library that libtorch needs? `ldd {built}` shows which one is missing.");
+            LoadedPath = built;
             return library;
         }
     }

@@ -14,6 +14,16 @@ public static unsafe class TorchRuntime
     /// <summary>The file libtorch was loaded from.</summary>
     public static string LoadedFrom => Marshal.PtrToStringUTF8((nint)Shim.pt_loaded_from())!;
 
+    /// <summary>The shim over libtorch that this process uses: the one beside the program, or one that was built on this machine.</summary>
+    public static string ShimFrom
+    {
+        get
+        {
+            TorchLibrary.Load();
+            return TorchLibrary.LoadedPath!; // set by Load, which throws otherwise
+        }
+    }
+
     /// <summary>
     /// Tells glibc's malloc to keep large blocks instead of mapping and unmapping them: the logits of one training step are
     /// hundreds of megabytes, and without this a third of a step goes into page faults. Memory that was used once stays with

@@ -1,0 +1,29 @@
+using Portal.Web.Shell;
+using Xunit;
+
+namespace Portal.Tests.Screenshots;
+
+/// <summary>No page is forgotten by `./run screenshots`.</summary>
+public sealed class ScreenshotsTests
+{
+    /// <summary>Not pages to look at: what is shown when something is missing or failed, and the developers' gallery.</summary>
+    private static readonly string[] LeftOut = ["/not-found", "/error"];
+
+    [Fact]
+    public void Every_page_is_visited()
+    {
+        var source = File.ReadAllText(Path.Combine(Repository.Root, "tests", "Portal.Tests", "Screenshots", "TakeScreenshots.cs"));
+        var routes = ShellSetup.PageRoutes(typeof(ShellSetup).Assembly).Where(route => !LeftOut.Contains(route) && !route.StartsWith("/dev/", StringComparison.Ordinal)).ToList();
+        var forgotten = routes.Where(route => !IsVisited(source, route)).ToList();
+
+        Assert.True(forgotten.Count == 0, $"Screenshots/TakeScreenshots.cs visits no page of the route {string.Join(", ", forgotten)}");
+        Assert.True(routes.Count > 20, "hardly any page was found, so nothing is tested");
+        Assert.False(IsVisited(source, "/nowhere/{Id:guid}"));
+    }
+
+    /// <summary>Routes of the two queues are composed there from their place.</summary>
+    private static bool IsVisited(string source, string route) =>
+        source.Contains($"\"{route}\"", StringComparison.Ordinal)
+        || new[] { "annotate", "judge" }.Any(place => route.StartsWith($"/{place}/", StringComparison.Ordinal)
+            && source.Contains("\"/{place}" + route[(place.Length + 1)..].Replace("{", "{{", StringComparison.Ordinal).Replace("}", "}}", StringComparison.Ordinal) + "\"", StringComparison.Ordinal));
+}

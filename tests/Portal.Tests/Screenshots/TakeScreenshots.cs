@@ -1,0 +1,192 @@
+using System.Globalization;
+using Microsoft.Playwright;
+
+namespace Portal.Tests.Screenshots;
+
+/// <summary>
+/// <c>./run screenshots</c>: visits each page of a running demo installation in real Chromium at 1440 and 390 pixels, light and dark, and writes a
+/// picture of each. People look at them; what must hold is tested elsewhere.
+/// </summary>
+/// <remarks>Uses the pages as an admin does: it starts a small sampling job, gives one judgement and makes an invitation, so that every page has something to show.</remarks>
+public static class TakeScreenshots
+{
+    /// <summary>The word that makes the test program do this (see TestProgram).</summary>
+    public const string Verb = "screenshots";
+
+    private const float Patience = 60_000;
+    private static readonly int[] Widths = [1440, 390];
+    private static readonly ColorScheme[] Schemes = [ColorScheme.Light, ColorScheme.Dark];
+
+    /// <summary>The pictures that README and documents show: kept among the sources, cut to one screen so that they stay small.</summary>
+    private static readonly (string Page, int Width, ColorScheme Scheme)[] Kept =
+    [
+        ("annotate", 1440, ColorScheme.Light), ("annotate", 390, ColorScheme.Dark), ("home", 1440, ColorScheme.Light), ("results", 1440, ColorScheme.Light), ("run", 1440, ColorScheme.Dark),
+    ];
+
+    /// <summary>A page to be seen.</summary>
+    /// <param name="Route">Its route as the page writes it; <c>ScreenshotsTests</c> compares these with all pages.</param>
+    private sealed record Shot(string Name, string Route, string Path, bool IsSignedIn = true);
+
+    /// <param name="args">screenshots ADDRESS SIGN-INS-FILE OUT-FOLDER [KEEP-FOLDER].</param>
+    /// <returns>0, or 1 when a page did not show itself; it is named on standard error.</returns>
+    public static async Task<int> Run(string[] args)
+    {
+        if (args is not [_, var address, var signIns, var folder, .. var rest])
+        {
+            await Console.Error.WriteLineAsync("screenshots ADDRESS SIGN-INS-FILE OUT-FOLDER [KEEP-FOLDER]");
+            return 2;
+        }
+        Directory.CreateDirectory(folder);
+        using var playwright = await Playwright.CreateAsync();
+        await using var chromium = await playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions
+        {
+            ExecutablePath = Environment.GetEnvironmentVariable("PORTAL_CHROMIUM") ?? "/usr/bin/chromium",
+            Args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+        });
+        await using var first = await Context(chromium, address, 1440, ColorScheme.Light);
+        var page = await first.NewPageAsync();
+        await SignIn(page, File.ReadLines(signIns).Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).First(words => words is ["demo-admin", ..])[1]);
+        var shots = await FindPages(page, address);
+        var cookies = (await first.CookiesAsync()).Select(c => new Cookie { Name = c.Name, Value = c.Value, Domain = c.Domain, Path = c.Path, HttpOnly = c.HttpOnly, SameSite = c.SameSite }).ToList();
+
+        var (taken, failed) = (0, 0);
+        foreach (var width in Widths)
+        {
+            foreach (var scheme in Schemes)
+            {
+                foreach (var signedIn in shots.GroupBy(shot => shot.IsSignedIn))
+                {
+                    await using var context = await Context(chromium, address, width, scheme);
+                    if (signedIn.Key)
+                        await context.AddCookiesAsync(cookies);
+                    var look = await context.NewPageAsync();
+                    foreach (var shot in signedIn)
+                    {
+                        var problem = await Take(look, shot, width, scheme, folder, rest.Length > 0 ? rest[0] : null);
+                        taken++;
+                        if (problem is null)
+                            continue;
+                        failed++;
+                        await Console.Error.WriteLineAsync($"{shot.Name} at {width} pixels, {scheme}: {problem}");
+                    }
+                }
+            }
+        }
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{taken - failed} of {taken} pictures of {shots.Count} pages are in {folder}."));
+        return failed == 0 ? 0 : 1;
+    }
+
+    /// <summary>Goes through the portal once and writes down where each page is; does a little on the way, so that none is empty.</summary>
+    private static async Task<List<Shot>> FindPages(IPage page, string address)
+    {
+        var shots = new List<Shot>
+        {
+            new("sign-in", "/sign-in", "/sign-in", IsSignedIn: false), new("home", "/", "/"), new("annotate-projects", "/annotate", "/annotate?choose=1"),
+            new("judge-projects", "/judge", "/judge?choose=1"), new("my-work", "/my-work", "/my-work"), new("review", "/review", "/review"), new("data", "/data", "/data"),
+            new("import", "/data/import", "/data/import"), new("export", "/data/export", "/data/export"), new("train", "/train", "/train"), new("jobs", "/jobs", "/jobs"),
+            new("models", "/models", "/models"), new("projects", "/projects", "/projects"), new("project-new", "/projects/new", "/projects/new"), new("people", "/people", "/people"),
+            new("account", "/account", "/account"), new("docs", "/docs", "/docs"), new("doc", "/docs/{Name}", "/docs/tutorial"),
+        };
+
+        // A small job, so that the list of jobs has one and its page has a log.
+        await page.GotoAsync("/data");
+        await Interactive(page);
+        await page.FillAsync("form:has(button:has-text('Sample tasks')) input[type=number]", "5");
+        await page.ClickAsync("button:has-text('Sample tasks')");
+        shots.Add(new Shot("run", "/jobs/{Id:guid}", await Link(page, "a[href^='jobs/']")));
+        shots.Add(new Shot("dataset-version", "/data/versions/{Id:guid}", await Link(page, "a[href^='data/versions/']")));
+        var import = await Link(page, "a[href^='data/imports/']");
+        shots.Add(new Shot("imported", "/data/imports/{Id:guid}", import));
+        shots.Add(new Shot("imported-by-job", "/imports/{Id:guid}", import.Replace("/data/imports/", "/imports/", StringComparison.Ordinal)));
+
+        foreach (var (place, task) in new[] { ("annotate", "annotate"), ("judge", "judge") })
+        {
+            await page.GotoAsync($"/{place}?choose=1");
+            var queue = await Link(page, $"main a[href^='/{place}/'], main a[href^='{place}/']");
+            shots.Add(new Shot($"{place}-start", $"/{place}/{{ProjectId:guid}}", queue));
+            await page.GotoAsync(queue);
+            await page.ClickAsync("button[value=start]");
+            await page.WaitForURLAsync($"**/{place}/*/*");
+            if (place == "annotate")
+            {
+                // One judgement, so that My work has one to change.
+                await page.Locator("[data-key='2']").ClickAsync(new() { Force = true });
+                var before = page.Url;
+                await page.ClickAsync("button[value=submit].primary");
+                await page.WaitForURLAsync(url => url != before);
+            }
+            shots.Add(new Shot(task, $"/{place}/{{ProjectId:guid}}/{{AssignmentId:guid}}", new Uri(page.Url).PathAndQuery));
+        }
+        await page.GotoAsync("/my-work");
+        shots.Add(new Shot("my-work-change", "/my-work/{JudgementId:guid}", await Link(page, "td a[href^='my-work/']")));
+        await page.GotoAsync("/projects");
+        shots.Add(new Shot("project", "/projects/{ProjectId:guid}", await Link(page, "th a[href^='projects/']")));
+
+        // The newest policy is the one with something to compare.
+        await page.GotoAsync("/models");
+        await page.ClickAsync("th a:has-text('Policy'):not(:has-text('v1'))");
+        await page.WaitForURLAsync("**/models/*");
+        shots.Add(new Shot("model", "/models/{Id:guid}", new Uri(page.Url).PathAndQuery));
+        shots.Add(new Shot("results", "/models/{Id:guid}/results", await Link(page, "a[href$='/results']")));
+
+        await page.GotoAsync("/people");
+        await Interactive(page);
+        await page.ClickAsync("button:has-text('Make a link')");
+        var link = await page.InputValueAsync("#invite-link");
+        shots.Add(new Shot("invitation", "/invitation/{Token}", new Uri(new Uri(address), link).PathAndQuery, IsSignedIn: false));
+        return shots;
+    }
+
+    /// <returns>What is wrong with the page; null when it showed itself.</returns>
+    private static async Task<string?> Take(IPage page, Shot shot, int width, ColorScheme scheme, string folder, string? keep)
+    {
+        try
+        {
+            var answer = await page.GotoAsync(shot.Path, new PageGotoOptions { WaitUntil = WaitUntilState.Load });
+            if (answer is not { Status: 200 })
+                return $"{shot.Path} answered {answer?.Status}";
+            await page.Locator("h1").First.WaitForAsync();
+            await page.WaitForLoadStateAsync(LoadState.NetworkIdle);
+            var name = $"{shot.Name}-{width}-{scheme.ToString().ToLowerInvariant()}.png";
+            await page.ScreenshotAsync(new PageScreenshotOptions { Path = Path.Combine(folder, name), FullPage = true });
+            if (keep is not null && Kept.Contains((shot.Name, width, scheme)))
+                await page.ScreenshotAsync(new PageScreenshotOptions { Path = Path.Combine(keep, name) });
+            return null;
+        }
+        catch (Exception e) when (e is PlaywrightException or TimeoutException)
+        {
+            return e.Message.Split('\n')[0];
+        }
+    }
+
+    private static async Task SignIn(IPage page, string password)
+    {
+        await page.GotoAsync("/sign-in");
+        await page.FillAsync("input[name='Input.Name']", "demo-admin");
+        await page.FillAsync("input[name='Input.Password']", password);
+        await page.ClickAsync("main button.primary");
+        await page.WaitForURLAsync(url => !url.Contains("sign-in", StringComparison.Ordinal));
+    }
+
+    private static async Task<IBrowserContext> Context(IBrowser chromium, string address, int width, ColorScheme scheme)
+    {
+        var context = await chromium.NewContextAsync(new BrowserNewContextOptions
+        {
+            BaseURL = address, ColorScheme = scheme, ReducedMotion = ReducedMotion.Reduce, ViewportSize = new ViewportSize { Width = width, Height = width < 900 ? 844 : 900 },
+        });
+        context.SetDefaultTimeout(Patience);
+        return context;
+    }
+
+    /// <summary>The path that the first link of a kind leads to; waits until there is one.</summary>
+    private static async Task<string> Link(IPage page, string selector) =>
+        "/" + (await page.Locator(selector).First.GetAttributeAsync("href"))!.TrimStart('/'); // the selector asks for it
+
+    /// <summary>Prerendered parts look finished before their circuit listens.</summary>
+    private static async Task Interactive(IPage page)
+    {
+        await page.WaitForLoadStateAsync(LoadState.NetworkIdle);
+        await page.WaitForFunctionAsync("() => performance.getEntriesByType('resource').some(entry => entry.name.includes('_blazor/negotiate'))");
+        await Task.Delay(1_000); // the circuit's first batch leaves no mark that can be waited for
+    }
+}
