@@ -89,7 +89,7 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
     {
         if (!File.Exists(path))
             return;
-        var sampling = JsonSerializer.Serialize(new SamplingSpec { Temperature = MakeDemo.Temperature }, InstallDemo.Json);
+        var sampling = JsonSerializer.Serialize(new SamplingSpec { Temperature = WorldSamples.Temperature }, InstallDemo.Json);
         var samples = File.ReadLines(path).Select(line => JsonSerializer.Deserialize<DemoSample>(line, InstallDemo.Json)!).ToList(); // we wrote it: no line is null
         foreach (var some in samples.Chunk(50))
         {

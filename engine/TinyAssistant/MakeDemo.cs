@@ -5,7 +5,6 @@ using System.Text.Json;
 using Portal.Data.JobSpecs;
 using Portal.Engine.Datasets;
 using Portal.Engine.Datasets.Formats;
-using Portal.Engine.Generation;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
 using Portal.Engine.Tokenizers;
@@ -90,30 +89,13 @@ public static class MakeDemo
         return (model, report);
     }
 
-    /// <summary>Samples responses as the demo and the studies do: temperature 0.8, a seed per call.</summary>
-    public static Func<WorldPrompt, int, IReadOnlyList<string>> Source(Llama model, ITokenizer tokenizer, ulong seed, double temperature, CancellationToken stop)
-    {
-        var encoder = new DialogueEncoder(tokenizer, model.Config.ContextLength, Overlong.Filter);
-        var sampler = new Sampler(model);
-        return (prompt, count) =>
-        {
-            var ids = encoder.Prompt(TurnsOf(prompt.Turns));
-            var options = new SamplingOptions
-            {
-                MaxNewTokens = Math.Max(1, model.Config.ContextLength - ids.Length), Temperature = temperature, StopIds = [.. encoder.StopIds],
-                // A function of seed and prompt, so that the order in which prompts are asked does not matter.
-                Seed = (long)(new Statistics.SeededRandom(seed).Split("source").Split(prompt.Id).NextBits() >> 1),
-            };
-            return [.. sampler.Generate([.. Enumerable.Repeat(ids, count)], options, stop).Select(answer => tokenizer.Decode([.. answer.Ids]).Trim())];
-        };
-    }
-
     /// <summary>What the base can do: 1,000 samples read by the graders.</summary>
-    public static BaseCheck CheckBase(Llama model, ITokenizer tokenizer, ulong seed, double temperature, int samples, CancellationToken stop)
+    /// <param name="seed">Draws prompts that neither the demo nor a study asks, and the answers.</param>
+    public static BaseCheck CheckBase(Llama model, ITokenizer tokenizer, ulong seed, int samples, CancellationToken stop)
     {
-        var source = Source(model, tokenizer, seed, temperature, stop);
         var prompts = DemoSeed.DrawPrompts(seed + 1_000, (samples + 3) / 4);
-        var readings = prompts.SelectMany(prompt => source(prompt, 4).Select(text => (prompt.Topic, Reading: Grader.Read(prompt.Turns, text)))).Take(samples).ToList();
+        var texts = WorldSamples.Write(model, tokenizer, prompts, 4, new Statistics.SeededRandom(seed).Split("base check"), progress: null, stop);
+        var readings = prompts.SelectMany(prompt => texts[prompt.Id].Select(text => (prompt.Topic, Reading: Grader.Read(prompt.Turns, text)))).Take(samples).ToList();
         var reference = new World(seed).WriteCorpus(4_000, 0).Select(dialogue => Grader.Read(dialogue.Prompt, dialogue.Response)).ToList();
         return new BaseCheck
         {
@@ -129,6 +111,15 @@ public static class MakeDemo
                     return new AnswerShare(answered.Count(entry => entry.Reading.Answer is AnswerGrade.Correct), answered.Count);
                 }),
         };
+    }
+
+    /// <summary>The demo's prompts, the base's answers to them, and what the simulated crowd says of those.</summary>
+    private static DemoSeed MakeJudgements(Llama model, ITokenizer tokenizer, ulong seed, RecipeContext context)
+    {
+        var sizes = new DemoSizes();
+        var texts = WorldSamples.Write(model, tokenizer, DemoSeed.DrawPrompts(seed, sizes.Prompts), PromptDrawing.AskedFor(sizes.ResponsesPerPrompt),
+            new Statistics.SeededRandom(seed).Split("demo samples"), (done, all) => context.Report(done, all, "sampling"), context.Stop);
+        return DemoSeed.Build(seed, (prompt, _) => texts[prompt.Id], sizes);
     }
 
     /// <summary>The demo's project in the portal's lossless form: prompts, responses, tasks and judgements, labelled as synthetic.</summary>
@@ -191,11 +182,10 @@ public static class MakeDemo
             // What is shipped is what is sampled: the rounded weights, not the ones in memory.
             using var shipped = HuggingFaceFolder.LoadLanguageModel(folder);
             context.Report(0, 0, "checking the base");
-            var check = CheckBase(shipped, tokenizer, options.Seed, Temperature, 1_000, context.Stop);
+            var check = CheckBase(shipped, tokenizer, options.Seed, 1_000, context.Stop);
             WriteJson(Path.Combine(folder, "check.json"), check);
-            context.Report(0, 0, "sampling");
-            var demo = DemoSeed.Build(options.Seed, Source(shipped, tokenizer, options.Seed, Temperature, context.Stop));
-            ArtefactFile.Write(Path.Combine(assets, "project.jsonl"), file => WriteProject(demo, "base", new SamplingSpec { Temperature = Temperature }, file));
+            var demo = MakeJudgements(shipped, tokenizer, options.Seed, context);
+            ArtefactFile.Write(Path.Combine(assets, "project.jsonl"), file => WriteProject(demo, "base", new SamplingSpec { Temperature = WorldSamples.Temperature }, file));
             ArtefactFile.Write(Path.Combine(assets, "sealed.jsonl"), file =>
             {
                 using var writer = new StreamWriter(file, leaveOpen: true);
@@ -211,9 +201,6 @@ public static class MakeDemo
             });
         }
     }
-
-    /// <summary>The demo's sampling temperature (specs/tiny_assistant.md §2).</summary>
-    public const double Temperature = 0.8;
 
     private const string Guidelines = """
         Choose the answer that helps this person more.

@@ -37,7 +37,7 @@ public static class EvidenceCommands
     public static FoundationSizes Miniature { get; } = new()
     {
         Evidence = new EvidenceSizes { TrainPrompts = 300, HoldOutPrompts = 20, TestPrompts = 80, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 8, TrainPairs = 1_200 },
-        Votes = [1_200], TestPairs = 1_000, PolicyPrompts = 80, SamplesPerPrompt = 2, PolicyVotes = 1_200, Exhibit = false,
+        BaseSamples = 400, Votes = [1_200], TestPairs = 1_000, PolicyPrompts = 80, SamplesPerPrompt = 2, PolicyVotes = 1_200, Exhibit = false,
     };
 
     /// <summary>The foundation study on a demo folder, with the shipped presets.</summary>

@@ -169,7 +169,7 @@ public sealed class InstallDemoTests : IDisposable
         var demo = DemoSeed.Build(1, new World(1).Respond,
             new DemoSizes { Prompts = 100, PairwiseJudgements = 600, BinaryJudgements = 200, OverlapPairs = 20 });
         using var file = File.Create(Path.Combine(assets.FullName, "project.jsonl"));
-        MakeDemo.WriteProject(demo, "base", new SamplingSpec { Temperature = MakeDemo.Temperature }, file);
+        MakeDemo.WriteProject(demo, "base", new SamplingSpec { Temperature = WorldSamples.Temperature }, file);
         return demo;
     }
 }
