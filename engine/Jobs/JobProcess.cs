@@ -110,7 +110,7 @@ internal sealed class JobProcess : IDisposable
     }
 
     /// <summary>How to start this program once more: its own file, or dotnet with the assembly.</summary>
-    private static IReadOnlyList<string> ThisProgram()
+    internal static IReadOnlyList<string> ThisProgram()
     {
         var file = Environment.ProcessPath ?? throw new InvalidOperationException("The path of this program is not known.");
         return Path.GetFileNameWithoutExtension(file) == "dotnet"

@@ -22,28 +22,33 @@ namespace Portal.Engine.TinyAssistant;
 public sealed record DemoSample(IReadOnlyList<DataTurn> Prompt, bool IsBefore, int Ordinal, string Text, double? Reward, int LengthTokens);
 
 /// <summary>
-/// Registers the reward model (which then serves) and the policy (a candidate, for people to decide on) that the demo ships, with the
-/// numbers and answers that were measured when they were made.
+/// Registers the reward model (which then serves), the exhibit of over-optimisation (retired, so that nobody serves it; its results page shows
+/// what the warnings are about) and the policy (a candidate, for people to decide on) that the demo ships, with the numbers and answers that
+/// were measured when they were made.
 /// </summary>
 internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbContext> contexts, WriteQueue writes, ContentHasher hasher, IdFactory ids,
     TimeProvider time, ILogger log, string assets)
 {
     public const string RewardFolder = "reward-model";
     public const string PolicyFolder = "policy";
+    public const string ExhibitFolder = "policy-overoptimised";
+
+    /// <summary>How the exhibit was made, in words that tell it from a policy for people.</summary>
+    public const string ExhibitMethod = "DPO, over-optimised on purpose";
+
     public const string ComparisonFile = "comparison.json";
     public const string SamplesFile = "samples.jsonl";
 
     public async Task Register(ProjectId project, ModelVersionId baseId, CancellationToken stop)
     {
-        bool hasReward, hasPolicy;
+        List<(ModelKind Kind, string Method)> known;
         await using (var db = await contexts.CreateDbContextAsync(stop))
-        {
-            hasReward = await db.ModelVersions.AnyAsync(v => v.ProjectId == project && v.Kind == ModelKind.RewardModel, stop);
-            hasPolicy = await db.ModelVersions.AnyAsync(v => v.ProjectId == project && v.Kind == ModelKind.Policy && v.Id != baseId, stop);
-        }
-        if (!hasReward)
+            known = [.. (await db.ModelVersions.Where(v => v.ProjectId == project && v.Id != baseId).Select(v => new { v.Kind, v.Method }).ToListAsync(stop)).Select(v => (v.Kind, v.Method))];
+        if (!known.Any(version => version.Kind is ModelKind.RewardModel))
             await Add(project, baseId, RewardFolder, ModelKind.RewardModel, stop);
-        if (!hasPolicy)
+        if (!known.Any(version => version.Method == ExhibitMethod))
+            await Add(project, baseId, ExhibitFolder, ModelKind.Policy, stop);
+        if (!known.Any(version => version.Kind is ModelKind.Policy && version.Method != ExhibitMethod))
             await Add(project, baseId, PolicyFolder, ModelKind.Policy, stop);
     }
 
@@ -62,6 +67,7 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
         var manifest = new DatasetManifest(contexts, writes, hasher, ids, time);
         var dataset = await manifest.Build(project, spec is TrainPreferencePolicy { Method: PreferenceMethod.Kto } ? TaskKind.Binary : TaskKind.Pairwise, rules, job: null, actor: null, stop);
         var id = ids.New<ModelVersionId>();
+        var isExhibit = name == ExhibitFolder;
         var copied = InstallDemo.CopyModel(store.DirectoryOfModels, folder, id);
         var compared = InstallDemo.Measured<List<Measurement>>(folder, ComparisonFile) ?? [];
         if (kind is ModelKind.Policy)
@@ -72,7 +78,7 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
             var version = new ModelVersion
             {
                 Id = id, ProjectId = project, Kind = kind, Number = ModelStore.NextNumber(db, project, kind),
-                Method = spec switch { TrainRewardModel => "reward model", TrainPreferencePolicy { Method: PreferenceMethod.Kto } => "KTO", _ => "DPO" },
+                Method = isExhibit ? ExhibitMethod : spec switch { TrainRewardModel => "reward model", TrainPreferencePolicy { Method: PreferenceMethod.Kto } => "KTO", _ => "DPO" },
                 ParentId = baseId, DatasetVersionId = dataset, JobId = null, SpecJson = report.Spec, Seed = spec.Seed, Commit = MakeDemo.Commit(), Folder = copied,
                 FilesJson = store.FilesJson(copied), IsSynthetic = true, CreatedAt = now,
             };
@@ -81,15 +87,17 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
             AuditChain.Append(db, now, actor: null, "model.import", "model", $"{id}", new { kind = kind.ToString(), version.Number, dataset = $"{dataset}", demo = true });
             if (kind is ModelKind.RewardModel)
                 ModelStore.Serve(db, db.Projects.First(p => p.Id == project), version, "the demo's reward model", ids, now);
+            if (isExhibit)
+                version.Retire();
         }, stop);
-        log.LogInformation("The demo's {Kind} is registered", kind is ModelKind.RewardModel ? "reward model" : "policy");
+        log.LogInformation("The demo's {Kind} is registered", kind is ModelKind.RewardModel ? "reward model" : isExhibit ? "exhibit" : "policy");
     }
 
     private async Task StoreSamples(ProjectId project, ModelVersionId baseId, ModelVersionId candidate, string path, CancellationToken stop)
     {
         if (!File.Exists(path))
             return;
-        var sampling = JsonSerializer.Serialize(new SamplingSpec { Temperature = MakeDemo.Temperature }, InstallDemo.Json);
+        var sampling = JsonSerializer.Serialize(new SamplingSpec { Temperature = WorldSamples.Temperature }, InstallDemo.Json);
         var samples = File.ReadLines(path).Select(line => JsonSerializer.Deserialize<DemoSample>(line, InstallDemo.Json)!).ToList(); // we wrote it: no line is null
         foreach (var some in samples.Chunk(50))
         {

@@ -12,19 +12,18 @@ using Portal.Engine.Statistics;
 namespace Portal.Engine.TinyAssistant;
 
 /// <summary>
-/// Trains the reward model and the policy that the demo ships, by the presets that everybody can run, on the demo's own judgements; and
-/// compares the policy with the base on held-out prompts, answer by answer.
+/// Trains the reward model, the policy and the exhibit of over-optimisation that the demo ships, by the presets that everybody can run, on the
+/// demo's own judgements; and compares each policy with the base on held-out prompts, answer by answer.
 /// </summary>
 internal static class DemoTraining
 {
     private const string RewardPreset = "reward-model.json";
-    private const string PolicyPreset = "dpo.json";
+    private static readonly IReadOnlyList<(string Preset, string Folder)> policies = [("dpo.json", DemoModels.PolicyFolder), ("dpo-overoptimised.json", DemoModels.ExhibitFolder)];
 
     /// <param name="baseFolder">The shipped base, from which both start.</param>
     public static void Run(string assets, string baseFolder, DemoSeed demo, ulong seed, RecipeContext context)
     {
         var rewardSpec = Preset<TrainRewardModel>(RewardPreset, "reward") with { Seed = (long)seed };
-        var policySpec = Preset<TrainPreferencePolicy>(PolicyPreset, "dpo") with { Seed = (long)seed };
         var scratch = context.CheckpointFolder;
 
         var (reward, tokenizer) = ModelFolder.RewardModel(baseFolder, freshHead: true);
@@ -34,13 +33,17 @@ internal static class DemoTraining
         HuggingFaceFolder.Save(reward, rewardFolder, tokenizer, SafetensorsType.F16);
         rewardReport.Write(rewardFolder);
 
-        var (policy, _) = ModelFolder.LanguageModel(baseFolder);
-        using var ofPolicy = policy;
-        var policyReport = TrainPreferencePolicyRecipe.RunDpo(policySpec, policy, tokenizer, Pairs(demo, policySpec.Rules), context.At(Path.Combine(scratch, "policy-files"), Path.Combine(scratch, "policy")));
-        var policyFolder = Path.Combine(assets, DemoModels.PolicyFolder);
-        HuggingFaceFolder.Save(policy, policyFolder, tokenizer, SafetensorsType.F16);
-        policyReport.Write(policyFolder);
-        Compare(policySpec, baseFolder, rewardFolder, policyFolder, demo, context);
+        foreach (var (preset, folder) in policies)
+        {
+            var policySpec = Preset<TrainPreferencePolicy>(preset, "dpo") with { Seed = (long)seed };
+            var (policy, _) = ModelFolder.LanguageModel(baseFolder);
+            using var ofPolicy = policy;
+            var policyReport = TrainPreferencePolicyRecipe.RunDpo(policySpec, policy, tokenizer, Pairs(demo, policySpec.Rules), context.At(Path.Combine(scratch, $"{folder}-files"), Path.Combine(scratch, folder)));
+            var policyFolder = Path.Combine(assets, folder);
+            HuggingFaceFolder.Save(policy, policyFolder, tokenizer, SafetensorsType.F16);
+            policyReport.Write(policyFolder);
+            Compare(policySpec, baseFolder, rewardFolder, policyFolder, demo, context);
+        }
     }
 
     /// <summary>What is shipped is what is compared: the rounded weights.</summary>

@@ -227,7 +227,7 @@ public sealed class InstallDemo
         ? response with
         {
             ModelVersion = $"{id}",
-            Extra = new Dictionary<string, string>(response.Extra) { ["sampling_spec"] = JsonSerializer.Serialize(new SamplingSpec { Temperature = MakeDemo.Temperature }, Json) },
+            Extra = new Dictionary<string, string>(response.Extra) { ["sampling_spec"] = JsonSerializer.Serialize(new SamplingSpec { Temperature = WorldSamples.Temperature }, Json) },
         }
         : record;
 

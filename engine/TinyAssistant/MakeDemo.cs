@@ -5,7 +5,6 @@ using System.Text.Json;
 using Portal.Data.JobSpecs;
 using Portal.Engine.Datasets;
 using Portal.Engine.Datasets.Formats;
-using Portal.Engine.Generation;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
 using Portal.Engine.Tokenizers;
@@ -21,6 +20,9 @@ public sealed record MakeDemoOptions
     /// <summary>Style dialogues and fact drills; a test runs a small corpus, the shipped base ten times the default of <see cref="World.WriteCorpus"/>.</summary>
     public int Dialogues { get; init; } = 240_000;
     public int Drills { get; init; } = 250_000;
+
+    /// <summary>Dialogues without drills that the base is trained on last, at a learning rate of their own. Others than those of the corpus.</summary>
+    public int StyleDialogues { get; init; } = 48_000;
 
     /// <summary>Dialogues the tokenizer is trained on: the first so many of the corpus.</summary>
     public int TokenizerDialogues { get; init; } = 30_000;
@@ -61,10 +63,20 @@ public static class MakeDemo
     }
 
     /// <summary>The corpus as training rows: prompts that hash to the training part are learned, those of the hold-out part are watched.</summary>
-    public static TrainingSplit<TrainingDialogue> MakeRows(MakeDemoOptions options)
+    public static TrainingSplit<TrainingDialogue> MakeRows(MakeDemoOptions options) =>
+        Rows(new World(options.Seed).WriteCorpus(options.Dialogues, options.Drills), options);
+
+    /// <summary>The dialogues of the last part, as rows.</summary>
+    public static TrainingSplit<TrainingDialogue> MakeStyleRows(MakeDemoOptions options) =>
+        Rows(new World(options.Seed + StyleWorld).WriteCorpus(options.StyleDialogues, drillCount: 0), options);
+
+    /// <summary>Added to the seed of the corpus: the last part's dialogues come from a world of their own.</summary>
+    private const ulong StyleWorld = 1_000_003;
+
+    private static TrainingSplit<TrainingDialogue> Rows(IEnumerable<Dialogue> dialogues, MakeDemoOptions options)
     {
         var (train, heldOut) = (new List<TrainingDialogue>(), new List<TrainingDialogue>());
-        foreach (var dialogue in new World(options.Seed).WriteCorpus(options.Dialogues, options.Drills))
+        foreach (var dialogue in dialogues)
         {
             var key = dialogue.Prompt[^1].Text;
             var row = new TrainingDialogue(key, [.. TurnsOf(dialogue.Prompt), new DataTurn("assistant", dialogue.Response)], dialogue.Topic.ToString());
@@ -90,30 +102,18 @@ public static class MakeDemo
         return (model, report);
     }
 
-    /// <summary>Samples responses as the demo and the studies do: temperature 0.8, a seed per call.</summary>
-    public static Func<WorldPrompt, int, IReadOnlyList<string>> Source(Llama model, ITokenizer tokenizer, ulong seed, double temperature, CancellationToken stop)
-    {
-        var encoder = new DialogueEncoder(tokenizer, model.Config.ContextLength, Overlong.Filter);
-        var sampler = new Sampler(model);
-        return (prompt, count) =>
-        {
-            var ids = encoder.Prompt(TurnsOf(prompt.Turns));
-            var options = new SamplingOptions
-            {
-                MaxNewTokens = Math.Max(1, model.Config.ContextLength - ids.Length), Temperature = temperature, StopIds = [.. encoder.StopIds],
-                // A function of seed and prompt, so that the order in which prompts are asked does not matter.
-                Seed = (long)(new Statistics.SeededRandom(seed).Split("source").Split(prompt.Id).NextBits() >> 1),
-            };
-            return [.. sampler.Generate([.. Enumerable.Repeat(ids, count)], options, stop).Select(answer => tokenizer.Decode([.. answer.Ids]).Trim())];
-        };
-    }
+    /// <summary>Trains the base on dialogues without drills, in place.</summary>
+    private static TrainingReport AddStyle(TrainSft preset, MakeDemoOptions options, Llama model, BytePairTokenizer tokenizer, RecipeContext context) =>
+        TrainSftRecipe.Run(preset with { Seed = (long)options.Seed }, model, tokenizer, MakeStyleRows(options),
+            context.At(Path.Combine(context.CheckpointFolder, "style-files"), Path.Combine(context.CheckpointFolder, "style")));
 
     /// <summary>What the base can do: 1,000 samples read by the graders.</summary>
-    public static BaseCheck CheckBase(Llama model, ITokenizer tokenizer, ulong seed, double temperature, int samples, CancellationToken stop)
+    /// <param name="seed">Draws prompts that neither the demo nor a study asks, and the answers.</param>
+    public static BaseCheck CheckBase(Llama model, ITokenizer tokenizer, ulong seed, int samples, CancellationToken stop)
     {
-        var source = Source(model, tokenizer, seed, temperature, stop);
         var prompts = DemoSeed.DrawPrompts(seed + 1_000, (samples + 3) / 4);
-        var readings = prompts.SelectMany(prompt => source(prompt, 4).Select(text => (prompt.Topic, Reading: Grader.Read(prompt.Turns, text)))).Take(samples).ToList();
+        var texts = WorldSamples.Write(model, tokenizer, prompts, 4, new Statistics.SeededRandom(seed).Split("base check"), progress: null, stop);
+        var readings = prompts.SelectMany(prompt => texts[prompt.Id].Select(text => (prompt.Topic, Reading: Grader.Read(prompt.Turns, text)))).Take(samples).ToList();
         var reference = new World(seed).WriteCorpus(4_000, 0).Select(dialogue => Grader.Read(dialogue.Prompt, dialogue.Response)).ToList();
         return new BaseCheck
         {
@@ -129,6 +129,15 @@ public static class MakeDemo
                     return new AnswerShare(answered.Count(entry => entry.Reading.Answer is AnswerGrade.Correct), answered.Count);
                 }),
         };
+    }
+
+    /// <summary>The demo's prompts, the base's answers to them, and what the simulated crowd says of those.</summary>
+    private static DemoSeed MakeJudgements(Llama model, ITokenizer tokenizer, ulong seed, RecipeContext context)
+    {
+        var sizes = new DemoSizes();
+        var texts = WorldSamples.Write(model, tokenizer, DemoSeed.DrawPrompts(seed, sizes.Prompts), PromptDrawing.AskedFor(sizes.ResponsesPerPrompt),
+            new Statistics.SeededRandom(seed).Split("demo samples"), (done, all) => context.Report(done, all, "sampling"), context.Stop);
+        return DemoSeed.Build(seed, (prompt, _) => texts[prompt.Id], sizes);
     }
 
     /// <summary>The demo's project in the portal's lossless form: prompts, responses, tasks and judgements, labelled as synthetic.</summary>
@@ -176,7 +185,9 @@ public static class MakeDemo
     }
 
     /// <summary>Everything, into the shipped folder.</summary>
-    public static void Run(string assets, TrainSft preset, MakeDemoOptions options, RecipeContext context)
+    /// <param name="preset">The base's training; what it measured is <c>base/report.json</c>.</param>
+    /// <param name="stylePreset">Its last part; <c>base/style-report.json</c>.</param>
+    public static void Run(string assets, TrainSft preset, TrainSft stylePreset, MakeDemoOptions options, RecipeContext context)
     {
         var watch = Stopwatch.StartNew();
         Directory.CreateDirectory(assets);
@@ -185,17 +196,18 @@ public static class MakeDemo
         var (model, report) = MakeBase(preset, options, tokenizer, context);
         using (model)
         {
+            var styleReport = AddStyle(stylePreset, options, model, tokenizer, context);
             var folder = Path.Combine(assets, "base");
             HuggingFaceFolder.Save(model, folder, tokenizer, SafetensorsType.F16);
             report.Write(folder);
+            styleReport.Write(folder, "style-report.json");
             // What is shipped is what is sampled: the rounded weights, not the ones in memory.
             using var shipped = HuggingFaceFolder.LoadLanguageModel(folder);
             context.Report(0, 0, "checking the base");
-            var check = CheckBase(shipped, tokenizer, options.Seed, Temperature, 1_000, context.Stop);
+            var check = CheckBase(shipped, tokenizer, options.Seed, 1_000, context.Stop);
             WriteJson(Path.Combine(folder, "check.json"), check);
-            context.Report(0, 0, "sampling");
-            var demo = DemoSeed.Build(options.Seed, Source(shipped, tokenizer, options.Seed, Temperature, context.Stop));
-            ArtefactFile.Write(Path.Combine(assets, "project.jsonl"), file => WriteProject(demo, "base", new SamplingSpec { Temperature = Temperature }, file));
+            var demo = MakeJudgements(shipped, tokenizer, options.Seed, context);
+            ArtefactFile.Write(Path.Combine(assets, "project.jsonl"), file => WriteProject(demo, "base", new SamplingSpec { Temperature = WorldSamples.Temperature }, file));
             ArtefactFile.Write(Path.Combine(assets, "sealed.jsonl"), file =>
             {
                 using var writer = new StreamWriter(file, leaveOpen: true);
@@ -211,9 +223,6 @@ public static class MakeDemo
             });
         }
     }
-
-    /// <summary>The demo's sampling temperature (specs/tiny_assistant.md §2).</summary>
-    public const double Temperature = 0.8;
 
     private const string Guidelines = """
         Choose the answer that helps this person more.

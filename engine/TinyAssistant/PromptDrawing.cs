@@ -30,7 +30,10 @@ internal static class PromptDrawing
     }
 
     /// <summary>Asks the source for responses and keeps the first <paramref name="count"/> different ones that are not blank.</summary>
-    /// <remarks>Half as many again are asked for, because a small model repeats itself; fewer may remain.</remarks>
+    /// <remarks>More are asked for (<see cref="AskedFor"/>), because a small model repeats itself; fewer may remain.</remarks>
     public static List<WorldResponse> Respond(WorldPrompt prompt, int count, Func<WorldPrompt, int, IReadOnlyList<string>> source) =>
-        [.. source(prompt, count + count / 2).Where(text => !string.IsNullOrWhiteSpace(text)).Distinct().Take(count).Select(text => WorldResponse.Of(prompt, text))];
+        [.. source(prompt, AskedFor(count)).Where(text => !string.IsNullOrWhiteSpace(text)).Distinct().Take(count).Select(text => WorldResponse.Of(prompt, text))];
+
+    /// <summary>How many answers are asked for to get so many different ones: half as many again.</summary>
+    public static int AskedFor(int count) => count + count / 2;
 }

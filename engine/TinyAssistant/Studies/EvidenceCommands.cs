@@ -16,19 +16,30 @@ public static class EvidenceCommands
         var work = new Option<DirectoryInfo>("--work") { Description = "Where half-done runs are kept; a study that was interrupted goes on.", Required = true };
         var json = new Option<FileInfo>("--json") { Description = "Write the rows as JSON too." };
         var quick = new Option<bool>("--quick") { Description = "A miniature: fewer prompts, votes and samples. Not evidence." };
-        var foundation = new Command("foundation", "Reward model, DPO and KTO on simulated votes against the sealed truth.") { assets, seeds, work, json, quick };
-        foundation.SetAction((arguments, stop) =>
+        var atOnce = new Option<int>("--at-once") { Description = "Seeds that run at the same time, each in a process of its own.", DefaultValueFactory = _ => Environment.ProcessorCount };
+        var threads = new Option<int?>("--threads") { Description = "Threads of an operator. Default: all cores." };
+        var foundation = new Command("foundation", "Reward model, DPO and KTO on simulated votes against the sealed truth.") { assets, seeds, work, json, quick, atOnce, threads };
+        foundation.SetAction(async (arguments, stop) =>
         {
-            TrainingProcess.Prepare();
-            var progress = new ConsoleProgress(Console.Error, json: false, !Console.IsErrorRedirected, TimeProvider.System);
-            var sizes = arguments.GetValue(quick) ? Miniature : new FoundationSizes();
-            var study = Make(arguments.GetRequiredValue(assets).FullName, sizes, arguments.GetRequiredValue(work).FullName, progress, stop);
             var named = arguments.GetRequiredValue(seeds);
-            var rows = named.SelectMany(seed => study.Run(seed)).ToList();
+            var (demo, scratch) = (arguments.GetRequiredValue(assets).FullName, arguments.GetRequiredValue(work).FullName);
+            var isQuick = arguments.GetValue(quick);
+            IReadOnlyList<StudyRow> rows;
+            if (named.Length > 1 && arguments.GetValue(atOnce) is > 1 and var together)
+            {
+                rows = await StudySeeds.Run("foundation", ["--assets", demo, "--work", scratch, .. isQuick ? ["--quick"] : Array.Empty<string>()], named, together, scratch, Console.Error, stop);
+            }
+            else
+            {
+                TrainingProcess.Prepare(arguments.GetValue(threads));
+                var progress = new ConsoleProgress(Console.Error, json: false, !Console.IsErrorRedirected, TimeProvider.System);
+                var study = Make(demo, isQuick ? Miniature : new FoundationSizes(), scratch, progress, stop);
+                rows = [.. named.SelectMany(study.Run)];
+            }
             if (arguments.GetValue(json) is { } file)
                 ArtefactFile.Write(file.FullName, stream => JsonSerializer.Serialize(stream, rows, new JsonSerializerOptions(JsonSerializerDefaults.Web) { WriteIndented = true }));
-            Console.WriteLine(StudyTable.Markdown($"./bench evidence foundation --seeds {string.Join(' ', named)}{(arguments.GetValue(quick) ? " --quick" : "")}", rows));
-            return Task.FromResult(0);
+            Console.WriteLine(StudyTable.Markdown($"./bench evidence foundation --seeds {string.Join(' ', named)}{(isQuick ? " --quick" : "")}", rows));
+            return 0;
         });
         return new Command("evidence", "Run a study and print its table.") { foundation };
     }
@@ -37,7 +48,7 @@ public static class EvidenceCommands
     public static FoundationSizes Miniature { get; } = new()
     {
         Evidence = new EvidenceSizes { TrainPrompts = 300, HoldOutPrompts = 20, TestPrompts = 80, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 8, TrainPairs = 1_200 },
-        Votes = [1_200], TestPairs = 1_000, PolicyPrompts = 80, SamplesPerPrompt = 2, PolicyVotes = 1_200, Exhibit = false,
+        BaseSamples = 400, Votes = [1_200], TestPairs = 1_000, PolicyPrompts = 80, SamplesPerPrompt = 2, PolicyVotes = 1_200, Exhibit = false,
     };
 
     /// <summary>The foundation study on a demo folder, with the shipped presets.</summary>

@@ -29,6 +29,9 @@ public sealed record FoundationSizes
     /// <summary>Votes the policies are trained on.</summary>
     public int PolicyVotes { get; init; } = 10_000;
 
+    /// <summary>Answers of the base that are read for its own check.</summary>
+    public int BaseSamples { get; init; } = 1_000;
+
     /// <summary>Train the over-optimisation exhibit too.</summary>
     public bool Exhibit { get; init; } = true;
 }
@@ -54,7 +57,8 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         var rows = new List<StudyRow>();
         var random = new SeededRandom((ulong)seed).Split("foundation");
         var (model, tokenizer) = CommandLine.ModelFolder.LanguageModel(baseFolder);
-        var set = EvidenceSet.Build((ulong)seed, Reporting(model, tokenizer, seed), sizes.Evidence);
+        AddBase(rows, seed, model, tokenizer);
+        var set = Sampled(model, tokenizer, seed);
         var prompts = set.Train.Concat(set.HoldOut).Concat(set.Test).ToDictionary(prompt => prompt.Id);
         var responses = set.Responses.ToDictionary(response => response.Id);
         var truth = set.Responses.ToDictionary(response => response.Id, response => TruthScorer.Score(prompts[response.PromptId].Turns, response.Text));
@@ -217,20 +221,35 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
 
     private static SamplingOptions Options(DialogueEncoder encoder, Llama model, long seed) => new()
     {
-        MaxNewTokens = model.Config.ContextLength - 1, Temperature = MakeDemo.Temperature, Seed = seed, StopIds = [.. encoder.StopIds], BatchSize = 64,
+        MaxNewTokens = model.Config.ContextLength - 1, Temperature = WorldSamples.Temperature, Seed = seed, StopIds = [.. encoder.StopIds], BatchSize = 64,
     };
 
-    /// <summary>Samples from the base, and says how far it is.</summary>
-    private Func<WorldPrompt, int, IReadOnlyList<string>> Reporting(Llama model, ITokenizer tokenizer, long seed)
+    /// <summary>The prompts of the study with the base's answers.</summary>
+    private EvidenceSet Sampled(Llama model, ITokenizer tokenizer, long seed)
     {
-        var single = MakeDemo.Source(model, tokenizer, (ulong)seed, MakeDemo.Temperature, stop);
-        var done = 0;
-        return (prompt, count) =>
-        {
-            progress.Report(++done, sizes.Evidence.TrainPrompts + sizes.Evidence.HoldOutPrompts + sizes.Evidence.TestPrompts, "sampling", null);
-            return single(prompt, count);
-        };
+        var asked = sizes.Evidence;
+        var (train, holdOut, test) = EvidenceSet.DrawPrompts((ulong)seed, asked);
+        var texts = new Dictionary<string, IReadOnlyList<string>>(StringComparer.Ordinal);
+        foreach (var (part, prompts, count) in new[] { ("train", train, asked.ResponsesPerTrainPrompt), ("hold-out", holdOut, asked.ResponsesPerHoldOutPrompt), ("test", test, asked.CandidatesPerTestPrompt) })
+            foreach (var (id, answers) in WorldSamples.Write(model, tokenizer, prompts, PromptDrawing.AskedFor(count), new SeededRandom((ulong)seed).Split("evidence samples").Split(part),
+                (done, all) => progress.Report(done, all, $"sampling {part}", null), stop))
+                texts.Add(id, answers);
+        return EvidenceSet.Build((ulong)seed, (prompt, _) => texts[prompt.Id], asked);
     }
+
+    /// <summary>What the graders read in the base's own answers, beside the targets of specs/tiny_assistant.md §2.</summary>
+    private void AddBase(List<StudyRow> rows, long seed, Llama model, ITokenizer tokenizer)
+    {
+        var check = MakeDemo.CheckBase(model, tokenizer, (ulong)seed, sizes.BaseSamples, stop);
+        rows.Add(StudyRow.Of("base: readable", seed, Share(check.Readable, check.Samples), ">= 0.97", check.Readable >= 0.97));
+        rows.Add(StudyRow.Of("base: finished", seed, Share(check.Finished, check.Samples)));
+        foreach (var (style, share) in check.Style)
+            rows.Add(new StudyRow($"base: share {style}, less the corpus's", seed, share.Sampled - share.Corpus, null, "within 0.05", Math.Abs(share.Sampled - share.Corpus) <= 0.05));
+        foreach (var (topic, answers) in check.CorrectOfAnswered.OrderBy(entry => entry.Key, StringComparer.Ordinal))
+            rows.Add(StudyRow.Of($"base: correct of answered, {topic}", seed, WilsonInterval.Compute(answers.Correct, answers.Answered), ">= 0.6", answers.Share >= 0.6));
+    }
+
+    private static ConfidenceInterval Share(double share, int count) => WilsonInterval.Compute(share * count, count);
 
     private Dictionary<string, double> Scores(LlamaReward reward, ITokenizer tokenizer, IReadOnlyList<WorldResponse> texts, IReadOnlyDictionary<string, WorldPrompt> prompts)
     {

@@ -70,9 +70,11 @@ public sealed class InstallDemoTests : IDisposable
         using var db = database.Open();
         var project = db.Projects.Single();
         var reward = db.ModelVersions.Single(v => v.Kind == ModelKind.RewardModel);
-        var policy = db.ModelVersions.Single(v => v.Kind == ModelKind.Policy && v.ParentId != null);
+        var policy = db.ModelVersions.Single(v => v.Kind == ModelKind.Policy && v.Method == "DPO");
+        var exhibit = db.ModelVersions.Single(v => v.Kind == ModelKind.Policy && v.Method == DemoModels.ExhibitMethod);
+        Assert.Equal((ModelStatus.Retired, 2), (exhibit.Status, exhibit.Number)); // nobody serves it, and the newest candidate is the real one
         Assert.Equal((ModelStatus.Released, (ModelVersionId?)reward.Id), (reward.Status, project.CurrentRewardModelId));
-        Assert.Equal((ModelStatus.Candidate, 2, project.CurrentPolicyId), (policy.Status, policy.Number, policy.ParentId));
+        Assert.Equal((ModelStatus.Candidate, 3, project.CurrentPolicyId), (policy.Status, policy.Number, policy.ParentId));
         Assert.Equal(0.75, db.EvaluationResults.Single(r => r.ModelVersionId == reward.Id && r.Name == MetricNames.PairwiseAccuracy).Value);
         Assert.Equal(policy.ParentId, db.EvaluationResults.Single(r => r.ModelVersionId == policy.Id && r.Name == MetricNames.ChangePrefix + MetricNames.MeanReward).ComparedWithId);
         var samples = db.EvaluationSamples.ToList();
@@ -148,6 +150,9 @@ public sealed class InstallDemoTests : IDisposable
         }
         Report(new TrainRewardModel(), new Measurement(MetricNames.PairwiseAccuracy, MetricNames.HeldOut, 0.75, 0.7, 0.8, 100)).Write(reward);
         Report(new TrainPreferencePolicy(), new Measurement("rewards/margins", MetricNames.HeldOut, 0.5, 0.4, 0.6, 100)).Write(policy);
+        var exhibit = Directory.CreateDirectory(Path.Combine(assets.FullName, DemoModels.ExhibitFolder)).FullName;
+        foreach (var file in Directory.EnumerateFiles(policy))
+            File.Copy(file, Path.Combine(exhibit, Path.GetFileName(file)));
         File.WriteAllText(Path.Combine(policy, DemoModels.ComparisonFile), JsonSerializer.Serialize(
             new[] { new Measurement(MetricNames.ChangePrefix + MetricNames.MeanReward, MetricNames.HeldOut, 0.4, 0.3, 0.5, 100) }, InstallDemo.Json));
         var turns = MakeDemo.TurnsOf(demo.Prompts[0].Turns);
@@ -169,7 +174,7 @@ public sealed class InstallDemoTests : IDisposable
         var demo = DemoSeed.Build(1, new World(1).Respond,
             new DemoSizes { Prompts = 100, PairwiseJudgements = 600, BinaryJudgements = 200, OverlapPairs = 20 });
         using var file = File.Create(Path.Combine(assets.FullName, "project.jsonl"));
-        MakeDemo.WriteProject(demo, "base", new SamplingSpec { Temperature = MakeDemo.Temperature }, file);
+        MakeDemo.WriteProject(demo, "base", new SamplingSpec { Temperature = WorldSamples.Temperature }, file);
         return demo;
     }
 }
