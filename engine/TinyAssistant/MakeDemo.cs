@@ -103,7 +103,7 @@ public static class MakeDemo
     }
 
     /// <summary>Trains the base on dialogues without drills, in place.</summary>
-    private static TrainingReport AddStyle(TrainSft preset, MakeDemoOptions options, Llama model, BytePairTokenizer tokenizer, RecipeContext context) =>
+    internal static TrainingReport AddStyle(TrainSft preset, MakeDemoOptions options, Llama model, BytePairTokenizer tokenizer, RecipeContext context) =>
         TrainSftRecipe.Run(preset with { Seed = (long)options.Seed }, model, tokenizer, MakeStyleRows(options),
             context.At(Path.Combine(context.CheckpointFolder, "style-files"), Path.Combine(context.CheckpointFolder, "style")));
 

@@ -59,7 +59,8 @@ public sealed class DocFiles(string folder)
     public async Task<string?> Read(string name, CancellationToken stop) =>
         Names().Contains(name, StringComparer.Ordinal) ? await File.ReadAllTextAsync(Path.Combine(folder, name + ".md"), stop) : null;
 
-    internal static DocTitle TitleOf(string name, string text)
+    /// <summary>What a list says about a document.</summary>
+    public static DocTitle TitleOf(string name, string text)
     {
         var blocks = text.ReplaceLineEndings("\n").Split("\n\n", StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
         var title = blocks.FirstOrDefault(block => block.StartsWith("# ", StringComparison.Ordinal))?.Split('\n')[0][2..].Trim();
@@ -68,7 +69,7 @@ public sealed class DocFiles(string folder)
     }
 
     /// <summary>The text without its first heading, each paragraph on one line: <c>ModelText</c> keeps line breaks, and files are wrapped for editors.</summary>
-    internal static string BodyOf(string text)
+    public static string BodyOf(string text)
     {
         var lines = text.ReplaceLineEndings("\n").Split('\n').ToList();
         var heading = lines.FindIndex(line => line.StartsWith("# ", StringComparison.Ordinal));

@@ -73,10 +73,11 @@ internal static class FoundationStations
         var context = new RecipeContext(Path.Combine(run.Folders.Work, "base"), Path.Combine(run.Folders.Work, "checkpoints"), (long)run.Seed, run.Progress, run.Time, stop);
         var (model, report) = MakeDemo.MakeBase(Preset<TrainSft>("sft-tiny-base"), corpus, tokenizer, context);
         using var ofModel = model;
+        var style = MakeDemo.AddStyle(Preset<TrainSft>("sft-tiny-style"), corpus, model, tokenizer, context);
         HuggingFaceFolder.Save(model, run.Folders.Base, tokenizer, SafetensorsType.F16);
         report.Write(run.Folders.Base);
-        var loss = report.Find("loss");
-        return Task.FromResult(new StationReport($"{report.ExamplesTrain:N0} dialogues, {report.Steps:N0} steps; the first step's loss was {report.Losses[0].ToString("F3", CultureInfo.InvariantCulture)}")
+        var loss = style.Find("loss");
+        return Task.FromResult(new StationReport($"{report.ExamplesTrain + style.ExamplesTrain:N0} dialogues, {report.Steps + style.Steps:N0} steps; the first step's loss was {report.Losses[0].ToString("F3", CultureInfo.InvariantCulture)}")
         {
             Number = new StationNumber("held-out loss, nats a token", loss.Value, loss.Low, loss.High, loss.Count), From = [$"seed {run.Seed}", $"commit {RunCommit()}"],
             Problem = loss.Value < report.Losses[0] ? null : "The loss did not fall.",
@@ -90,7 +91,7 @@ internal static class FoundationStations
         var weights = Path.Combine(run.Folders.Base, "model.safetensors");
         var (model, tokenizer) = ModelFolder.LanguageModel(run.Folders.Base);
         using var ofModel = model;
-        var check = MakeDemo.CheckBase(model, tokenizer, run.Seed, MakeDemo.Temperature, run.Sizes.BaseSamples, stop);
+        var check = MakeDemo.CheckBase(model, tokenizer, run.Seed, run.Sizes.BaseSamples, stop);
         var answered = check.CorrectOfAnswered.Values.Sum(topic => topic.Answered);
         var parameters = model.parameters().Sum(parameter => parameter.numel());
         var readable = WilsonInterval.Compute(Math.Round(check.Readable * check.Samples), check.Samples);
@@ -139,22 +140,16 @@ internal static class FoundationStations
         var crowd = run.Sizes.Crowd;
         var (model, tokenizer) = ModelFolder.LanguageModel(run.Store.FolderOf(run.Base));
         using var ofModel = model;
-        var source = MakeDemo.Source(model, tokenizer, run.Seed, MakeDemo.Temperature, stop);
-        var answers = new Dictionary<string, IReadOnlyList<string>>(StringComparer.Ordinal);
-        var (truths, keys) = (new List<double>(), new List<string>());
-        foreach (var prompt in DemoSeed.DrawPrompts(run.Seed, crowd.Prompts))
-        {
-            var texts = PromptDrawing.Respond(prompt, crowd.ResponsesPerPrompt, source).Select(response => response.Text).ToList();
-            answers[prompt.Id] = texts;
-            truths.AddRange(texts.Select(text => TruthScorer.Score(prompt.Turns, text)));
-            keys.AddRange(texts.Select(_ => prompt.Id));
-            run.Progress.Report(answers.Count, crowd.Prompts, "sampling", null);
-        }
+        var prompts = DemoSeed.DrawPrompts(run.Seed, crowd.Prompts);
+        var answers = WorldSamples.Write(model, tokenizer, prompts, PromptDrawing.AskedFor(crowd.ResponsesPerPrompt), new SeededRandom(run.Seed).Split("story"),
+            (done, all) => run.Progress.Report(done, all, "sampling", null), stop);
+        var different = prompts.SelectMany(prompt => PromptDrawing.Respond(prompt, crowd.ResponsesPerPrompt, (_, _) => answers[prompt.Id])
+            .Select(response => (prompt.Id, Truth: TruthScorer.Score(prompt.Turns, response.Text)))).ToList();
         run.Answers = answers;
-        return Task.FromResult(new StationReport($"{crowd.Prompts:N0} prompts drawn; {run.Base.Label} wrote {truths.Count:N0} different answers at temperature {MakeDemo.Temperature.ToString(CultureInfo.InvariantCulture)}")
+        return Task.FromResult(new StationReport($"{crowd.Prompts:N0} prompts drawn; {run.Base.Label} wrote {different.Count:N0} different answers at temperature {WorldSamples.Temperature.ToString(CultureInfo.InvariantCulture)}")
         {
-            Number = StationNumber.Of("mean r* of an answer", Bootstrap.Mean(truths, keys, new SeededRandom(run.Seed))), From = [Version(run.Base), $"seed {run.Seed}"],
-            Problem = truths.Count >= crowd.Prompts ? null : "Fewer answers than prompts.",
+            Number = StationNumber.Of("mean r* of an answer", Bootstrap.Mean([.. different.Select(answer => answer.Truth)], [.. different.Select(answer => answer.Id)], new SeededRandom(run.Seed))), From = [Version(run.Base), $"seed {run.Seed}"],
+            Problem = different.Count >= crowd.Prompts ? null : "Fewer answers than prompts.",
         });
     }
 
@@ -186,7 +181,7 @@ internal static class FoundationStations
     private static async Task<StationReport> Import(StoryRun run, CancellationToken stop)
     {
         var upload = run.Ids.New<ImportId>().Value.ToString("N");
-        var sampling = new SamplingSpec { Temperature = MakeDemo.Temperature };
+        var sampling = new SamplingSpec { Temperature = WorldSamples.Temperature };
         ArtefactFile.Write(Path.Combine(run.Directory.Uploads, upload), file => MakeDemo.WriteProject(run.Crowd, $"{run.Base.Id}", sampling, file));
         var id = run.Ids.New<ImportId>();
         await run.Writes.WriteAsync(db => db.Imports.Add(new Import

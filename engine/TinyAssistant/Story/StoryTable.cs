@@ -24,7 +24,7 @@ public static class StoryTable
         {
             var number = row.Report?.Number;
             var interval = number is { Low: { } low, High: { } high } ? $"{Number(low)} to {Number(high)}" : "–";
-            text.Append(CultureInfo.InvariantCulture, $"| {row.Station} | {Happened(row)} | {(number is null ? "–" : $"{number.Name} {Number(number.Value)}")} | {interval} ")
+            text.Append(CultureInfo.InvariantCulture, $"| {row.Station} | {Happened(row)} | {(number is null ? "–" : $"{number.Name} {Value(number)}")} | {interval} ")
                 .Append(CultureInfo.InvariantCulture, $"| {(number is null ? "–" : number.Count)} | {row.Seconds:F1} | {string.Join(" · ", row.Report?.From ?? [])} |\n");
         }
         var done = rows.Count(row => row.IsDone);
@@ -39,6 +39,9 @@ public static class StoryTable
         { } report => report.Happened,
     };
 
-    private static string Number(double value) =>
-        value == Math.Floor(value) && Math.Abs(value) >= 10 ? value.ToString("N0", CultureInfo.InvariantCulture) : value.ToString("F3", CultureInfo.InvariantCulture);
+    /// <summary>What is counted is whole, what is measured has three places.</summary>
+    private static string Value(StationNumber number) =>
+        number.Low is null && number.Value == Math.Floor(number.Value) ? number.Value.ToString("N0", CultureInfo.InvariantCulture) : Number(number.Value);
+
+    private static string Number(double value) => value.ToString("F3", CultureInfo.InvariantCulture);
 }
