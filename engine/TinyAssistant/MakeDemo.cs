@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Reflection;
 using System.Security.Cryptography;
 using System.Text.Json;
@@ -170,7 +169,6 @@ public static class MakeDemo
     /// <summary>Everything, into the shipped folder.</summary>
     public static void Run(string assets, TrainSft preset, MakeDemoOptions options, RecipeContext context)
     {
-        var watch = Stopwatch.StartNew();
         Directory.CreateDirectory(assets);
         context.Report(0, 0, "tokenizer");
         var tokenizer = MakeTokenizer(options, context.Stop);
@@ -196,7 +194,7 @@ public static class MakeDemo
             DemoTraining.Run(assets, folder, demo, options.Seed, context);
             WriteJson(Path.Combine(assets, "manifest.json"), new
             {
-                seed = options.Seed, options, commit = Commit(), judgements = demo.JudgementsHash(), minutes = Math.Round(watch.Elapsed.TotalMinutes, 1),
+                seed = options.Seed, options, commit = Commit(), judgements = demo.JudgementsHash(),
                 files = Directory.EnumerateFiles(assets, "*", SearchOption.AllDirectories).Where(file => !file.EndsWith("manifest.json", StringComparison.Ordinal))
                     .Order(StringComparer.Ordinal).ToDictionary(file => Path.GetRelativePath(assets, file), HashOf),
             });
