@@ -48,6 +48,6 @@ public sealed record TrainingReport
         ?? throw new KeyNotFoundException($"No {name} on {part}; there is {string.Join(", ", Measurements.Select(m => $"{m.Name} on {m.Part}"))}.");
 
     /// <summary>Writes the report into a folder.</summary>
-    public void Write(string folder, string name = "report.json") =>
-        ArtefactFile.Write(Path.Combine(folder, name), file => JsonSerializer.Serialize(file, this, Json));
+    public void Write(string folder) =>
+        ArtefactFile.Write(Path.Combine(folder, "report.json"), file => JsonSerializer.Serialize(file, this, Json));
 }

@@ -13,31 +13,29 @@ public static class DemoCommands
         var assets = new Option<DirectoryInfo>("--assets") { Description = "Where the demo's artefacts go.", Required = true };
         var dialogues = new Option<int>("--dialogues") { Description = "Style dialogues of the corpus.", DefaultValueFactory = _ => new MakeDemoOptions().Dialogues };
         var drills = new Option<int>("--drills") { Description = "Fact drills of the corpus.", DefaultValueFactory = _ => new MakeDemoOptions().Drills };
-        var style = new Option<int>("--style-dialogues") { Description = "Dialogues that it is trained on last.", DefaultValueFactory = _ => new MakeDemoOptions().StyleDialogues };
         var seed = new Option<ulong>("--seed") { DefaultValueFactory = _ => 1 };
         var work = new Option<DirectoryInfo>("--work") { Description = "Where the half-done run is kept. Default: ASSETS/.work." };
         var command = new Command("make-demo", "Make the shipped demo anew: tokenizer, base model, responses, simulated judgements (about 40 minutes on two cores).")
         {
-            assets, dialogues, drills, style, seed, work,
+            assets, dialogues, drills, seed, work,
         };
         command.SetAction((arguments, stop) =>
         {
             TrainingProcess.Prepare();
             var folder = arguments.GetRequiredValue(assets).FullName;
             var scratch = arguments.GetValue(work)?.FullName ?? Path.Combine(folder, ".work");
+            var preset = TrainCommands.Read<TrainSft>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", "sft-tiny-base.json")), "sft");
             var progress = new ConsoleProgress(Console.Error, json: false, !Console.IsErrorRedirected, TimeProvider.System);
             var context = new RecipeContext(Path.Combine(scratch, "base"), Path.Combine(scratch, "checkpoints"), (long)arguments.GetValue(seed), progress,
                 TimeProvider.System, stop);
-            TinyAssistant.MakeDemo.Run(folder, Preset("sft-tiny-base"), Preset("sft-tiny-style"), new MakeDemoOptions
+            TinyAssistant.MakeDemo.Run(folder, preset, new MakeDemoOptions
             {
-                Seed = arguments.GetValue(seed), Dialogues = arguments.GetValue(dialogues), Drills = arguments.GetValue(drills), StyleDialogues = arguments.GetValue(style),
+                Seed = arguments.GetValue(seed), Dialogues = arguments.GetValue(dialogues), Drills = arguments.GetValue(drills),
             }, context);
             if (arguments.GetValue(work) is null && Directory.Exists(scratch))
                 Directory.Delete(scratch, recursive: true);
             return Task.FromResult(0);
         });
         return command;
-
-        static TrainSft Preset(string name) => TrainCommands.Read<TrainSft>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", name + ".json")), "sft");
     }
 }

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Reflection;
 using System.Security.Cryptography;
 using System.Text.Json;
@@ -20,9 +19,6 @@ public sealed record MakeDemoOptions
     /// <summary>Style dialogues and fact drills; a test runs a small corpus, the shipped base ten times the default of <see cref="World.WriteCorpus"/>.</summary>
     public int Dialogues { get; init; } = 240_000;
     public int Drills { get; init; } = 250_000;
-
-    /// <summary>Dialogues without drills that the base is trained on last, at a learning rate of their own. Others than those of the corpus.</summary>
-    public int StyleDialogues { get; init; } = 48_000;
 
     /// <summary>Dialogues the tokenizer is trained on: the first so many of the corpus.</summary>
     public int TokenizerDialogues { get; init; } = 30_000;
@@ -63,20 +59,10 @@ public static class MakeDemo
     }
 
     /// <summary>The corpus as training rows: prompts that hash to the training part are learned, those of the hold-out part are watched.</summary>
-    public static TrainingSplit<TrainingDialogue> MakeRows(MakeDemoOptions options) =>
-        Rows(new World(options.Seed).WriteCorpus(options.Dialogues, options.Drills), options);
-
-    /// <summary>The dialogues of the last part, as rows.</summary>
-    public static TrainingSplit<TrainingDialogue> MakeStyleRows(MakeDemoOptions options) =>
-        Rows(new World(options.Seed + StyleWorld).WriteCorpus(options.StyleDialogues, drillCount: 0), options);
-
-    /// <summary>Added to the seed of the corpus: the last part's dialogues come from a world of their own.</summary>
-    private const ulong StyleWorld = 1_000_003;
-
-    private static TrainingSplit<TrainingDialogue> Rows(IEnumerable<Dialogue> dialogues, MakeDemoOptions options)
+    public static TrainingSplit<TrainingDialogue> MakeRows(MakeDemoOptions options)
     {
         var (train, heldOut) = (new List<TrainingDialogue>(), new List<TrainingDialogue>());
-        foreach (var dialogue in dialogues)
+        foreach (var dialogue in new World(options.Seed).WriteCorpus(options.Dialogues, options.Drills))
         {
             var key = dialogue.Prompt[^1].Text;
             var row = new TrainingDialogue(key, [.. TurnsOf(dialogue.Prompt), new DataTurn("assistant", dialogue.Response)], dialogue.Topic.ToString());
@@ -102,17 +88,13 @@ public static class MakeDemo
         return (model, report);
     }
 
-    /// <summary>Trains the base on dialogues without drills, in place.</summary>
-    internal static TrainingReport AddStyle(TrainSft preset, MakeDemoOptions options, Llama model, BytePairTokenizer tokenizer, RecipeContext context) =>
-        TrainSftRecipe.Run(preset with { Seed = (long)options.Seed }, model, tokenizer, MakeStyleRows(options),
-            context.At(Path.Combine(context.CheckpointFolder, "style-files"), Path.Combine(context.CheckpointFolder, "style")));
-
     /// <summary>What the base can do: 1,000 samples read by the graders.</summary>
     /// <param name="seed">Draws prompts that neither the demo nor a study asks, and the answers.</param>
-    public static BaseCheck CheckBase(Llama model, ITokenizer tokenizer, ulong seed, int samples, CancellationToken stop)
+    /// <param name="temperature">Below 1, sampling prefers few likely beginnings to many unlikely ones, so styles that are worded in many ways get rarer.</param>
+    public static BaseCheck CheckBase(Llama model, ITokenizer tokenizer, ulong seed, int samples, CancellationToken stop, double temperature = WorldSamples.Temperature)
     {
         var prompts = DemoSeed.DrawPrompts(seed + 1_000, (samples + 3) / 4);
-        var texts = WorldSamples.Write(model, tokenizer, prompts, 4, new Statistics.SeededRandom(seed).Split("base check"), progress: null, stop);
+        var texts = WorldSamples.Write(model, tokenizer, prompts, 4, new Statistics.SeededRandom(seed).Split("base check"), progress: null, stop, temperature);
         var readings = prompts.SelectMany(prompt => texts[prompt.Id].Select(text => (prompt.Topic, Reading: Grader.Read(prompt.Turns, text)))).Take(samples).ToList();
         var reference = new World(seed).WriteCorpus(4_000, 0).Select(dialogue => Grader.Read(dialogue.Prompt, dialogue.Response)).ToList();
         return new BaseCheck
@@ -185,22 +167,17 @@ public static class MakeDemo
     }
 
     /// <summary>Everything, into the shipped folder.</summary>
-    /// <param name="preset">The base's training; what it measured is <c>base/report.json</c>.</param>
-    /// <param name="stylePreset">Its last part; <c>base/style-report.json</c>.</param>
-    public static void Run(string assets, TrainSft preset, TrainSft stylePreset, MakeDemoOptions options, RecipeContext context)
+    public static void Run(string assets, TrainSft preset, MakeDemoOptions options, RecipeContext context)
     {
-        var watch = Stopwatch.StartNew();
         Directory.CreateDirectory(assets);
         context.Report(0, 0, "tokenizer");
         var tokenizer = MakeTokenizer(options, context.Stop);
         var (model, report) = MakeBase(preset, options, tokenizer, context);
         using (model)
         {
-            var styleReport = AddStyle(stylePreset, options, model, tokenizer, context);
             var folder = Path.Combine(assets, "base");
             HuggingFaceFolder.Save(model, folder, tokenizer, SafetensorsType.F16);
             report.Write(folder);
-            styleReport.Write(folder, "style-report.json");
             // What is shipped is what is sampled: the rounded weights, not the ones in memory.
             using var shipped = HuggingFaceFolder.LoadLanguageModel(folder);
             context.Report(0, 0, "checking the base");
@@ -217,7 +194,7 @@ public static class MakeDemo
             DemoTraining.Run(assets, folder, demo, options.Seed, context);
             WriteJson(Path.Combine(assets, "manifest.json"), new
             {
-                seed = options.Seed, options, commit = Commit(), judgements = demo.JudgementsHash(), minutes = Math.Round(watch.Elapsed.TotalMinutes, 1),
+                seed = options.Seed, options, commit = Commit(), judgements = demo.JudgementsHash(),
                 files = Directory.EnumerateFiles(assets, "*", SearchOption.AllDirectories).Where(file => !file.EndsWith("manifest.json", StringComparison.Ordinal))
                     .Order(StringComparer.Ordinal).ToDictionary(file => Path.GetRelativePath(assets, file), HashOf),
             });

@@ -19,12 +19,12 @@ public static class WorldSamples
 
     private const int RowsAtOnce = 512;
 
-    /// <summary>Writes <paramref name="count"/> answers to each prompt at <see cref="Temperature"/>.</summary>
+    /// <summary>Writes <paramref name="count"/> answers to each prompt, at <see cref="Temperature"/> unless another one is asked for.</summary>
     /// <param name="seed">A string of random numbers of its own for each use ("demo", "evidence test", ...).</param>
     /// <param name="progress">Told how many rows are done, and of how many; null where nobody watches.</param>
     /// <returns>Trimmed texts by prompt id, in the order they were asked for; blank and equal ones are still among them.</returns>
     public static IReadOnlyDictionary<string, IReadOnlyList<string>> Write(Llama model, ITokenizer tokenizer, IEnumerable<WorldPrompt> prompts, int count, SeededRandom seed,
-        Action<int, int>? progress, CancellationToken stop)
+        Action<int, int>? progress, CancellationToken stop, double temperature = Temperature)
     {
         var encoder = new DialogueEncoder(tokenizer, model.Config.ContextLength, Overlong.Filter);
         var sampler = new Sampler(model);
@@ -35,7 +35,7 @@ public static class WorldSamples
         {
             var options = new SamplingOptions
             {
-                MaxNewTokens = model.Config.ContextLength - 1, Temperature = Temperature, StopIds = [.. encoder.StopIds], BatchSize = 128,
+                MaxNewTokens = model.Config.ContextLength - 1, Temperature = temperature, StopIds = [.. encoder.StopIds], BatchSize = 128,
                 Seed = (long)(seed.Split(call).NextBits() >> 1),
             };
             var answers = sampler.Generate([.. some.SelectMany(prompt => Enumerable.Repeat(prompt.Ids, count))], options, stop);

@@ -73,11 +73,10 @@ internal static class FoundationStations
         var context = new RecipeContext(Path.Combine(run.Folders.Work, "base"), Path.Combine(run.Folders.Work, "checkpoints"), (long)run.Seed, run.Progress, run.Time, stop);
         var (model, report) = MakeDemo.MakeBase(Preset<TrainSft>("sft-tiny-base"), corpus, tokenizer, context);
         using var ofModel = model;
-        var style = MakeDemo.AddStyle(Preset<TrainSft>("sft-tiny-style"), corpus, model, tokenizer, context);
         HuggingFaceFolder.Save(model, run.Folders.Base, tokenizer, SafetensorsType.F16);
         report.Write(run.Folders.Base);
-        var loss = style.Find("loss");
-        return Task.FromResult(new StationReport($"{report.ExamplesTrain + style.ExamplesTrain:N0} dialogues, {report.Steps + style.Steps:N0} steps; the first step's loss was {report.Losses[0].ToString("F3", CultureInfo.InvariantCulture)}")
+        var loss = report.Find("loss");
+        return Task.FromResult(new StationReport($"{report.ExamplesTrain:N0} dialogues, {report.Steps:N0} steps; the first step's loss was {report.Losses[0].ToString("F3", CultureInfo.InvariantCulture)}")
         {
             Number = new StationNumber("held-out loss, nats a token", loss.Value, loss.Low, loss.High, loss.Count), From = [$"seed {run.Seed}", $"commit {RunCommit()}"],
             Problem = loss.Value < report.Losses[0] ? null : "The loss did not fall.",

@@ -37,7 +37,7 @@ public sealed record StorySizes
     {
         BaseSamples = 60,
         Crowd = new DemoSizes { Prompts = 60, ResponsesPerPrompt = 5, PairwiseJudgements = 240, BinaryJudgements = 60, OverlapPairs = 10, VotesPerOverlapPair = 3, PlantedTriggerShare = 0 },
-        Corpus = new MakeDemoOptions { Dialogues = 2_000, Drills = 1_000, StyleDialogues = 600, TokenizerDialogues = 1_500, HeldOutDialogues = 50, StepsMax = 80 },
+        Corpus = new MakeDemoOptions { Dialogues = 2_000, Drills = 1_000, TokenizerDialogues = 1_500, HeldOutDialogues = 50, StepsMax = 80 },
         Evaluation = new EvaluationSpec { Prompts = 10, SamplesPerPrompt = 2, Sampling = new SamplingSpec { TokensMax = 60 } },
         StepsMax = 6, NewPrompts = 6, ReadableMin = 0, DemandsLearning = false,
     };

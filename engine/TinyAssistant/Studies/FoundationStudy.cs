@@ -68,11 +68,7 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         {
             var votes = set.JudgeByCrowd(count);
             var training = Preferences(votes, prompts, responses);
-            var reward = LlamaReward.From(model);
-            var context = Context($"reward-{count}-{seed}", seed);
-            TrainRewardModelRecipe.Run(rewardPreset with { Seed = seed }, reward, tokenizer, new TrainingSplit<PreferencePair>(training, []), context);
-            var scores = Scores(reward, tokenizer, pairs.SelectMany(pair => new[] { pair.First, pair.Second }).Distinct().Select(id => responses[id]).ToList(), prompts);
-            var differences = pairs.Select(pair => Math.Sign(truth[pair.First] - truth[pair.Second]) * (scores[pair.First] - scores[pair.Second])).ToList();
+            var differences = TrainAndScore($"reward-{count}", seed, training, model, tokenizer, pairs, prompts, responses, truth);
             var label = $"{count:N0} votes";
             var target = count >= 10_000 ? 0.75 : 0.72;
             var accuracy = Accuracy(pairs, differences, random);
@@ -81,17 +77,34 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
             foreach (var topic in pairs.Select((pair, i) => (Topic: prompts[pair.PromptId].Topic, i)).GroupBy(entry => entry.Topic).OrderBy(group => group.Key))
                 rows.Add(StudyRow.Of($"reward model, {label}, {topic.Key}", seed,
                     Accuracy([.. topic.Select(entry => pairs[entry.i])], [.. topic.Select(entry => differences[entry.i])], random).ByPrompt));
+            if (count == sizes.Votes[0])
+            {
+                // The control: the same pairs with the votes' sides drawn by lot. Whatever it reaches above chance is not learned from votes.
+                var lot = random.Split("shuffled votes");
+                var shuffled = TrainAndScore("shuffled", seed, [.. training.Select(pair => lot.Chance(0.5) ? pair : pair with { Chosen = pair.Rejected, Rejected = pair.Chosen })],
+                    model, tokenizer, pairs, prompts, responses, truth);
+                rows.Add(StudyRow.Of($"control: reward model, {label}, shuffled", seed, Accuracy(pairs, shuffled, random).ByPrompt));
+            }
             if (count == sizes.Votes[^1])
             {
                 rows.Add(StudyRow.Of("vote ceiling: r* agrees with votes", seed, VoteCeiling(votes, truth)));
                 rows.Add(StudyRow.Of("graders' logistic on r*'s sign", seed, GradersLogistic(set, prompts, responses, truth, pairs, random)));
             }
-            reward.Dispose();
         }
 
         AddPolicies(rows, seed, model, tokenizer, set, prompts, responses, random);
         model.Dispose();
         return rows;
+    }
+
+    /// <summary>A reward model on these pairs, and by how much it puts the better response of each test pair before the other.</summary>
+    private List<double> TrainAndScore(string name, long seed, IReadOnlyList<PreferencePair> training, Llama model, ITokenizer tokenizer, IReadOnlyList<TestPair> pairs,
+        IReadOnlyDictionary<string, WorldPrompt> prompts, IReadOnlyDictionary<string, WorldResponse> responses, IReadOnlyDictionary<string, double> truth)
+    {
+        using var reward = LlamaReward.From(model);
+        TrainRewardModelRecipe.Run(rewardPreset with { Seed = seed }, reward, tokenizer, new TrainingSplit<PreferencePair>(training, []), Context($"{name}-{seed}", seed));
+        var scores = Scores(reward, tokenizer, pairs.SelectMany(pair => new[] { pair.First, pair.Second }).Distinct().Select(id => responses[id]).ToList(), prompts);
+        return [.. pairs.Select(pair => Math.Sign(truth[pair.First] - truth[pair.Second]) * (scores[pair.First] - scores[pair.Second]))];
     }
 
     private sealed record TestPair(string PromptId, string First, string Second);
@@ -245,6 +258,9 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         rows.Add(StudyRow.Of("base: finished", seed, Share(check.Finished, check.Samples)));
         foreach (var (style, share) in check.Style)
             rows.Add(new StudyRow($"base: share {style}, less the corpus's", seed, share.Sampled - share.Corpus, null, "within 0.05", Math.Abs(share.Sampled - share.Corpus) <= 0.05));
+        // The control: at temperature 1 the model's own shares. Where they meet the corpus, a gap above is the temperature's.
+        foreach (var (style, share) in MakeDemo.CheckBase(model, tokenizer, (ulong)seed, sizes.BaseSamples, stop, temperature: 1).Style)
+            rows.Add(new StudyRow($"control: base at temperature 1, share {style}, less the corpus's", seed, share.Sampled - share.Corpus, null, null, null));
         foreach (var (topic, answers) in check.CorrectOfAnswered.OrderBy(entry => entry.Key, StringComparer.Ordinal))
             rows.Add(StudyRow.Of($"base: correct of answered, {topic}", seed, WilsonInterval.Compute(answers.Correct, answers.Answered), ">= 0.6", answers.Share >= 0.6));
     }

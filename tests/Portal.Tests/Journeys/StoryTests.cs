@@ -17,20 +17,22 @@ public sealed class StoryTests : IDisposable
 
     public void Dispose() => root.Delete(recursive: true);
 
+    /// <summary>Long rounds (PORTAL_SOAK=1) train tokenizer and base too.</summary>
+    private static readonly bool FromNothing = Environment.GetEnvironmentVariable("PORTAL_SOAK") == "1";
+
     [Fact]
-    public async Task A_vote_travels_from_nothing_to_new_tasks()
+    public async Task A_vote_travels_from_the_shipped_base_to_new_tasks()
     {
         var json = Path.Combine(root.FullName, "rows.json");
-        var (code, table) = await Tell("--tiny", "--from-nothing", "--work", Path.Combine(root.FullName, "story"), "--json", json);
+        var (code, table) = await Tell(["--tiny", .. FromNothing ? ["--from-nothing"] : Array.Empty<string>(), "--work", Path.Combine(root.FullName, "story"), "--json", json]);
 
         Assert.True(code == 0, table);
         using var rows = JsonDocument.Parse(await File.ReadAllTextAsync(json));
         var stations = rows.RootElement.EnumerateArray().Select(row => row.GetProperty("station").GetString()).ToList();
-        Assert.Equal(["tokenizer", "base from nothing", "base model", "installation", "answers", "votes", "import", "dataset version", "reward model", "policy (DPO)",
-            "sealed truth", "release", "new tasks", "engine's door"], stations);
+        Assert.Equal([.. FromNothing ? ["tokenizer", "base from nothing"] : Array.Empty<string>(), "base model", "installation", "answers", "votes", "import", "dataset version", "reward model",
+            "policy (DPO)", "sealed truth", "release", "new tasks", "engine's door"], stations);
         Assert.All(rows.RootElement.EnumerateArray(), row => Assert.NotEmpty(row.GetProperty("report").GetProperty("from").EnumerateArray()));
-        Assert.Contains("14 of 14 stations did their work", table, StringComparison.Ordinal);
-        Notes.Write($"./run story --tiny --from-nothing: {table.Split('\n').Last(line => line.Contains("stations did", StringComparison.Ordinal))}");
+        Notes.Write($"./run story --tiny: {table.Split('\n').Last(line => line.Contains("stations did", StringComparison.Ordinal))}");
     }
 
     [Fact]
