@@ -41,7 +41,6 @@ need_tests() {
 need_bench() {
   need_runtime
   need python3-torch test -d /usr/lib/python3/dist-packages/torch
-  need postgresql has_file '/usr/lib/postgresql/*/bin/initdb'
 }
 
 install_wanted() {

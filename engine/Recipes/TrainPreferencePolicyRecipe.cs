@@ -127,10 +127,10 @@ public static class TrainPreferencePolicyRecipe
             Tensor klLogProbs, klReference;
             using (no_grad())
             {
-                klLogProbs = SequenceLogProbs(model, tokenizer, mismatched).LogProbs;
-                klReference = SequenceLogProbs(frozen, tokenizer, mismatched).LogProbs;
+                klLogProbs = SequenceLogProbs(model, tokenizer.PadId, mismatched).LogProbs;
+                klReference = SequenceLogProbs(frozen, tokenizer.PadId, mismatched).LogProbs;
             }
-            var (logProbs, tokens) = SequenceLogProbs(model, tokenizer, own);
+            var (logProbs, tokens) = SequenceLogProbs(model, tokenizer.PadId, own);
             var referenceLogProbs = tensor(batch.Select(i => reference[i]).ToArray(), device: model.Device);
             var labels = batch.Select(i => train[i].Row.IsGood).ToList();
             var result = KtoLoss.Compute(logProbs, referenceLogProbs, labels, klLogProbs, klReference, options);
@@ -210,10 +210,10 @@ public static class TrainPreferencePolicyRecipe
     }
 
     /// <summary>Sums of completion log-probabilities of some texts, [B], with gradients where they are on.</summary>
-    private static (Tensor LogProbs, int Tokens) SequenceLogProbs(Llama model, ITokenizer tokenizer, IReadOnlyList<EncodedText> texts)
+    internal static (Tensor LogProbs, int Tokens) SequenceLogProbs(Llama model, int padId, IReadOnlyList<EncodedText> texts)
     {
         using var scope = NewDisposeScope();
-        var batch = PaddedBatch.Of(texts, tokenizer.PadId, model.Device);
+        var batch = PaddedBatch.Of(texts, padId, model.Device);
         var pick = CompletionTokens.Of(batch.Ids, batch.Mask);
         var tokens = SequenceLogProb.OfTokens(model.Logits(pick.Pick(model.Hidden(batch.Ids))), pick.Targets);
         return (scope.MoveToOuter(SequenceLogProb.OfSequences(tokens, pick)), batch.Tokens);
@@ -229,7 +229,7 @@ public static class TrainPreferencePolicyRecipe
         {
             context.ThrowIfStopped();
             using var scope = NewDisposeScope();
-            var logProbs = SequenceLogProbs(model, tokenizer, [.. batch.Select(i => texts[i])]).LogProbs.ToFloats();
+            var logProbs = SequenceLogProbs(model, tokenizer.PadId, [.. batch.Select(i => texts[i])]).LogProbs.ToFloats();
             for (var row = 0; row < batch.Length; row++)
                 values[batch[row]] = logProbs[row];
         }
@@ -240,7 +240,7 @@ public static class TrainPreferencePolicyRecipe
     private static (DpoLogProbs Pairs, int Tokens) LogProbs(Llama model, ITokenizer tokenizer, IReadOnlyList<(EncodedText Chosen, EncodedText Rejected)> pairs,
         float[] reference, IReadOnlyList<int> batch)
     {
-        var (both, tokens) = SequenceLogProbs(model, tokenizer, [.. batch.Select(i => pairs[i].Chosen), .. batch.Select(i => pairs[i].Rejected)]);
+        var (both, tokens) = SequenceLogProbs(model, tokenizer.PadId, [.. batch.Select(i => pairs[i].Chosen), .. batch.Select(i => pairs[i].Rejected)]);
         var referenceChosen = tensor(batch.Select(i => reference[i]).ToArray(), device: model.Device);
         var referenceRejected = tensor(batch.Select(i => reference[pairs.Count + i]).ToArray(), device: model.Device);
         return (new DpoLogProbs(both.narrow(0, 0, batch.Count), both.narrow(0, batch.Count, batch.Count), referenceChosen, referenceRejected), tokens);

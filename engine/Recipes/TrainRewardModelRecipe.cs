@@ -62,7 +62,7 @@ public static class TrainRewardModelRecipe
             {
                 using var scope = NewDisposeScope();
                 var pairs = batch.Select(i => train[i]).ToList();
-                var (chosen, rejected, tokens) = Rewards(model, tokenizer, pairs);
+                var (chosen, rejected, tokens) = Rewards(model, tokenizer.PadId, pairs);
                 var margin = spec.UseMargins ? tensor(pairs.Select(pair => (float)(pair.Row.Margin ?? 0)).ToArray(), device: model.Device) : null;
                 var weight = pairs.All(pair => pair.Row.Weight == 1) ? null
                     : tensor(pairs.Select(pair => (float)pair.Row.Weight).ToArray(), device: model.Device);
@@ -120,15 +120,15 @@ public static class TrainRewardModelRecipe
         return report;
     }
 
-    private sealed record EncodedPair(PreferencePair Row, EncodedText Chosen, EncodedText Rejected);
+    internal sealed record EncodedPair(PreferencePair Row, EncodedText Chosen, EncodedText Rejected);
 
     private static List<EncodedPair> Encode(DialogueEncoder encoder, IReadOnlyList<PreferencePair> rows) =>
         [.. rows.Select(row => encoder.Pair(row) is { } pair ? new EncodedPair(row, pair.Chosen, pair.Rejected) : null).OfType<EncodedPair>()];
 
     /// <summary>Rewards of both sides of some pairs in one forward pass, [B] each, and the real tokens read.</summary>
-    private static (Tensor Chosen, Tensor Rejected, int Tokens) Rewards(LlamaReward model, ITokenizer tokenizer, IReadOnlyList<EncodedPair> pairs)
+    internal static (Tensor Chosen, Tensor Rejected, int Tokens) Rewards(LlamaReward model, int padId, IReadOnlyList<EncodedPair> pairs)
     {
-        using var batch = PaddedBatch.Of([.. pairs.Select(pair => pair.Chosen), .. pairs.Select(pair => pair.Rejected)], tokenizer.PadId, model.Device);
+        using var batch = PaddedBatch.Of([.. pairs.Select(pair => pair.Chosen), .. pairs.Select(pair => pair.Rejected)], padId, model.Device);
         var rewards = model.Rewards(batch.Ids, batch.LastPositions);
         return (rewards.narrow(0, 0, pairs.Count), rewards.narrow(0, pairs.Count, pairs.Count), batch.Tokens);
     }
@@ -147,7 +147,7 @@ public static class TrainRewardModelRecipe
         {
             context.ThrowIfStopped();
             using var scope = NewDisposeScope();
-            var (chosen, rejected, _) = Rewards(model, tokenizer, [.. batch.Select(i => pairs[i])]);
+            var (chosen, rejected, _) = Rewards(model, tokenizer.PadId, [.. batch.Select(i => pairs[i])]);
             var values = chosen.sub(rejected).ToFloats();
             for (var row = 0; row < batch.Length; row++)
                 differences[batch[row]] = values[row];

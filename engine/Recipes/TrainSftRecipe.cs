@@ -62,7 +62,7 @@ public static class TrainSftRecipe
             foreach (var (batch, pick) in padded.Zip(picks))
             {
                 using var inner = NewDisposeScope();
-                var logProbs = SequenceLogProb.OfTokens(model.Logits(pick.Pick(model.Hidden(batch.Ids))), pick.Targets);
+                var logProbs = LogProbs(model, batch, pick);
                 var kind = spec.Loss is SftLoss.Dft ? CrossEntropyKind.Dft : CrossEntropyKind.Nll;
                 loss += optimization.Accumulate(CrossEntropyLoss.Compute(logProbs, kind, items), share: 1, step);
                 tokensSeen += batch.Tokens;
@@ -114,6 +114,16 @@ public static class TrainSftRecipe
         return report;
     }
 
+    /// <summary>
+    /// Log-probabilities of the picked tokens, [N], with gradients where they are on. The logits' handle ends here: the backward pass does not
+    /// need them, and they are the largest tensor of a step.
+    /// </summary>
+    internal static Tensor LogProbs(Llama model, PaddedBatch batch, CompletionTokens pick)
+    {
+        using var scope = NewDisposeScope();
+        return scope.MoveToOuter(SequenceLogProb.OfTokens(model.Logits(pick.Pick(model.Hidden(batch.Ids))), pick.Targets));
+    }
+
     /// <summary>Held-out loss: the mean per assistant token over all, and each dialogue's own mean.</summary>
     private static (double Mean, IReadOnlyList<double> PerRow) TokenLosses(Llama model, ITokenizer tokenizer,
         IReadOnlyList<(string PromptKey, EncodedText Text)> rows, RecipeContext context)
@@ -128,7 +138,7 @@ public static class TrainSftRecipe
             using var scope = NewDisposeScope();
             using var padded = PaddedBatch.Of([.. batch.Select(i => rows[i].Text)], tokenizer.PadId, model.Device);
             var pick = CompletionTokens.Of(padded.Ids, padded.Mask);
-            var logProbs = SequenceLogProb.OfTokens(model.Logits(pick.Pick(model.Hidden(padded.Ids))), pick.Targets);
+            var logProbs = LogProbs(model, padded, pick);
             var sums = SequenceLogProb.OfSequences(logProbs, pick).ToFloats();
             var counts = pick.CountByRow().ToFloats();
             for (var row = 0; row < batch.Length; row++)

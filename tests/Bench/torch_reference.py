@@ -1,13 +1,14 @@
 #!/usr/bin/python3
-"""The peer of `./bench engine`: the same Llama, the same weights, the same tokens, in plain PyTorch (1.13, eager, fp32, CPU).
+"""The peer of `./bench engine`: the same Llama, the same weights, the same tokens, in plain PyTorch (eager, fp32, CPU).
 
-One case a call; the last line printed is JSON: {"case", "seconds": [...], "tokens", "first_loss", "torch", "threads", "peak_rss_mb"}.
-Both sides are started by the bench under the same environment (threads, OMP_WAIT_POLICY, malloc settings) and take turns.
+One case a process. When the weights are loaded and two steps are run, it prints a line of JSON: first_loss, more_losses, greedy_ids, tokens,
+torch, threads. Then it waits: a line with a number on standard input asks for so many repetitions, a line {"all": [seconds, ...]} answers; it
+ends with its input. Both sides are started by the bench under the same environment (threads, OMP_WAIT_POLICY, malloc settings) and take turns.
 
-usage: torch_reference.py CASE --weights FILE.safetensors --shape D,L,H,F,V --batch B --length T --prompt P --new N --repeats R --threads K
+usage: torch_reference.py CASE --weights FILE.safetensors --shape D,L,H,F,V --batch B --length T --prompt P --new N --threads K
 CASE is one of sft, dpo, rm, logprob, generate. DPO uses cached reference log-probs, as the engine's recipe does.
 """
-import argparse, json, math, resource, struct, time
+import argparse, json, math, struct, sys, time
 import torch, torch.nn as nn, torch.nn.functional as F
 
 
@@ -111,7 +112,7 @@ class Llama(nn.Module):
         return logits.gather(-1, ids[:, 1:, None]).squeeze(-1) - logits.logsumexp(-1)
 
     @torch.no_grad()
-    def generate(self, ids, new):
+    def generate(self, ids, new, greedy=False):
         b, p = ids.shape
         caches = [(torch.zeros(b, self.heads, p + new, self.d // self.heads), torch.zeros(b, self.heads, p + new, self.d // self.heads))
                   for _ in self.blocks]
@@ -123,7 +124,8 @@ class Llama(nn.Module):
             for block, (keys, values) in zip(self.blocks, caches):
                 x = block(x, self.cos[n:n + t], self.sin[n:n + t], mask, (keys, values, n))
             n += t
-            current = torch.multinomial(self.logits(self.norm(x[:, -1])).softmax(-1), 1)
+            logits = self.logits(self.norm(x[:, -1]))
+            current = logits.argmax(-1, keepdim=True) if greedy else torch.multinomial(logits.softmax(-1), 1)
             out.append(current)
         return torch.cat(out, 1)
 
@@ -142,7 +144,6 @@ def main():
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--prompt", type=int, default=64)
     parser.add_argument("--new", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
@@ -152,56 +153,59 @@ def main():
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.0)
     ids = tokens(a.batch, a.length, v)
     half = a.batch // 2
-    first_loss = None
+    count, more, greedy_ids = a.batch * a.length, [], []
 
     def step(loss):
-        nonlocal first_loss
-        if first_loss is None:
-            first_loss = loss.item()
+        value = loss.item()  # a training loop reports its loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        return value
 
     if a.case == "sft":
         run = lambda: step(F.cross_entropy(model.logits(model.hidden(ids)[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()))
-        count = a.batch * a.length
     elif a.case == "dpo":
         with torch.no_grad():
             reference = model.log_probs(ids)[:, a.prompt:].sum(1)
+        more.append(reference.mean().item() / (a.length - 1 - a.prompt))
 
         def run():
             difference = model.log_probs(ids)[:, a.prompt:].sum(1) - reference
-            step(-F.logsigmoid(0.1 * (difference[:half] - difference[half:])).mean())
-        count = a.batch * a.length
+            return step(-F.logsigmoid(0.1 * (difference[:half] - difference[half:])).mean())
     elif a.case == "rm":
         def run():
             scores = model.score(model.hidden(ids)[:, -1]).squeeze(-1)
-            step(-F.logsigmoid(scores[:half] - scores[half:]).mean())
-        count = a.batch * a.length
+            return step(-F.logsigmoid(scores[:half] - scores[half:]).mean())
     elif a.case == "logprob":
         def run():
-            nonlocal first_loss
             with torch.no_grad():
-                total = model.log_probs(ids).mean()
-            if first_loss is None:
-                first_loss = total.item()
-        count = a.batch * a.length
+                return model.log_probs(ids).sum(1).mean().item() / (a.length - 1)
     else:
         prompt = tokens(a.batch, a.prompt, v)
-        with torch.no_grad():
-            first_loss = model.log_probs(prompt).mean().item()
-        run = lambda: model.generate(prompt, a.new)
         count = a.batch * a.new
+        greedy_ids = model.generate(prompt, a.new, greedy=True)[:, a.prompt:].flatten().tolist()
 
-    run()  # warm-up: the first call allocates
-    seconds = []
-    for _ in range(a.repeats):
-        begin = time.perf_counter()
+        def run():
+            model.generate(prompt, a.new)
+
+    # Two runs before the clock counts: the first allocates, and the second shows that the first update was the same one.
+    if a.case == "generate":
+        with torch.no_grad():
+            first = model.log_probs(prompt).mean().item()
         run()
-        seconds.append(time.perf_counter() - begin)
-    print(json.dumps({"case": a.case, "seconds": seconds, "tokens": count, "first_loss": first_loss, "torch": torch.__version__,
-                      "threads": torch.get_num_threads(), "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    else:
+        first = run()
+        more.insert(0, run())
+    print(json.dumps({"first_loss": first, "more_losses": more, "greedy_ids": greedy_ids, "tokens": count, "torch": torch.__version__,
+                      "threads": torch.get_num_threads()}), flush=True)
+    for line in sys.stdin:
+        seconds = []
+        for _ in range(int(line)):
+            begin = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - begin)
+        print(json.dumps({"all": seconds}), flush=True)
 
 
 main()
