@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json;
 using Portal.Engine.TinyAssistant.Story;
 using Xunit;
@@ -79,22 +78,9 @@ public sealed class StoryTests : IDisposable
     /// <summary>Standard output and error together, as a person sees them.</summary>
     private static async Task<(int Code, string Said)> Tell(params string[] arguments)
     {
-        var configuration = Path.GetFileName(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
-        var engine = Path.Combine(Repository.Root, "artifacts", "bin", "Portal.Engine", configuration, "Portal.Engine");
         if (!arguments.Contains("--assets"))
             arguments = [.. arguments, "--assets", Path.Combine(Repository.Root, "wwwroot-assets", "demo")];
-        using var process = Process.Start(new ProcessStartInfo(engine, ["story", .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true })!; // null only where a process may be reused
-        try
-        {
-            var (output, errors) = (process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
-            using var patience = new CancellationTokenSource(Patience);
-            await process.WaitForExitAsync(patience.Token);
-            return (process.ExitCode, await errors + await output);
-        }
-        finally
-        {
-            if (!process.HasExited)
-                process.Kill(entireProcessTree: true);
-        }
+        var (code, output, errors) = await BuiltEngine.Run(Patience, ["story", .. arguments]);
+        return (code, errors + output);
     }
 }

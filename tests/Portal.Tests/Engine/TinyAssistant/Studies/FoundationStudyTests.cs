@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
 using Portal.Engine.TinyAssistant.Studies;
-using Portal.Tests.Engine.Jobs;
 using Xunit;
 
 namespace Portal.Tests.Engine.TinyAssistant.Studies;
@@ -20,11 +19,9 @@ public sealed class FoundationStudyTests
         try
         {
             var result = Path.Combine(work.FullName, "rows.json");
-            using var study = System.Diagnostics.Process.Start(EngineProcess.CommandLine("evidence", "foundation", "--quick", "--seeds", "1",
-                "--assets", Path.Combine(Repository.Root, "wwwroot-assets", "demo"), "--work", work.FullName, "--json", result))!; // no shell is used
-            var (printed, said) = (study.StandardOutput.ReadToEndAsync(), study.StandardError.ReadToEndAsync());
-            await study.WaitForExitAsync();
-            Assert.True(study.ExitCode == 0, await said);
+            var (code, printed, errors) = await BuiltEngine.Run(TimeSpan.FromMinutes(8), "evidence", "foundation", "--quick", "--seeds", "1",
+                "--assets", Path.Combine(Repository.Root, "wwwroot-assets", "demo"), "--work", work.FullName, "--json", result);
+            Assert.True(code == 0, errors);
             var rows = JsonSerializer.Deserialize<List<StudyRow>>(await File.ReadAllTextAsync(result), new JsonSerializerOptions(JsonSerializerDefaults.Web))!; // an array
             StudyRow Row(string start) => rows.First(row => row.Measure.StartsWith(start, StringComparison.Ordinal));
 
@@ -33,7 +30,7 @@ public sealed class FoundationStudyTests
             Assert.InRange(Row("graders' logistic").Value, 0.9, 1);
             Assert.InRange(Row("base: readable").Value, 0.9, 1);
             Assert.True(Row("DPO, lr 3e-4: gain in mean r*").Value > 0);
-            Assert.Contains("| reward model, 1,200 votes |", await printed, StringComparison.Ordinal);
+            Assert.Contains("| reward model, 1,200 votes |", printed, StringComparison.Ordinal);
             Notes.Write(string.Create(CultureInfo.InvariantCulture,
                 $"foundation study in small, seed 1: reward model {reward.Value:F3} of r*'s sign (shuffled votes {control.Value:F3}), DPO gains {Row("DPO, lr 3e-4: gain in mean r*").Value:F2}"));
         }
