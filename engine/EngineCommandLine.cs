@@ -44,9 +44,9 @@ public static class EngineCommandLine
             return Interrupted;
         }
         catch (Exception e) when (e is CannotTrain or InvalidOperationException or IOException or UnauthorizedAccessException or FormatException
-                                       or System.Data.Common.DbException)
+                                       or System.Data.Common.DbException or DbUpdateException)
         {
-            await Console.Error.WriteLineAsync(e.Message);
+            await Console.Error.WriteLineAsync(FullDisk.Explain(e) ?? e.Message);
             return Failed;
         }
     }

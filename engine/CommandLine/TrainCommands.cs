@@ -116,10 +116,16 @@ public static class TrainCommands
         if (file.Problems.Count > 20)
             context.Warn($"... and {file.Problems.Count - 20} more rows that cannot be used.");
         var unused = new SortedDictionary<string, int>(StringComparer.Ordinal);
-        var report = run(new RecipeRun(arguments.GetRequiredValue(Model).FullName, file, arguments.GetValue(HeldOut), unused, context));
-        if (unused.Count > 0)
-            context.Log("Not used: " + string.Join(", ", unused.Select(reason => $"{reason.Value} {reason.Key}")) + ".");
-        Show(report, asJson);
+        try
+        {
+            Show(run(new RecipeRun(arguments.GetRequiredValue(Model).FullName, file, arguments.GetValue(HeldOut), unused, context)), asJson);
+        }
+        finally
+        {
+            // Also where there was nothing left to train on: this says why.
+            if (unused.Count > 0)
+                context.Log($"Not used of {arguments.GetRequiredValue(Data).Name}: {string.Join(", ", unused.Select(reason => $"{reason.Value} {reason.Key}"))}.");
+        }
     }
 
     /// <summary>Reads a preset, and refuses one of another recipe by name.</summary>

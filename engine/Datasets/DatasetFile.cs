@@ -1,6 +1,5 @@
 using Portal.Data.Feedback;
 using Portal.Engine.Datasets.Formats;
-using Portal.Engine.Recipes;
 using BinaryVerdict = Portal.Engine.Datasets.Formats.BinaryVerdict;
 
 namespace Portal.Engine.Datasets;
@@ -86,10 +85,5 @@ public sealed record DatasetFile(IReadOnlyList<(string PromptKey, ParsedRow Row)
         return new TrainingSplit<T>(train, heldOut);
     }
 
-    private static List<Turn> Turns(IReadOnlyList<Message> messages) => [.. messages.Select(message => new Turn(message.Role switch
-    {
-        MessageRole.System => "system",
-        MessageRole.User or MessageRole.Tool => "user",
-        MessageRole.Assistant => "assistant",
-    }, message.Text))];
+    private static IReadOnlyList<Turn> Turns(IReadOnlyList<Message> messages) => StoredTurns.ForTraining(StoredTurns.Of(messages));
 }

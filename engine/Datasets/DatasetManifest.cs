@@ -10,7 +10,6 @@ using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Storage;
-using Portal.Engine.Recipes;
 
 namespace Portal.Engine.Datasets;
 

@@ -2,7 +2,6 @@ using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.Datasets;
 using Portal.Data.Feedback;
-using Portal.Engine.Recipes;
 
 namespace Portal.Engine.Datasets;
 

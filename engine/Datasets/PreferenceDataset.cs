@@ -1,7 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.Feedback;
-using Portal.Engine.Recipes;
 
 namespace Portal.Engine.Datasets;
 

@@ -33,8 +33,17 @@ public sealed class ExportDataRunner : IJobRunner<ExportData>
         run.Progress.Report(0, 0, "exporting", null);
         object report = new { };
         string summary = "";
-        ArtefactFile.Write(Path.Combine(run.Directory.Exports, name), stream => (report, summary) = Write(spec, run, source, stream));
-        ArtefactFile.Write(Path.Combine(run.Directory.Exports, $"{name}.report.json"), stream => JsonSerializer.Serialize(stream, report, ReportJson));
+        var path = Path.Combine(run.Directory.Exports, name);
+        ArtefactFile.Write(path, stream => (report, summary) = Write(spec, run, source, stream));
+        try
+        {
+            ArtefactFile.Write($"{path}.report.json", stream => JsonSerializer.Serialize(stream, report, ReportJson));
+        }
+        catch
+        {
+            File.Delete(path); // an export without its report is half an export
+            throw;
+        }
         run.Progress.Log(JobEventLevel.Info, summary);
         run.Progress.Report(1, 1, "exporting", 0);
         return new JobResult($"/exports/{name}", save =>

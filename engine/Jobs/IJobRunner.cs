@@ -8,7 +8,7 @@ namespace Portal.Engine.Jobs;
 /// returns what is to be stored.
 /// </summary>
 /// <remarks>
-/// Errors a person can do something about are thrown as <see cref="Recipes.CannotTrain"/>: the message becomes the job's reason. Everything
+/// Errors a person can do something about are thrown as <see cref="CannotTrain"/>: the message becomes the job's reason. Everything
 /// else that is thrown fails the job too, with the exception's message and a pointer to the log. A job may be killed at any instant and
 /// run again: what it stores before the end must bear that (see <see cref="JobResult.Save"/>).
 /// </remarks>
@@ -54,7 +54,7 @@ public sealed class JobRunners
     public bool CanRun(JobSpec spec) => byType.ContainsKey(spec.GetType());
 
     /// <summary>Runs the spec by its runner.</summary>
-    /// <exception cref="Recipes.CannotTrain">No runner is registered for this kind.</exception>
+    /// <exception cref="CannotTrain">No runner is registered for this kind.</exception>
     internal Task<JobResult> Run(JobSpec spec, JobRun run) => Find(spec).Run(spec, run);
 
     /// <summary>Lets the runner of the spec clean up.</summary>
@@ -62,7 +62,7 @@ public sealed class JobRunners
 
     private Entry Find(JobSpec spec) => byType.TryGetValue(spec.GetType(), out var entry)
         ? entry
-        : throw new Recipes.CannotTrain($"This engine cannot run jobs of the kind {spec.Kind}; it knows {string.Join(", ", Kinds)}.");
+        : throw new CannotTrain($"This engine cannot run jobs of the kind {spec.Kind}; it knows {string.Join(", ", Kinds)}.");
 
     private sealed record Entry(Func<JobSpec, JobRun, Task<JobResult>> Run, Func<JobSpec, JobRun, Task> Clean);
 }

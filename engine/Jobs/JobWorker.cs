@@ -104,7 +104,7 @@ public static class JobWorker
         {
             // The one place where a job's surprises end: the person gets a sentence, the log the whole story.
             await Console.Error.WriteLineAsync(e.ToString());
-            return Failure($"It stopped at an unexpected error: {e.Message.TrimEnd('.')}. The log {Path.GetFileName(run.Directory.JobLog(job.Number))} says more.");
+            return Failure(FullDisk.Explain(e) ?? $"It stopped at an unexpected error: {e.Message.TrimEnd('.')}. The log {Path.GetFileName(run.Directory.JobLog(job.Number))} says more.");
         }
 
         Action<PortalDbContext, Job, DateTimeOffset> Failure(string reason)

@@ -83,9 +83,17 @@ public sealed class Checkpoint
         if (Directory.Exists(fresh))
             Directory.Delete(fresh, recursive: true);
         Directory.CreateDirectory(fresh);
-        Write(Path.Combine(fresh, WeightsFile));
-        ArtefactFile.Write(Path.Combine(fresh, "optimizer.bin"), optimization.Save);
-        ArtefactFile.Write(Path.Combine(fresh, "state.json"), file => JsonSerializer.Serialize(file, new Stored(fingerprint, state)));
+        try
+        {
+            Write(Path.Combine(fresh, WeightsFile));
+            ArtefactFile.Write(Path.Combine(fresh, "optimizer.bin"), optimization.Save);
+            ArtefactFile.Write(Path.Combine(fresh, "state.json"), file => JsonSerializer.Serialize(file, new Stored(fingerprint, state)));
+        }
+        catch
+        {
+            Directory.Delete(fresh, recursive: true); // a full disk, mostly; the older checkpoint stays whole
+            throw;
+        }
         if (Directory.Exists(final))
             Directory.Delete(final, recursive: true);
         Directory.Move(fresh, final);

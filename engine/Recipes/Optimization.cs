@@ -1,3 +1,4 @@
+using System.Globalization;
 using Portal.Data.JobSpecs;
 using TorchSharp;
 using TorchSharp.Modules;
@@ -21,6 +22,7 @@ public sealed class Optimization : IDisposable
     private readonly AdamW optimizer;
     private readonly IReadOnlyList<(AdamW.ParamGroup Group, double Rate)> groups;
     private readonly IReadOnlyList<Parameter> parameters;
+    private double? lastLoss;
 
     /// <param name="body">Parameters at the spec's learning rate.</param>
     /// <param name="head">Parameters at its head rate; may be empty.</param>
@@ -73,7 +75,8 @@ public sealed class Optimization : IDisposable
         var value = loss.item<float>();
         if (!float.IsFinite(value))
             throw new CannotTrain(
-                $"Training diverged: the loss at step {step + 1} is {value}. Lower the learning rate, warm up longer or clip gradients harder, then start again.");
+                $"Training diverged: the loss at step {step + 1} is {value}{LastLoss}. Lower the learning rate, warm up longer or clip gradients harder, then start again.");
+        lastLoss = value;
         if (share == 1)
             loss.backward();
         else
@@ -92,7 +95,7 @@ public sealed class Optimization : IDisposable
         var norm = nn.utils.clip_grad_norm_(parameters, spec.GradientNormMax > 0 ? spec.GradientNormMax : double.PositiveInfinity);
         if (!double.IsFinite(norm))
             throw new CannotTrain(
-                $"Training diverged: the gradient at step {step + 1} is not finite. Lower the learning rate or clip harder, then start again.");
+                $"Training diverged: the gradient at step {step + 1} is not finite{LastLoss}. Lower the learning rate or clip harder, then start again.");
         optimizer.step();
         optimizer.zero_grad();
         return norm;
@@ -116,6 +119,8 @@ public sealed class Optimization : IDisposable
     }
 
     public void Dispose() => optimizer.Dispose();
+
+    private string LastLoss => lastLoss is { } loss ? string.Create(CultureInfo.InvariantCulture, $" (the last finite loss was {loss:G4})") : "";
 
     private static void Validate(OptimizationSpec spec)
     {

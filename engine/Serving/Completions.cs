@@ -36,7 +36,7 @@ internal static class Completions
             var result = await generator.Generate(new GenerationRequest
             {
                 Model = ModelOf(request.Model), Text = prompt, Count = CountOf(request.N), StopAt = StopsOf(request.Stop),
-                Sampling = SamplingOf(request.MaxTokens ?? TokensDefault, request.Temperature, request.TopP, request.TopK, request.Seed, allowNone: echo),
+                Sampling = SamplingOf(request, request.MaxTokens, allowNone: echo),
                 TopLogProbs = request.Logprobs, Echo = echo,
             }, stop);
             (model, promptTokens) = (result.Model, promptTokens + result.PromptTokens);
@@ -70,8 +70,7 @@ internal static class Completions
         var result = await generator.Generate(new GenerationRequest
         {
             Model = ModelOf(request.Model), Messages = messages, Count = CountOf(request.N), StopAt = StopsOf(request.Stop),
-            Sampling = SamplingOf(request.MaxCompletionTokens ?? request.MaxTokens ?? TokensDefault, request.Temperature, request.TopP, request.TopK,
-                request.Seed, allowNone: false),
+            Sampling = SamplingOf(request, request.MaxCompletionTokens ?? request.MaxTokens, allowNone: false),
             TopLogProbs = wantsLogprobs ? request.TopLogprobs ?? 0 : null,
         }, stop);
         var choices = result.Texts.Select((text, i) => new ChatChoice(i, new Turn("assistant", text.Text),
@@ -94,19 +93,20 @@ internal static class Completions
         _ => throw Bad("stop", "stop is at most 8 texts, none of them empty."),
     };
 
-    private static SamplingSpec SamplingOf(int tokensMax, double? temperature, double? topP, int? topK, long? seed, bool allowNone)
+    private static SamplingSpec SamplingOf(GenerationSettings asked, int? tokensMax, bool allowNone)
     {
-        if (tokensMax < (allowNone ? 0 : 1) || tokensMax > TokensMax)
+        var tokens = tokensMax ?? TokensDefault;
+        if (tokens < (allowNone ? 0 : 1) || tokens > TokensMax)
             throw Bad("max_tokens", $"max_tokens is 1 to {TokensMax}.");
-        if (temperature is < 0 or > 2)
+        if (asked.Temperature is < 0 or > 2)
             throw Bad("temperature", "temperature is 0 to 2.");
-        if (topP is <= 0 or > 1)
+        if (asked.TopP is <= 0 or > 1)
             throw Bad("top_p", "top_p is above 0, at most 1.");
-        if (topK is < 0)
+        if (asked.TopK is < 0)
             throw Bad("top_k", "top_k is 0 (all tokens) or more.");
         return new SamplingSpec
         {
-            Temperature = temperature ?? 1, TopP = topP ?? 1, TopK = topK ?? 0, TokensMax = tokensMax, Seed = seed ?? Random.Shared.NextInt64(1L << 53),
+            Temperature = asked.Temperature ?? 1, TopP = asked.TopP ?? 1, TopK = asked.TopK ?? 0, TokensMax = tokens, Seed = asked.Seed ?? Random.Shared.NextInt64(1L << 53),
         };
     }
 

@@ -4,16 +4,11 @@ namespace Portal.Data.Serving;
 
 // The wire format of OpenAI's API as far as the engine's door speaks it. Names become snake_case (ServingJson).
 
-/// <summary>POST /v1/completions: the model goes on with a text.</summary>
-public sealed record CompletionRequest
+/// <summary>What both doors that write texts can be asked for.</summary>
+public abstract record GenerationSettings
 {
-    public const string Route = "/v1/completions";
-
     /// <summary>A model of <see cref="ModelList"/>.</summary>
     public string? Model { get; init; }
-
-    /// <summary>The text or texts to go on with.</summary>
-    public Texts? Prompt { get; init; }
 
     public int? MaxTokens { get; init; }
     public double? Temperature { get; init; }
@@ -22,7 +17,7 @@ public sealed record CompletionRequest
     /// <summary>Not in OpenAI's API: only the so many likeliest tokens; 0 or null for all.</summary>
     public int? TopK { get; init; }
 
-    /// <summary>Completions per prompt.</summary>
+    /// <summary>Completions per prompt, answers per conversation.</summary>
     public int? N { get; init; }
 
     public long? Seed { get; init; }
@@ -30,13 +25,22 @@ public sealed record CompletionRequest
     /// <summary>Texts that end the completion; they are not part of it.</summary>
     public Texts? Stop { get; init; }
 
+    public bool? Stream { get; init; }
+}
+
+/// <summary>POST /v1/completions: the model goes on with a text.</summary>
+public sealed record CompletionRequest : GenerationSettings
+{
+    public const string Route = "/v1/completions";
+
+    /// <summary>The text or texts to go on with.</summary>
+    public Texts? Prompt { get; init; }
+
     /// <summary>So many likeliest tokens beside each chosen one, 0 to 5; null for no log-probabilities.</summary>
     public int? Logprobs { get; init; }
 
     /// <summary>Write the prompt before the completion; with <see cref="Logprobs"/> and no new tokens this scores a text.</summary>
     public bool? Echo { get; init; }
-
-    public bool? Stream { get; init; }
 }
 
 /// <summary>The answer to <see cref="CompletionRequest"/>.</summary>
@@ -55,34 +59,20 @@ public sealed record CompletionLogprobs(IReadOnlyList<string> Tokens, IReadOnlyL
 public sealed record Usage(int PromptTokens, int CompletionTokens, int TotalTokens);
 
 /// <summary>POST /v1/chat/completions: the model answers in a conversation.</summary>
-public sealed record ChatCompletionRequest
+public sealed record ChatCompletionRequest : GenerationSettings
 {
     public const string Route = "/v1/chat/completions";
 
-    public string? Model { get; init; }
     public IReadOnlyList<Turn>? Messages { get; init; }
-    public int? MaxTokens { get; init; }
 
-    /// <summary>The newer name of <see cref="MaxTokens"/>; counts where both are given.</summary>
+    /// <summary>The newer name of <see cref="GenerationSettings.MaxTokens"/>; counts where both are given.</summary>
     public int? MaxCompletionTokens { get; init; }
-
-    public double? Temperature { get; init; }
-    public double? TopP { get; init; }
-
-    /// <summary>Not in OpenAI's API; as in <see cref="CompletionRequest"/>.</summary>
-    public int? TopK { get; init; }
-
-    public int? N { get; init; }
-    public long? Seed { get; init; }
-    public Texts? Stop { get; init; }
 
     /// <summary>Give the log-probability of each token.</summary>
     public bool? Logprobs { get; init; }
 
     /// <summary>So many likeliest tokens beside each chosen one, 0 to 20.</summary>
     public int? TopLogprobs { get; init; }
-
-    public bool? Stream { get; init; }
 }
 
 /// <summary>The answer to <see cref="ChatCompletionRequest"/>.</summary>

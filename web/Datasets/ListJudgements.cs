@@ -46,57 +46,44 @@ public sealed class ListJudgements(IDbContextFactory<PortalDbContext> contexts, 
         }
         return filter.Kind switch
         {
-            TaskKind.Pairwise => await Pairs(db, projectId, filter, annotator, stop),
-            TaskKind.Binary => await Singles(db, projectId, filter, annotator, stop),
+            TaskKind.Pairwise => await List<PairwiseJudgement, PairwiseVerdict>(db, Matching(db.PairwiseJudgements, projectId, filter, annotator), filter,
+                (judgements, verdict) => judgements.Where(j => j.Verdict == verdict), j => (j.Verdict.ToString(), j.Strength), stop),
+            TaskKind.Binary => await List<BinaryJudgement, BinaryVerdict>(db, Matching(db.BinaryJudgements, projectId, filter, annotator), filter,
+                (judgements, verdict) => judgements.Where(j => j.Verdict == verdict), j => (j.Verdict.ToString(), null), stop),
         };
     }
 
-    private static async Task<Outcome<JudgementList>> Pairs(PortalDbContext db, ProjectId projectId, JudgementFilter filter, AnnotatorId? annotator, CancellationToken stop)
+    /// <param name="with">Only those with a verdict.</param>
+    /// <param name="said">A judgement's verdict by name, and its strength.</param>
+    private static async Task<Outcome<JudgementList>> List<T, TVerdict>(PortalDbContext db, IQueryable<T> judgements, JudgementFilter filter,
+        Func<IQueryable<T>, TVerdict, IQueryable<T>> with, Func<T, (string Verdict, int? Strength)> said, CancellationToken stop)
+        where T : Judgement where TVerdict : struct, Enum
     {
-        var judgements = Common(db.PairwiseJudgements.AsNoTracking(), projectId, filter, annotator);
         if (filter.Verdict is { Length: > 0 } name)
         {
-            if (!Enum.TryParse<PairwiseVerdict>(name, out var verdict) || !Enum.IsDefined(verdict))
-                return UnknownVerdict(name);
-            judgements = judgements.Where(j => j.Verdict == verdict);
+            if (!Enum.TryParse<TVerdict>(name, out var verdict) || !Enum.IsDefined(verdict))
+                return new Problem("verdict", $"\"{name}\" is no verdict of this kind of task.");
+            judgements = with(judgements, verdict);
         }
         var total = await judgements.CountAsync(stop);
-        var rows = await (from j in Page(judgements, filter.Page)
+        var page = judgements.OrderByDescending(j => j.SubmittedAt).ThenByDescending(j => j.Id).Skip(Math.Clamp(filter.Page, 0, 1_000_000) * RowsMax).Take(RowsMax);
+        var rows = await (from j in page
                           join a in db.Annotators on j.AnnotatorId equals a.Id
                           join t in db.Tasks on j.TaskId equals t.Id
                           join p in db.Prompts on t.PromptId equals p.Id
                           join c in db.Contents on p.ContentId equals c.Id
                           orderby j.SubmittedAt descending, j.Id descending
-                          select new { j.Id, c.Text, p.Topic, j.Verdict, j.Strength, a.Pseudonym, a.IsSimulated, j.Source, j.IsSurplus, j.SubmittedAt }).ToListAsync(stop);
-        return new JudgementList([.. rows.Select(r => new JudgementRow(r.Id, Conversation.LastQuestion(Conversation.Parse(r.Text)), r.Topic, r.Verdict.ToString(), r.Strength,
-            r.Pseudonym, r.IsSimulated, r.Source, r.IsSurplus, r.SubmittedAt))], total);
+                          select new { Judgement = j, c.Text, p.Topic, a.Pseudonym, a.IsSimulated }).ToListAsync(stop);
+        return new JudgementList([.. rows.Select(r => RowOf(r.Judgement, said(r.Judgement), Conversation.LastQuestion(Conversation.Parse(r.Text)), r.Topic, r.Pseudonym, r.IsSimulated))], total);
     }
 
-    private static async Task<Outcome<JudgementList>> Singles(PortalDbContext db, ProjectId projectId, JudgementFilter filter, AnnotatorId? annotator, CancellationToken stop)
-    {
-        var judgements = Common(db.BinaryJudgements.AsNoTracking(), projectId, filter, annotator);
-        if (filter.Verdict is { Length: > 0 } name)
-        {
-            if (!Enum.TryParse<BinaryVerdict>(name, out var verdict) || !Enum.IsDefined(verdict))
-                return UnknownVerdict(name);
-            judgements = judgements.Where(j => j.Verdict == verdict);
-        }
-        var total = await judgements.CountAsync(stop);
-        var rows = await (from j in Page(judgements, filter.Page)
-                          join a in db.Annotators on j.AnnotatorId equals a.Id
-                          join t in db.Tasks on j.TaskId equals t.Id
-                          join p in db.Prompts on t.PromptId equals p.Id
-                          join c in db.Contents on p.ContentId equals c.Id
-                          orderby j.SubmittedAt descending, j.Id descending
-                          select new { j.Id, c.Text, p.Topic, j.Verdict, a.Pseudonym, a.IsSimulated, j.Source, j.IsSurplus, j.SubmittedAt }).ToListAsync(stop);
-        return new JudgementList([.. rows.Select(r => new JudgementRow(r.Id, Conversation.LastQuestion(Conversation.Parse(r.Text)), r.Topic, r.Verdict.ToString(), null,
-            r.Pseudonym, r.IsSimulated, r.Source, r.IsSurplus, r.SubmittedAt))], total);
-    }
+    private static JudgementRow RowOf(Judgement j, (string Verdict, int? Strength) said, string question, string? topic, string pseudonym, bool isSimulated) =>
+        new(j.Id, question, topic, said.Verdict, said.Strength, pseudonym, isSimulated, j.Source, j.IsSurplus, j.SubmittedAt);
 
     /// <summary>Uses (ProjectId, SubmittedAt), or (AnnotatorId, SubmittedAt) where a person is asked for.</summary>
-    private static IQueryable<T> Common<T>(IQueryable<T> judgements, ProjectId projectId, JudgementFilter filter, AnnotatorId? annotator) where T : Judgement
+    private static IQueryable<T> Matching<T>(IQueryable<T> judgements, ProjectId projectId, JudgementFilter filter, AnnotatorId? annotator) where T : Judgement
     {
-        judgements = judgements.Where(j => j.ProjectId == projectId && j.SupersededAt == null);
+        judgements = judgements.AsNoTracking().Where(j => j.ProjectId == projectId && j.SupersededAt == null);
         if (filter.Source is { } source)
             judgements = judgements.Where(j => j.Source == source);
         if (annotator is { } who)
@@ -113,9 +100,4 @@ public sealed class ListJudgements(IDbContextFactory<PortalDbContext> contexts, 
         }
         return judgements;
     }
-
-    private static IQueryable<T> Page<T>(IQueryable<T> judgements, int page) where T : Judgement =>
-        judgements.OrderByDescending(j => j.SubmittedAt).ThenByDescending(j => j.Id).Skip(Math.Clamp(page, 0, 1_000_000) * RowsMax).Take(RowsMax);
-
-    private static Problem UnknownVerdict(string name) => new("verdict", $"\"{name}\" is no verdict of this kind of task.");
 }

@@ -83,6 +83,7 @@ public sealed class ReceiveUpload(DataDirectory directory, DatasetsOptions limit
         Problem Refused(Problem problem)
         {
             File.Delete(part);
+            File.Delete(PathOf(name) + ".json");
             return problem;
         }
     }

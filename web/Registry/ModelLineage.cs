@@ -20,7 +20,7 @@ internal static class ModelLineage
     {
         var stops = new List<LineageStop>();
         if (view.Feedback is { } feedback)
-            stops.Add(new(T["Lineage.Judgements", feedback.Total.ToString("N0", CultureInfo.CurrentCulture)], "data"));
+            stops.Add(new(T.Counted("Lineage.Judgements", feedback.Total), "data"));
         if (view.Dataset is { } dataset)
             stops.Add(new(T["Dataset", dataset.Number], $"data/versions/{dataset.Id}"));
         if (view.JobNumber is { } job)
@@ -30,7 +30,7 @@ internal static class ModelLineage
             stops.Add(new(T["Lineage.Evaluation"], here || !view.HasSideBySide ? null : $"models/{view.Version.Id}/results", here));
         stops.Add(new(view.Serves ? T["Lineage.Serves"].Value : view.Version.Status is ModelStatus.Released ? T["Lineage.Served"].Value : T["Lineage.NotReleased"].Value));
         if (view.Tasks > 0)
-            stops.Add(new(T["Lineage.Tasks", view.Tasks.ToString("N0", CultureInfo.CurrentCulture)]));
+            stops.Add(new(T.Counted("Lineage.Tasks", view.Tasks)));
         return stops;
     }
 

@@ -254,7 +254,7 @@ public static class ImportReader
     }
 
     /// <summary>The bytes already looked at, then the rest.</summary>
-    private sealed class Rewound(ReadOnlyMemory<byte> start, Stream rest) : Stream
+    private sealed class Rewound(ReadOnlyMemory<byte> start, Stream rest) : ForwardStream
     {
         private ReadOnlyMemory<byte> left = start;
 
@@ -266,16 +266,5 @@ public static class ImportReader
             left = left[count..];
             return count;
         }
-
-        public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
-        public override bool CanRead => true;
-        public override bool CanSeek => false;
-        public override bool CanWrite => false;
-        public override long Length => throw new NotSupportedException();
-        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
-        public override void Flush() { }
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-        public override void SetLength(long value) => throw new NotSupportedException();
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
 }

@@ -13,7 +13,7 @@ namespace Portal.Engine.Datasets.Formats;
 /// compressed data: only if every real member ended properly do exactly these bytes come out last. They are held back from the reader.
 /// This also works for files of several members, where comparing the last length field would not.
 /// </remarks>
-internal sealed class SafeInput : Stream
+internal sealed class SafeInput : ForwardStream
 {
     private const int SealLength = 16;
     private readonly string file;
@@ -66,8 +66,6 @@ internal sealed class SafeInput : Stream
                 + "as a zip bomb does; if it is genuine, import it uncompressed.");
         return count;
     }
-
-    public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
 
     // Gives out all but the last SealLength bytes decompressed so far; at the end these must be the seal.
     private int ReadHoldingBack(Span<byte> buffer)
@@ -124,16 +122,6 @@ internal sealed class SafeInput : Stream
         return target.ToArray();
     }
 
-    public override bool CanRead => true;
-    public override bool CanSeek => false;
-    public override bool CanWrite => false;
-    public override long Length => throw new NotSupportedException();
-    public override long Position { get => BytesRead; set => throw new NotSupportedException(); }
-    public override void Flush() { }
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-    public override void SetLength(long value) => throw new NotSupportedException();
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
     private sealed class CountingStream(Stream inner) : ForwardStream
     {
         public long Count { get; private set; }
@@ -162,20 +150,5 @@ internal sealed class SafeInput : Stream
 
             return second.Read(buffer);
         }
-    }
-
-    private abstract class ForwardStream : Stream
-    {
-        public abstract override int Read(Span<byte> buffer);
-        public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
-        public override bool CanRead => true;
-        public override bool CanSeek => false;
-        public override bool CanWrite => false;
-        public override long Length => throw new NotSupportedException();
-        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
-        public override void Flush() { }
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-        public override void SetLength(long value) => throw new NotSupportedException();
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
 }

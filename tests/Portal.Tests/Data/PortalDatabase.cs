@@ -9,13 +9,15 @@ namespace Portal.Tests.Data;
 /// <summary>An installation's database for one test, set up as the portal sets it up: real SQLite in a folder of its own, or real Postgres.</summary>
 public sealed class PortalDatabase : IDisposable
 {
-    private readonly string root = System.IO.Directory.CreateTempSubdirectory("portal-data-").FullName;
+    private readonly string root;
     private readonly ServiceProvider services;
 
     /// <param name="postgres">Null for SQLite.</param>
     /// <param name="migrate">False leaves the database empty.</param>
-    public PortalDatabase(PostgresFixture? postgres = null, bool migrate = true)
+    /// <param name="folder">Where to make the installation's folder; null for the system's place for temporary files.</param>
+    public PortalDatabase(PostgresFixture? postgres = null, bool migrate = true, string? folder = null)
     {
+        root = folder is null ? System.IO.Directory.CreateTempSubdirectory("portal-data-").FullName : System.IO.Directory.CreateDirectory(Path.Combine(folder, "portal-data")).FullName;
         Directory = new DataDirectory(root);
         Directory.Create();
         services = new ServiceCollection().AddPortalData(new PortalDataOptions(Directory, postgres?.CreateDatabase())).BuildServiceProvider();

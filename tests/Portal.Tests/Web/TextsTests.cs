@@ -28,10 +28,16 @@ public sealed partial class TextsTests
             ["'B' is used and not in Texts.resx", "'C' is in Texts.resx and not used", "'A' is twice in Texts.resx"],
             Problems(["A", "A", "C", "D.x", "D.y"], """T["A"] T["B", 1] T[$"D.{kind}"]"""));
 
+    /// <summary>A text about a number has two entries (web/Components/CountedText.cs).</summary>
+    [Fact]
+    public void A_counted_text_without_its_entry_for_one_is_found() =>
+        Assert.Equal(["'BOne' is used and not in Texts.resx"], Problems(["A", "AOne", "B", "C.x", "C.xOne"], """T.Counted("A", rows.Count) T.Counted("B", 2) T.CountedAs($"C.{kind}", 1, "1")"""));
+
     /// <summary>Keys may be composed by interpolation; then every key that fits the pattern counts as used.</summary>
     private static IEnumerable<string> Problems(IReadOnlyList<string> keys, string source)
     {
-        var patterns = Use().Matches(source).Select(static match => new Regex("^" + Hole().Replace(Regex.Escape(match.Groups["key"].Value), ".+") + "$")).ToList();
+        var patterns = Use().Matches(source).SelectMany(static match => match.Groups["counted"].Success ? new[] { match.Groups["key"].Value, match.Groups["key"].Value + "One" } : [match.Groups["key"].Value])
+            .Select(static key => new Regex("^" + Hole().Replace(Regex.Escape(key), ".+") + "$")).ToList();
         foreach (var pattern in patterns.Where(pattern => !keys.Any(pattern.IsMatch)).DistinctBy(static pattern => pattern.ToString()))
         {
             yield return $"'{Regex.Unescape(pattern.ToString()[1..^1])}' is used and not in Texts.resx";
@@ -48,7 +54,7 @@ public sealed partial class TextsTests
         }
     }
 
-    [GeneratedRegex("""\bT\[\$?"(?<key>[^"]+)""")]
+    [GeneratedRegex("""\bT(?:\[|\.(?<counted>Counted)(?:As)?\()\$?"(?<key>[^"]+)""")]
     private static partial Regex Use();
 
     [GeneratedRegex(@"\\\{[^}]*\}")]

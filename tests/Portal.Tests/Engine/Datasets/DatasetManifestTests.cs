@@ -8,6 +8,7 @@ using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Storage;
+using Portal.Engine;
 using Portal.Engine.Datasets;
 using Portal.Engine.Recipes;
 using Portal.Tests.Data;

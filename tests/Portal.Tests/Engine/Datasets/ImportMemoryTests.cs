@@ -32,28 +32,18 @@ public sealed class ImportMemoryTests
         return peak;
     }
 
-    private sealed class EndlessRows(int rows) : Stream
+    private sealed class EndlessRows(int rows) : ForwardStream
     {
         private static readonly byte[] Line = Encoding.UTF8.GetBytes("{\"prompt\":\"What colour is the sky on an ordinary day?\",\"chosen\":\"Blue.\",\"rejected\":\"Green.\"}\n");
         private long left = (long)rows * Line.Length;
 
-        public override int Read(byte[] buffer, int offset, int count)
+        public override int Read(Span<byte> buffer)
         {
-            int made = (int)Math.Min(count, left);
+            int made = (int)Math.Min(buffer.Length, left);
             long start = (long)rows * Line.Length - left;
-            for (int i = 0; i < made; i++) buffer[offset + i] = Line[(start + i) % Line.Length];
+            for (int i = 0; i < made; i++) buffer[i] = Line[(start + i) % Line.Length];
             left -= made;
             return made;
         }
-
-        public override bool CanRead => true;
-        public override bool CanSeek => false;
-        public override bool CanWrite => false;
-        public override long Length => throw new NotSupportedException();
-        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
-        public override void Flush() { }
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-        public override void SetLength(long value) => throw new NotSupportedException();
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
 }

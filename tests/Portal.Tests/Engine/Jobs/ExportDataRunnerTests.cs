@@ -7,6 +7,7 @@ using Portal.Data.Feedback;
 using Portal.Data.JobSpecs;
 using Portal.Data.Review;
 using Portal.Data.Storage;
+using Portal.Engine;
 using Portal.Engine.Jobs;
 using Portal.Engine.Recipes;
 using Xunit;

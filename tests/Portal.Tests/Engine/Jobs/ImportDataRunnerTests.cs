@@ -9,6 +9,7 @@ using Portal.Data.Datasets;
 using Portal.Data.Feedback;
 using Portal.Data.JobSpecs;
 using Portal.Data.Storage;
+using Portal.Engine;
 using Portal.Engine.Jobs;
 using Portal.Engine.Recipes;
 using Portal.Tests.Data;

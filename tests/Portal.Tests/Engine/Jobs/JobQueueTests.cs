@@ -3,6 +3,7 @@ using Portal.Data;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Feedback;
+using Portal.Engine;
 using Xunit;
 
 namespace Portal.Tests.Engine.Jobs;

@@ -5,6 +5,7 @@ using Portal.Data.Datasets;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Storage;
+using Portal.Engine;
 using Portal.Engine.Jobs;
 using Portal.Engine.Recipes;
 using Portal.Tests.Data;
@@ -17,9 +18,10 @@ public sealed class RunnerBench : IDisposable
 {
     private int number;
 
-    public RunnerBench(PostgresFixture? postgres = null)
+    /// <param name="folder">See <see cref="PortalDatabase"/>.</param>
+    public RunnerBench(PostgresFixture? postgres = null, string? folder = null)
     {
-        Database = new PortalDatabase(postgres);
+        Database = new PortalDatabase(postgres, folder: folder);
         Seed = new Seeding(Database.Contexts, Get<IdFactory>(), Get<ContentHasher>(), TimeProvider.System);
         Project = Seed.Project();
     }

@@ -8,6 +8,7 @@ using Portal.Data.Feedback;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.Storage;
+using Portal.Engine;
 using Portal.Engine.Datasets;
 using Portal.Engine.Jobs;
 using Portal.Engine.Models;

@@ -1,4 +1,5 @@
 using Portal.Data.JobSpecs;
+using Portal.Engine;
 using Portal.Engine.Recipes;
 using Xunit;
 

@@ -106,14 +106,17 @@ internal static class ToyWorld
 }
 
 /// <summary>The folders of one run, removed at the end.</summary>
-internal sealed class RunFolders : IDisposable
+/// <param name="folder">Where to make them; null for the system's place for temporary files.</param>
+internal sealed class RunFolders(string? folder = null) : IDisposable
 {
-    private readonly string root = Directory.CreateTempSubdirectory("portal-run-").FullName;
+    private readonly string root = folder is null ? Directory.CreateTempSubdirectory("portal-run-").FullName : Directory.CreateDirectory(Path.Combine(folder, "portal-run")).FullName;
 
     public string Artefacts => Path.Combine(root, "artefacts");
 
+    public string Checkpoints => Path.Combine(root, "checkpoints");
+
     public RecipeContext Context(IRecipeProgress? progress = null, CancellationToken stop = default) =>
-        new(Artefacts, Path.Combine(root, "checkpoints"), 1, progress ?? new SeenProgress(), TimeProvider.System, stop);
+        new(Artefacts, Checkpoints, 1, progress ?? new SeenProgress(), TimeProvider.System, stop);
 
     public void Dispose() => Directory.Delete(root, recursive: true);
 }

@@ -1,4 +1,5 @@
 using Portal.Data.JobSpecs;
+using Portal.Engine;
 using Portal.Engine.Datasets;
 using Portal.Engine.Generation;
 using Portal.Engine.Models;
@@ -132,6 +133,8 @@ public sealed class TrainPreferencePolicyRecipeTests : IDisposable
         var refused = Assert.Throws<CannotTrain>(() => TrainPreferencePolicyRecipe.RunDpo(
             Spec with { Optimization = Spec.Optimization with { LearningRate = 1e30, Schedule = Schedule.Constant } }, model, ToyWorld.Tokenizer, ToyWorld.Pairs(), folders.Context()));
         Assert.Contains("step 2", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("(the last finite loss was ", refused.Message, StringComparison.Ordinal); // step 2's own where its gradient is the first that is none
+        Assert.Empty(Directory.GetFiles(folders.Artefacts));
     }
 
     [Theory]

@@ -1,5 +1,6 @@
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
+using Portal.Engine;
 using Portal.Engine.Datasets;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
@@ -112,6 +113,18 @@ public sealed class TrainRewardModelRecipeTests : IDisposable
         using var model = LlamaReward.From(ToyWorld.Model());
         var refused = Assert.Throws<CannotTrain>(() => TrainRewardModelRecipe.Run(Spec with { LengthMax = 3 }, model, ToyWorld.Tokenizer, ToyWorld.Pairs(), folders.Context()));
         Assert.Contains("128 have a side longer than 3 tokens", refused.Message, StringComparison.Ordinal);
+        Assert.Empty(Directory.GetFiles(folders.Artefacts));
+    }
+
+    [Fact]
+    public void A_diverged_loss_ends_the_run_with_the_step_and_the_last_finite_loss()
+    {
+        using var model = LlamaReward.From(ToyWorld.Model());
+        var refused = Assert.Throws<CannotTrain>(() => TrainRewardModelRecipe.Run(
+            Spec with { CenteringCoefficient = 0.01, Optimization = Spec.Optimization with { LearningRate = 1e30, HeadLearningRate = 1e30, Schedule = Schedule.Constant, WarmupSteps = 0 } }, model, ToyWorld.Tokenizer, ToyWorld.Pairs(), folders.Context()));
+        Assert.Contains("at step 2 is", refused.Message, StringComparison.Ordinal); // centring squares a reward of some 1e30
+        Assert.Contains("the last finite loss was 0.6931", refused.Message, StringComparison.Ordinal); // ln 2: the fresh head is zero
+        Assert.Empty(Directory.GetFiles(folders.Artefacts));
     }
 
     [Fact]

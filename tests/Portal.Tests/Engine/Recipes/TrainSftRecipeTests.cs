@@ -1,4 +1,5 @@
 using Portal.Data.JobSpecs;
+using Portal.Engine;
 using Portal.Engine.Datasets;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
@@ -116,6 +117,7 @@ public sealed class TrainSftRecipeTests : IDisposable
         var refused = Assert.Throws<CannotTrain>(() => TrainSftRecipe.Run(Spec with { Optimization = Spec.Optimization with { LearningRate = 1e30, Schedule = Schedule.Constant } },
             model, ToyWorld.Tokenizer, ToyWorld.Dialogues(), folders.Context()));
         Assert.Contains("step 2", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("the last finite loss was 5.", refused.Message, StringComparison.Ordinal); // ln 340 = 5.83 is a model that knows nothing
         Assert.Contains("learning rate", refused.Message, StringComparison.Ordinal);
         Assert.False(File.Exists(Path.Combine(folders.Artefacts, "model.safetensors")));
     }

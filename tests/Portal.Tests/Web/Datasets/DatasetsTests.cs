@@ -3,6 +3,7 @@ using Portal.Data;
 using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
+using Portal.Data.Storage;
 using Portal.Web.Datasets;
 using Portal.Web.Train;
 using Xunit;
@@ -48,6 +49,22 @@ public sealed class DatasetsTests : IDisposable
         Assert.Equal(("Which way to the mill?", "directions", "Preferred", 3), (newest[2].Question, newest[2].Topic, newest[2].Verdict, newest[2].Strength));
 
         async Task<int> Total(JudgementFilter filter) => (await List.Handle(project.Admin, project.Id, filter, CancellationToken.None)).Value.Total;
+    }
+
+    [SmallDiskFact]
+    public async Task An_upload_that_does_not_fit_on_the_disk_is_refused_by_name_and_not_kept()
+    {
+        using var disk = new SmallDisk(64);
+        var directory = new DataDirectory(disk.Folder);
+        Directory.CreateDirectory(directory.Uploads);
+        using var file = new MemoryStream(new byte[1 << 20]);
+
+        var refused = await new ReceiveUpload(directory, new(), project.Access, project.Time).Handle(project.Admin, project.Id, "votes.jsonl", file, CancellationToken.None);
+
+        var problem = Assert.Single(refused.Refusal?.Problems ?? []);
+        Assert.Equal("file", problem.Field);
+        Assert.Contains("\"votes.jsonl\" could not be stored (No space left on device", problem.Message, StringComparison.Ordinal);
+        Assert.Empty(disk.Files);
     }
 
     [Theory]

@@ -1,0 +1,69 @@
+using System.Diagnostics;
+using System.Text.Json;
+using Portal.Data.JobSpecs;
+using Portal.Engine;
+using Portal.Engine.Models;
+using Portal.Tests.Engine.Jobs;
+using Portal.Tests.Engine.Recipes;
+using Xunit;
+
+namespace Portal.Tests.Engine.CommandLine;
+
+/// <summary>`train` in a process of its own: what a person sees where a file has nothing to train on or the loss runs away.</summary>
+public sealed class TrainCommandsTests : IDisposable
+{
+    private readonly RunFolders folders = new();
+    private readonly string model;
+    private readonly string data;
+
+    public TrainCommandsTests()
+    {
+        (model, data) = (Path.Combine(folders.Artefacts, "model"), Path.Combine(folders.Artefacts, "votes.jsonl"));
+        using var weights = ToyWorld.Model();
+        HuggingFaceFolder.Save(weights, model, ToyWorld.Tokenizer);
+    }
+
+    public void Dispose() => folders.Dispose();
+
+    [Fact]
+    public void A_file_without_a_usable_pair_is_refused_and_its_rows_are_counted_by_reason()
+    {
+        File.WriteAllLines(data, [.. ToyWorld.Prompts.Take(3).Select(prompt => JsonSerializer.Serialize(new { prompt })), """{"prompt":"p"}  {"prompt":"q"}"""]);
+
+        var (code, said) = Train(new TrainRewardModel { LengthMax = 64 });
+
+        Assert.Equal(EngineCommandLine.Failed, code);
+        Assert.Contains(said, line => line.Contains("votes.jsonl", StringComparison.Ordinal) && line.Contains("row 4", StringComparison.OrdinalIgnoreCase));
+        Assert.Contains("Not used of votes.jsonl: 3 Prompt.", said);
+        Assert.StartsWith("No pair can be trained on: 0 were given", said[^1]);
+        Assert.DoesNotContain(Files(), path => path.EndsWith(".safetensors", StringComparison.Ordinal) || path.EndsWith("report.json", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_loss_that_runs_away_ends_with_its_step_and_leaves_no_model()
+    {
+        File.WriteAllLines(data, ToyWorld.Prompts.Select(prompt => JsonSerializer.Serialize(new { prompt, chosen = ToyWorld.Good(prompt, 0), rejected = ToyWorld.Bad(prompt, 0) })));
+
+        // A head of 1e30 after the first step: the square of a reward, which centring adds, is no float.
+        var (code, said) = Train(new TrainRewardModel { LengthMax = 64, CenteringCoefficient = 0.01, Optimization = new OptimizationSpec { LearningRate = 1e30, Schedule = Schedule.Constant, CheckpointEverySteps = 0 } });
+
+        Assert.Equal(EngineCommandLine.Failed, code);
+        Assert.StartsWith("Training diverged: the loss at step 2 is ", said[^1]);
+        Assert.DoesNotContain(Files(), path => path.EndsWith(".safetensors", StringComparison.Ordinal) || path.EndsWith("report.json", StringComparison.Ordinal));
+    }
+
+    private IEnumerable<string> Files() => Directory.EnumerateFiles(Path.Combine(folders.Artefacts, "out"), "*", SearchOption.AllDirectories);
+
+    private (int Code, IReadOnlyList<string> Said) Train(TrainRewardModel spec)
+    {
+        var preset = Path.Combine(folders.Artefacts, "preset.json");
+        File.WriteAllText(preset, spec.ToJson());
+        using var engine = Process.Start(EngineProcess.CommandLine("train", "reward", "--preset", preset, "--model", model, "--data", data, "--out", Path.Combine(folders.Artefacts, "out")))!; // a new process
+        engine.StandardInput.Close();
+        var output = engine.StandardOutput.ReadToEndAsync();
+        var said = engine.StandardError.ReadToEnd().TrimEnd().Split('\n');
+        engine.WaitForExit();
+        Assert.Equal("", output.Result);
+        return (engine.ExitCode, said);
+    }
+}
