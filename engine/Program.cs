@@ -14,4 +14,4 @@ return await EngineCommandLine.Run(args, new EngineParts
         .Add(() => new ExportDataRunner())),
     AddServing = ModelServing.AddTo,
     SeedDemo = InstallDemo.Run,
-}, TrainCommands.Create(), TrainCommands.CreateRecipe(), UseCommands.Generate(), UseCommands.Score(), DemoCommands.MakeDemo(), EvidenceCommands.Create());
+}, TrainCommands.Create(), TrainCommands.CreateRecipe(), UseCommands.Generate(), UseCommands.Score(), ModelCommands.AddModel(), DemoCommands.MakeDemo(), EvidenceCommands.Create());
