@@ -56,6 +56,7 @@ app.MapAccounts();
 app.MapAnnotateApi();
 app.MapAnnotateForms();
 app.MapMyWork();
+app.MapProjects();
 app.MapJobs();
 app.MapDatasets();
 app.MapShell();
