@@ -51,7 +51,7 @@ public static class EngineCommandLine
         }
     }
 
-    private static Option<string> DataOption() => new("--data")
+    internal static Option<string> DataOption() => new("--data")
     {
         Description = "The data directory, the same as the portal's (default: PORTAL_DATA, else ./data).",
         DefaultValueFactory = _ => Environment.GetEnvironmentVariable("PORTAL_DATA") is { Length: > 0 } folder ? folder : "data",
@@ -71,6 +71,16 @@ public static class EngineCommandLine
 
     private static PortalDataOptions DataOf(string folder) => new(new DataDirectory(Path.GetFullPath(folder)),
         Environment.GetEnvironmentVariable("PORTAL_POSTGRES") is { Length: > 0 } connection ? connection : null);
+
+    /// <summary>The installation in a data directory.</summary>
+    /// <exception cref="InvalidOperationException">There is none.</exception>
+    internal static PortalDataOptions InstallationOf(string folder)
+    {
+        var data = DataOf(folder);
+        return data.UsesPostgres || File.Exists(data.Directory.Database)
+            ? data
+            : throw new InvalidOperationException($"There is no installation in {data.Directory.Root} (no portal.db).");
+    }
 
     private static Command Worker(EngineParts parts)
     {
@@ -107,9 +117,7 @@ public static class EngineCommandLine
         var command = new Command("audit-verify", "Walks the audit chain; ends with 1 when an event was changed, removed or inserted.") { folder };
         command.SetAction(async (parsed, stop) =>
         {
-            var data = DataOf(parsed.GetRequiredValue(folder));
-            if (!data.UsesPostgres && !File.Exists(data.Directory.Database))
-                throw new InvalidOperationException($"There is no installation in {data.Directory.Root} (no portal.db).");
+            var data = InstallationOf(parsed.GetRequiredValue(folder));
             await using var services = new ServiceCollection().AddPortalData(data).BuildServiceProvider();
             await using var db = await services.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContextAsync(stop);
             var verdict = AuditChain.Verify(db.AuditEvents.AsNoTracking().OrderBy(e => e.Sequence));

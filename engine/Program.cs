@@ -17,4 +17,4 @@ var parts = new EngineParts
     SeedDemo = InstallDemo.Run,
 };
 return await EngineCommandLine.Run(args, parts, TrainCommands.Create(), TrainCommands.CreateRecipe(), UseCommands.Generate(), UseCommands.Score(),
-    DemoCommands.MakeDemo(), StoryCommands.Create(parts), EvidenceCommands.Create());
+    ModelCommands.AddModel(), DemoCommands.MakeDemo(), StoryCommands.Create(parts), EvidenceCommands.Create());

@@ -58,6 +58,7 @@ app.MapAccounts();
 app.MapAnnotateApi();
 app.MapAnnotateForms();
 app.MapMyWork();
+app.MapProjects();
 app.MapJobs();
 app.MapDatasets();
 app.MapShell();

@@ -20,8 +20,8 @@ public sealed record Figure(string Name, Func<SampledAnswer, double?> Of);
 /// </summary>
 public static class PolicyComparison
 {
-    /// <summary>With fewer prompts no interval is given: resampling so few says nothing about other prompts.</summary>
-    public const int PromptsMin = 8;
+    /// <summary>With fewer prompts no interval is given.</summary>
+    public const int PromptsMin = MetricNames.PromptsForInterval;
 
     /// <summary>The figures of one policy on its own.</summary>
     /// <param name="prefix">Before each figure's name: nothing for the candidate, <see cref="MetricNames.BeforePrefix"/> for the version before it.</param>
@@ -81,9 +81,7 @@ public static class PolicyComparison
     ];
 
     private static Measurement Row(string name, ConfidenceInterval interval, string[] prompts) =>
-        prompts.Distinct(StringComparer.Ordinal).Count() < PromptsMin
-            ? new Measurement(name, MetricNames.HeldOut, interval.Estimate, null, null, prompts.Length)
-            : Measurement.Of(name, MetricNames.HeldOut, interval);
+        Measurement.OfPrompts(name, MetricNames.HeldOut, interval, prompts.Distinct(StringComparer.Ordinal).Count());
 
     private static string[] Prompts(IReadOnlyList<SampledAnswer> answers) => [.. answers.Select(answer => answer.PromptKey)];
 

@@ -14,6 +14,10 @@ public sealed record Measurement(string Name, string Part, double Value, double?
     /// <summary>A number from an interval of the statistics folder.</summary>
     public static Measurement Of(string name, string part, ConfidenceInterval interval) =>
         new(name, part, interval.Estimate, interval.Low, interval.High, interval.Count);
+
+    /// <summary>The same from an interval by prompt: without its ends where it rests on fewer than <see cref="MetricNames.PromptsForInterval"/> prompts.</summary>
+    public static Measurement OfPrompts(string name, string part, ConfidenceInterval byPrompt, int prompts) =>
+        prompts < MetricNames.PromptsForInterval ? new(name, part, byPrompt.Estimate, null, null, prompts) : Of(name, part, byPrompt);
 }
 
 /// <summary>What is said about a reward model on held-out pairs: accuracy, per topic too, calibration, and the baselines beside it.</summary>
@@ -39,15 +43,15 @@ public static class RewardModelReport
         rows.Add(new Measurement("log_loss", MetricNames.HeldOut, calibration.LogLoss, null, null, calibration.Count));
         var baselines = Baselines.Evaluate([.. training.Select(TextOf)], [.. heldOut.Select(TextOf)], random, stop);
         if (baselines.Length is { } length)
-            rows.Add(Measurement.Of(MetricNames.LengthBaseline, MetricNames.HeldOut, length.ByPrompt));
+            rows.Add(Measurement.OfPrompts(MetricNames.LengthBaseline, MetricNames.HeldOut, length.ByPrompt, length.Prompts));
         if (baselines.BagOfWords is { } words)
-            rows.Add(Measurement.Of(MetricNames.BagOfWordsBaseline, MetricNames.HeldOut, words.ByPrompt));
+            rows.Add(Measurement.OfPrompts(MetricNames.BagOfWordsBaseline, MetricNames.HeldOut, words.ByPrompt, words.Prompts));
         return rows;
 
         void AddAccuracy(string name, string part, IEnumerable<int> indexes)
         {
             if (PairwiseAccuracy.Compute(indexes.Select(i => new ScoredPair(heldOut[i].PromptKey, differences[i])), random) is { } accuracy)
-                rows.Add(Measurement.Of(name, part, accuracy.ByPrompt));
+                rows.Add(Measurement.OfPrompts(name, part, accuracy.ByPrompt, accuracy.Prompts));
         }
 
         static TextPair TextOf(PreferencePair pair) => new(pair.PromptKey, pair.Chosen, pair.Rejected);

@@ -108,11 +108,23 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
         return null;
     }
 
-    /// <summary>The installation whose models these are.</summary>
-    internal DataDirectory DirectoryOfModels => directory;
-
     /// <summary>Where the files of a version are.</summary>
     public string FolderOf(ModelVersion version) => Path.Combine(directory.Models, version.Folder);
+
+    /// <summary>Copies files of a model below the models folder, each flushed before it has its name.</summary>
+    /// <param name="name">The folder's name there.</param>
+    /// <param name="wanted">Which files; null for all.</param>
+    /// <returns>The copy's path.</returns>
+    internal string CopyIn(string from, string name, Func<string, bool>? wanted = null)
+    {
+        var to = Directory.CreateDirectory(Path.Combine(directory.Models, name)).FullName;
+        foreach (var file in Directory.EnumerateFiles(from).Where(file => wanted is null || wanted(file)))
+        {
+            using var source = File.OpenRead(file);
+            ArtefactFile.Write(Path.Combine(to, Path.GetFileName(file)), source.CopyTo);
+        }
+        return to;
+    }
 
     /// <summary>The files of a folder below the models folder with their hashes, as a version keeps them.</summary>
     public string FilesJson(string folder)
@@ -140,7 +152,7 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
         {
             var found = db.ModelVersions.AsNoTracking()
                 .Where(v => v.Kind == ModelKind.Policy && v.ParentId == null && v.Status != ModelStatus.Retired).OrderBy(v => v.CreatedAt).ThenBy(v => v.Id).FirstOrDefault()
-                ?? throw new CannotTrain("This installation has no base model to start from. Make one with `run make-demo`, or start the engine with --demo and a folder that holds one.");
+                ?? throw new CannotTrain("This installation has no base model to start from. Add one with `./run engine add-model FOLDER --project NAME`; a fresh installation with the demo brings its own.");
             var now = time.GetUtcNow();
             var version = new ModelVersion
             {

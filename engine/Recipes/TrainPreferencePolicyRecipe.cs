@@ -80,8 +80,8 @@ public static class TrainPreferencePolicyRecipe
             var (loss, margins) = Evaluate();
             var right = margins.Count(margin => margin > 0);
             measurements.Add(Measurement.Of("rewards/accuracies", "held-out", WilsonInterval.Compute(right, margins.Length)));
-            measurements.Add(Measurement.Of("rewards/margins", "held-out",
-                Bootstrap.Mean(margins, [.. heldOutRows.Select(entry => entry.Row.PromptKey)], new SeededRandom((ulong)spec.Seed))));
+            var byPrompt = Bootstrap.Mean(margins, [.. heldOutRows.Select(entry => entry.Row.PromptKey)], new SeededRandom((ulong)spec.Seed));
+            measurements.Add(Measurement.OfPrompts("rewards/margins", "held-out", byPrompt, prompts: byPrompt.Count));
             measurements.Add(new Measurement("loss", "held-out", loss, null, null, margins.Length));
         }
         return run.Finish(started, state, losses, kept, train.Count, heldOut.Count, filtered, truncated, measurements);
@@ -157,9 +157,10 @@ public static class TrainPreferencePolicyRecipe
             foreach (var isGood in new[] { true, false })
             {
                 var chosen = heldOut.Select((entry, i) => (entry, Reward: rewards[i])).Where(item => item.entry.Row.IsGood == isGood).ToList();
-                if (chosen.Count > 1)
-                    measurements.Add(Measurement.Of(isGood ? "rewards/desirable" : "rewards/undesirable", "held-out",
-                        Bootstrap.Mean([.. chosen.Select(item => item.Reward)], [.. chosen.Select(item => item.entry.Row.PromptKey)], new SeededRandom((ulong)spec.Seed))));
+                if (chosen.Count < 2)
+                    continue;
+                var byPrompt = Bootstrap.Mean([.. chosen.Select(item => item.Reward)], [.. chosen.Select(item => item.entry.Row.PromptKey)], new SeededRandom((ulong)spec.Seed));
+                measurements.Add(Measurement.OfPrompts(isGood ? "rewards/desirable" : "rewards/undesirable", "held-out", byPrompt, prompts: byPrompt.Count));
             }
         }
         return run.Finish(started, state, losses, kept, train.Count, heldOut.Count, filtered, truncated, measurements);

@@ -68,7 +68,8 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
         var dataset = await manifest.Build(project, spec is TrainPreferencePolicy { Method: PreferenceMethod.Kto } ? TaskKind.Binary : TaskKind.Pairwise, rules, job: null, actor: null, stop);
         var id = ids.New<ModelVersionId>();
         var isExhibit = name == ExhibitFolder;
-        var copied = InstallDemo.CopyModel(store.DirectoryOfModels, folder, id);
+        var copied = id.Value.ToString("N");
+        store.CopyIn(folder, copied);
         var compared = InstallDemo.Measured<List<Measurement>>(folder, ComparisonFile) ?? [];
         if (kind is ModelKind.Policy)
             await StoreSamples(project, baseId, id, Path.Combine(folder, SamplesFile), stop);

@@ -141,7 +141,8 @@ public sealed class InstallDemo
 
     private ModelVersion BaseVersion(string from, ProjectId project, ModelVersionId id)
     {
-        var folder = CopyModel(directory, from, id);
+        var folder = id.Value.ToString("N");
+        Store.CopyIn(from, folder);
         var manifest = Measured<JsonObject>(assets, "manifest.json");
         var report = Measured<JsonObject>(from, "report.json");
         var seed = manifest?["seed"]?.GetValue<long>() ?? 1;
@@ -152,20 +153,6 @@ public sealed class InstallDemo
             Seed = seed, Commit = manifest?["commit"]?.GetValue<string>() ?? "unknown", Folder = folder, FilesJson = Store.FilesJson(folder), IsSynthetic = true,
             CreatedAt = time.GetUtcNow(),
         };
-    }
-
-    /// <summary>Copies a model folder below the models folder.</summary>
-    /// <returns>The folder's name there.</returns>
-    internal static string CopyModel(DataDirectory directory, string from, ModelVersionId id)
-    {
-        var name = id.Value.ToString("N");
-        var to = Directory.CreateDirectory(Path.Combine(directory.Models, name)).FullName;
-        foreach (var file in Directory.EnumerateFiles(from))
-        {
-            using var source = File.OpenRead(file);
-            ArtefactFile.Write(Path.Combine(to, Path.GetFileName(file)), source.CopyTo);
-        }
-        return name;
     }
 
     /// <summary>Reads a JSON file beside a model; null where there is none.</summary>

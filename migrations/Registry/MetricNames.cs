@@ -51,6 +51,12 @@ public static class MetricNames
     /// <summary>Part: held-out prompts.</summary>
     public const string HeldOut = "held-out";
 
+    /// <summary>
+    /// Different held-out prompts below which no 95 % interval is stored: drawing so few again and again says nothing about other prompts
+    /// (two right answers would read "100 % to 100 %"). Pages then say that there is not enough evidence.
+    /// </summary>
+    public const int PromptsForInterval = 8;
+
     /// <summary>Before a figure's name: the same figure of the version it is compared with.</summary>
     public const string BeforePrefix = "before/";
 

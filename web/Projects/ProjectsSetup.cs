@@ -15,6 +15,7 @@ public static class ProjectsSetup
         services.AddSingleton<ListProjects>();
         services.AddSingleton<ShowProject>();
         services.AddSingleton<CurrentProject>();
+        services.AddSingleton<EnterProject>();
         services.AddSingleton<LoadFrame>();
         services.AddScoped<LoadShellFrame>(provider => provider.GetRequiredService<LoadFrame>().Handle);
         return services;

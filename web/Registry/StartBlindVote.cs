@@ -29,10 +29,10 @@ public sealed class StartBlindVote(IDbContextFactory<PortalDbContext> contexts, 
             return new Problem("version", "Blind pairs compare a candidate with another policy that serves, and there is none.", ProblemKind.Conflict);
         if (await db.Tasks.AnyAsync(t => t.CandidateId == candidateId, stop))
             return new Problem("version", "The blind pairs of this candidate exist already. Load the page again to vote.", ProblemKind.Conflict);
-        // Two responses a prompt: one of the candidate, one of the policy that serves.
+        // The policy that serves is named, so that the pairs compare what this person saw even when somebody releases another one meanwhile.
         var spec = new SampleResponses
         {
-            PolicyId = candidateId, CandidateId = candidateId, Prompts = limits.BlindVotesMin, ResponsesPerPrompt = 2, PairsPerPrompt = 1, Tasks = TaskKinds.Pairwise,
+            PolicyId = current, CandidateId = candidateId, Prompts = limits.BlindVotesMin, ResponsesPerPrompt = 2, PairsPerPrompt = 1, Tasks = TaskKinds.Pairwise,
         };
         return await start.Handle(user, candidate.ProjectId, spec, null, stop);
     }

@@ -51,6 +51,19 @@ public abstract class ProjectsAndFlagsTests : IDisposable
     }
 
     [Fact]
+    public async Task A_project_is_entered_by_everybody_unless_it_is_gone_or_archived()
+    {
+        var admin = portal.Person("admin", RoleNames.Admin);
+        var id = (await portal.Get<CreateProject>().Handle(admin, new ProjectInput { Name = "Tea" }, Stop)).Value;
+
+        foreach (var role in RoleNames.All)
+            Assert.Equal(id, (await portal.Get<EnterProject>().Handle(portal.Person("one-" + role, role), id, Stop)).Value);
+        Assert.Equal(ProblemKind.NotFound, (await portal.Get<EnterProject>().Handle(admin, new(Guid.NewGuid()), Stop)).Refusal?.Kind);
+        await portal.Get<ArchiveProject>().Handle(admin, id, true, Stop);
+        Assert.Equal(ProblemKind.NotFound, (await portal.Get<EnterProject>().Handle(admin, id, Stop)).Refusal?.Kind);
+    }
+
+    [Fact]
     public async Task Of_two_admins_who_edit_at_once_the_second_is_told()
     {
         var admin = portal.Person("admin", RoleNames.Admin);
