@@ -3,7 +3,7 @@ namespace Portal.Engine.TinyAssistant.Story;
 /// <summary>One stop of the story: a part of the journey that does real work on the scratch installation and says what came of it.</summary>
 /// <param name="Part">The part of the product it belongs to ("foundation").</param>
 /// <param name="Name">What happens there, in two or three words.</param>
-/// <param name="Work">Does the work. What a person can cause (no base, a job that failed) is thrown as <see cref="Recipes.CannotTrain"/>.</param>
+/// <param name="Work">Does the work. What a person can cause (no base, a job that failed) is thrown as <see cref="CannotTrain"/>.</param>
 public sealed record StoryStation(string Part, string Name, Func<StoryRun, CancellationToken, Task<StationReport>> Work);
 
 /// <summary>What a station did.</summary>

@@ -4,6 +4,7 @@ using Portal.Data;
 using Portal.Data.AuditLog;
 using Portal.Data.Feedback;
 using Portal.Data.Registry;
+using Portal.Engine;
 using Portal.Engine.Jobs;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
