@@ -63,7 +63,7 @@ public static class AnnotatorLoad
                 await annotator.Open(stop);
             }
         }));
-        return new LoadResult([.. all], all.Count / time.TotalSeconds);
+        return new LoadResult([.. all], all.Count / Math.Max(time.TotalSeconds, clock.Elapsed.TotalSeconds));
     }
 
     /// <summary>Every annotator has a page before them when the clock starts; a few at a time, so that nothing runs out.</summary>

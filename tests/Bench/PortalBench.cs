@@ -23,12 +23,15 @@ public sealed class PortalBench(PortalBenchOptions options)
     private const double Target = 2;
 
     /// <summary>All annotators together in a latency run; one alone stays below the portal's limit of 30 calls a second for a person.</summary>
-    private static double PacedPerSecond(int annotators) => Math.Min(40, 20.0 * annotators);
+    private static double PacedPerSecond(int annotators) => Math.Min(25, 20.0 * annotators);
 
     private const int ImportRows = 20_000;
 
     /// <summary>A job must have been running for this share of a run, or the run was not what it is called.</summary>
     private const double BusyShareMin = 0.8;
+
+    /// <summary>An idle portal that takes less than this share of what a latency run offers is overloaded, and its latencies are a queue's.</summary>
+    private const double TakenShareMin = 0.9;
 
     private static readonly string[] States = ["idle", "import", "training"];
 
@@ -37,7 +40,7 @@ public sealed class PortalBench(PortalBenchOptions options)
     private IReadOnlyList<int> Levels => options.Quick ? [1, 20] : [1, 50, 500];
     private int Rounds => options.Quick ? 2 : PairedRatios.PairsMin;
     private TimeSpan RateTime => TimeSpan.FromSeconds(options.Quick ? 1 : 3);
-    private TimeSpan PacedTime => TimeSpan.FromSeconds(options.Quick ? 2 : 6);
+    private TimeSpan PacedTime => TimeSpan.FromSeconds(options.Quick ? 2 : 8);
 
     /// <summary>Runs everything.</summary>
     /// <param name="say">Told what goes on, line by line.</param>
@@ -105,6 +108,8 @@ public sealed class PortalBench(PortalBenchOptions options)
                 cells[(state, level)] = cell = new Cell();
             cell.Stored += all.Count;
             cell.Problem ??= problem;
+            if (counted && state == "idle" && paced.PerSecond < TakenShareMin * PacedPerSecond(level))
+                cell.Overload ??= string.Create(CultureInfo.InvariantCulture, $"the idle portal took {paced.PerSecond:F1} of {PacedPerSecond(level):F0} judgements a second; its latencies are a queue's");
             if (counted)
             {
                 cell.Rates.Add(rate.PerSecond);
@@ -131,7 +136,7 @@ public sealed class PortalBench(PortalBenchOptions options)
                         Name = $"{what}-{level}-{state}", Ours = PairedRatios.Quantile(ours, 0.5), Unit = unit, LowerIsBetter = unit == "ms",
                         Range = (ours.Min(), ours.Max()), Peer = busy ? PairedRatios.Quantile(idle, 0.5) : null,
                         Ratios = busy ? new PairedRatios([[.. ours.Zip(idle, (with, without) => with / without)]]) : null,
-                        Target = busy && what == "submit-p99" ? Target : null, Invalid = cells[(state, level)].Problem ?? cells[("idle", level)].Problem,
+                        Target = busy && what == "submit-p99" ? Target : null, Invalid = cells[(state, level)].Problem ?? cells[("idle", level)].Problem ?? (unit == "ms" ? cells[("idle", level)].Overload : null),
                     });
                 }
         return rows;
@@ -145,6 +150,9 @@ public sealed class PortalBench(PortalBenchOptions options)
         public List<double> P99 { get; } = [];
         public int Stored { get; set; }
         public string? Problem { get; set; }
+
+        /// <summary>Why latencies say nothing; null when they do.</summary>
+        public string? Overload { get; set; }
     }
 }
 
