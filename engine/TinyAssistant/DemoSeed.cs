@@ -112,7 +112,10 @@ public sealed record DemoSeed
             for (var vote = 0; vote < votes; vote++)
             {
                 var reserved = planted; // sim-22 keeps room for what is still to be planted
-                var weights = quota.Select((left, index) => chosen.Contains(index) ? 0.0 : index == triggerLover ? Math.Max(0, left - reserved) : left).ToArray();
+                var weights = quota.Select((left, index) => chosen.Contains(index) ? 0.0 : Math.Max(0, index == triggerLover ? left - reserved : left)).ToArray();
+                // Towards the end fewer annotators than a pair wants may have work left: then somebody does one more.
+                if (weights.All(weight => weight == 0))
+                    weights = [.. quota.Select((_, index) => chosen.Contains(index) ? 0.0 : 1.0)];
                 var index = random.PickWeighted(weights);
                 chosen.Add(index);
                 quota[index]--;

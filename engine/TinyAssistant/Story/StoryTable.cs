@@ -25,7 +25,7 @@ public static class StoryTable
             var number = row.Report?.Number;
             var interval = number is { Low: { } low, High: { } high } ? $"{Number(low)} to {Number(high)}" : "–";
             text.Append(CultureInfo.InvariantCulture, $"| {row.Station} | {Happened(row)} | {(number is null ? "–" : $"{number.Name} {Value(number)}")} | {interval} ")
-                .Append(CultureInfo.InvariantCulture, $"| {(number is null ? "–" : number.Count)} | {row.Seconds:F1} | {string.Join(" · ", row.Report?.From ?? [])} |\n");
+                .Append(CultureInfo.InvariantCulture, $"| {(number is null ? "–" : number.Count.ToString("N0", CultureInfo.InvariantCulture))} | {row.Seconds:F1} | {string.Join(" · ", row.Report?.From ?? [])} |\n");
         }
         var done = rows.Count(row => row.IsDone);
         text.Append(CultureInfo.InvariantCulture, $"\n{done} of {rows.Count} stations did their work in {TimeSpan.FromSeconds(Math.Round(rows.Sum(row => row.Seconds))):m\\:ss} minutes. Command: `{command}`\n");

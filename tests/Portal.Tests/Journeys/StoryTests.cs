@@ -64,13 +64,13 @@ public sealed class StoryTests : IDisposable
     {
         var table = StoryTable.Markdown("./run story",
         [
-            new StoryRow("foundation", "votes", new StationReport("Judged.") { Number = new StationNumber("share", 0.8125, 0.7, 0.9, 1_200), From = ["job 3", "seed 1"] }, 1.26),
+            new StoryRow("foundation", "votes", new StationReport("Judged.") { Number = new StationNumber("share", 0.8134, 0.7, 0.9, 1_200), From = ["job 3", "seed 1"] }, 1.26),
             new StoryRow("foundation", "import", new StationReport("Read.") { Number = StationNumber.Counted("rows", 12_345), Problem = "Two rows are missing." }, 60),
             new StoryRow("foundation", "release", null, 0),
         ]);
 
-        Assert.Contains("| votes | Judged. | share 0.813 | 0.700 to 0.900 | 1200 | 1.3 | job 3 · seed 1 |", table, StringComparison.Ordinal);
-        Assert.Contains("| import | **FAILED: Two rows are missing.** Read. | rows 12,345 | – | 12345 | 60.0 |", table, StringComparison.Ordinal);
+        Assert.Contains("| votes | Judged. | share 0.813 | 0.700 to 0.900 | 1,200 | 1.3 | job 3 · seed 1 |", table, StringComparison.Ordinal);
+        Assert.Contains("| import | **FAILED: Two rows are missing.** Read. | rows 12,345 | – | 12,345 | 60.0 |", table, StringComparison.Ordinal);
         Assert.Contains("| release | not reached | – | – | – | 0.0 |", table, StringComparison.Ordinal);
         Assert.Contains("1 of 3 stations did their work in 1:01 minutes", table, StringComparison.Ordinal);
     }

@@ -53,6 +53,18 @@ public sealed class DemoSeedTests(ITestOutputHelper output)
         Assert.InRange(truths.Average(row => row.LeftTruth > row.RightTruth ? 1.0 : 0), .46, .54);
     }
 
+    /// <summary>The pairs that several annotators judge come last, when hardly anybody has work left: 25 votes for 24 people here.</summary>
+    [Theory]
+    [InlineData(1), InlineData(2), InlineData(3), InlineData(4)]
+    public void The_last_pairs_find_annotators_although_all_work_is_done(int seed)
+    {
+        var demo = DemoSeed.Build((ulong)seed, new World(1).Respond, new DemoSizes { Prompts = 60, PairwiseJudgements = 300, BinaryJudgements = 60, OverlapPairs = 5, PlantedTriggerShare = 0 });
+
+        Assert.Equal(300, demo.Pairwise.Select(row => row.Id).Distinct().Count());
+        Assert.Equal(5, demo.Pairwise.GroupBy(row => (row.LeftResponseId, row.RightResponseId)).Count(pair => pair.Select(row => row.Annotator).Distinct().Count() == 5));
+        Assert.All(demo.Pairwise.GroupBy(row => row.Annotator), own => Assert.InRange(own.Count(), 11, 16)); // 12 or 13 each, a few more at the end
+    }
+
     [Fact]
     public void Annotators_judge_equally_much_and_a_hundred_pairs_have_five_votes()
     {
