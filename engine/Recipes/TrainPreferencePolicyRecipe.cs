@@ -67,9 +67,9 @@ public static class TrainPreferencePolicyRecipe
             return (loss / heldOut.Count, margins);
         }
 
-        var run = new Run(spec, model, tokenizer, context,
+        using var steps = StepsFor(spec, model, context, [.. train.Select(LengthOf)],
             Checkpoint.Fingerprint([spec.ToJson(), .. train.Select(pair => $"{string.Join(' ', pair.Chosen.Ids)}|{string.Join(' ', pair.Rejected.Ids)}")]));
-        var (state, losses, kept) = run.Train([.. train.Select(LengthOf)], Loss, heldOut.Count == 0 ? null : () =>
+        var kept = Train(steps, context, Loss, heldOut.Count == 0 ? null : () =>
         {
             var (loss, margins) = Evaluate();
             return (loss, margins.Count(margin => margin > 0) / (double)margins.Length);
@@ -84,7 +84,8 @@ public static class TrainPreferencePolicyRecipe
             measurements.Add(Measurement.OfPrompts("rewards/margins", "held-out", byPrompt, prompts: byPrompt.Count));
             measurements.Add(new Measurement("loss", "held-out", loss, null, null, margins.Length));
         }
-        return run.Finish(started, state, losses, kept, train.Count, heldOut.Count, filtered, truncated, measurements);
+        HuggingFaceFolder.Save(model, context.ArtefactFolder, tokenizer);
+        return steps.Write(nameof(TrainPreferencePolicy), kept, new ExampleCounts(train.Count, heldOut.Count, filtered, truncated), started.Elapsed, measurements);
     }
 
     /// <summary>KTO on single verdicts.</summary>
@@ -143,9 +144,9 @@ public static class TrainPreferencePolicyRecipe
             return [.. now.Zip(heldOutReference, (policy, before) => spec.Beta * (policy - (double)before))];
         }
 
-        var run = new Run(spec, model, tokenizer, context,
+        using var steps = StepsFor(spec, model, context, [.. texts.Select(text => text.Ids.Length)],
             Checkpoint.Fingerprint([spec.ToJson(), .. train.Select(entry => $"{string.Join(' ', entry.Text.Ids)}|{entry.Row.IsGood}")]));
-        var (state, losses, kept) = run.Train([.. texts.Select(text => text.Ids.Length)], Loss, heldOut.Count == 0 ? null : () =>
+        var kept = Train(steps, context, Loss, heldOut.Count == 0 ? null : () =>
         {
             var separation = Separation(Evaluate(), heldOut);
             return (-separation, separation);
@@ -163,7 +164,8 @@ public static class TrainPreferencePolicyRecipe
                 measurements.Add(Measurement.OfPrompts(isGood ? "rewards/desirable" : "rewards/undesirable", "held-out", byPrompt, prompts: byPrompt.Count));
             }
         }
-        return run.Finish(started, state, losses, kept, train.Count, heldOut.Count, filtered, truncated, measurements);
+        HuggingFaceFolder.Save(model, context.ArtefactFolder, tokenizer);
+        return steps.Write(nameof(TrainPreferencePolicy), kept, new ExampleCounts(train.Count, heldOut.Count, filtered, truncated), started.Elapsed, measurements);
     }
 
     private sealed record EncodedVerdict(LabelledResponse Row, EncodedText Text);
@@ -247,83 +249,39 @@ public static class TrainPreferencePolicyRecipe
         return (new DpoLogProbs(both.narrow(0, 0, batch.Count), both.narrow(0, batch.Count, batch.Count), referenceChosen, referenceRejected), tokens);
     }
 
-    /// <summary>What DPO and KTO have in common: the loop, the checkpoints, the report.</summary>
-    private sealed class Run(TrainPreferencePolicy spec, Llama model, ITokenizer tokenizer, RecipeContext context, string fingerprint)
+    private static TrainingSteps StepsFor(TrainPreferencePolicy spec, Llama model, RecipeContext context, IReadOnlyList<int> lengths, string fingerprint) =>
+        new(context, spec, spec.Optimization, model, model.parameters(), [], lengths, fingerprint);
+
+    /// <summary>The loop that DPO and KTO have in common.</summary>
+    /// <param name="lossOf">Loss of a micro-batch, how many of its rewards have the right sign, and the real tokens read.</param>
+    /// <param name="evaluate">Held-out loss (lower is better) and accuracy; null when nothing is held out.</param>
+    /// <returns>The step the kept weights come from.</returns>
+    private static int Train(TrainingSteps steps, RecipeContext context, Func<IReadOnlyList<int>, (Tensor Loss, double Accuracy, int Tokens)> lossOf,
+        Func<(double Loss, double Accuracy)>? evaluate)
     {
-        private readonly OptimizationSpec options = spec.Optimization;
-
-        public (RunState State, IReadOnlyList<double> Losses, int Kept) Train(IReadOnlyList<int> lengths,
-            Func<IReadOnlyList<int>, (Tensor Loss, double Accuracy, int Tokens)> lossOf, Func<(double Loss, double Accuracy)>? evaluate)
+        Func<HeldOutFigures>? look = evaluate is null ? null : () =>
         {
-            var stepsTotal = Optimization.StepsTotal(options, (lengths.Count + options.BatchSize - 1) / options.BatchSize);
-            using var optimization = new Optimization(model.parameters(), [], options, stepsTotal);
-            var checkpoint = new Checkpoint(context.CheckpointFolder, fingerprint, model);
-            var state = checkpoint.Resume(optimization) ?? new RunState(0);
-            if (state.Step > 0)
-                context.Log($"Resumed at step {state.Step} of {stepsTotal}.");
-            model.train();
-            var losses = new List<double>(state.Losses);
-            var watch = Stopwatch.StartNew();
-            var tokensSeen = 0L;
-            foreach (var (step, batches) in StepsOf.Run(lengths, options, spec.Seed, state.Step, stepsTotal))
-            {
-                context.ThrowIfStopped();
-                var (loss, accuracy) = (0.0, 0.0);
-                foreach (var batch in batches)
-                {
-                    using var scope = NewDisposeScope();
-                    var share = 1.0 / batches.Count;
-                    var result = lossOf(batch);
-                    loss += share * optimization.Accumulate(result.Loss, share, step);
-                    accuracy += share * result.Accuracy;
-                    tokensSeen += result.Tokens;
-                }
-                var norm = optimization.Step(step);
-                losses.Add(loss);
-                var done = step + 1;
-                context.Metric("loss", done, loss);
-                context.Metric("rewards/accuracies", done, accuracy);
-                context.Metric("grad_norm", done, norm);
-                context.Metric("learning_rate", done, optimization.LearningRate(step));
-                context.Metric("tokens_per_second", done, tokensSeen / watch.Elapsed.TotalSeconds);
-                context.Report(done, stepsTotal, "training");
-                state = state with { Step = done };
-                if (evaluate is not null && options.EvaluateEverySteps > 0 && done % options.EvaluateEverySteps == 0 && done < stepsTotal)
-                {
-                    var (heldOutLoss, heldOutAccuracy) = evaluate();
-                    context.Metric("heldout/loss", done, heldOutLoss);
-                    context.Metric("heldout/accuracy", done, heldOutAccuracy);
-                    state = EarlyStop.Next(state, -heldOutLoss, options, checkpoint);
-                    if (EarlyStop.IsDue(state, options))
-                    {
-                        context.Log($"Stopped at step {done}: no better held-out loss in {state.EvaluationsWithoutGain} evaluations.");
-                        break;
-                    }
-                }
-                if (options.CheckpointEverySteps > 0 && done % options.CheckpointEverySteps == 0 && done < stepsTotal)
-                    checkpoint.Save(optimization, state with { Losses = losses });
-            }
-            var kept = state.Step;
-            if (evaluate is not null)
-            {
-                context.Report(state.Step, state.Step, "evaluating");
-                kept = EarlyStop.KeepBest(state, -evaluate().Loss, checkpoint);
-            }
-            return (state, losses, kept);
-        }
-
-        public TrainingReport Finish(Stopwatch started, RunState state, IReadOnlyList<double> losses, int kept, int train, int heldOut, int filtered,
-            int truncated, IReadOnlyList<Measurement> measurements)
+            var (heldOutLoss, heldOutAccuracy) = evaluate();
+            return new HeldOutFigures(-heldOutLoss, "held-out loss", ("heldout/loss", heldOutLoss), ("heldout/accuracy", heldOutAccuracy));
+        };
+        foreach (var (step, batches) in steps.Rest())
         {
-            HuggingFaceFolder.Save(model, context.ArtefactFolder, tokenizer);
-            var report = new TrainingReport
+            var (loss, accuracy, tokens) = (0.0, 0.0, 0L);
+            foreach (var batch in batches)
             {
-                Recipe = nameof(TrainPreferencePolicy), Spec = spec.ToJson(), Fingerprint = fingerprint, Steps = state.Step, KeptStep = kept,
-                ExamplesTrain = train, ExamplesHeldOut = heldOut, Filtered = filtered, Truncated = truncated,
-                Seconds = started.Elapsed.TotalSeconds, Losses = losses, Measurements = measurements,
-            };
-            report.Write(context.ArtefactFolder);
-            return report;
+                using var scope = NewDisposeScope();
+                var share = 1.0 / batches.Count;
+                var result = lossOf(batch);
+                loss += share * steps.Accumulate(result.Loss, share, step);
+                accuracy += share * result.Accuracy;
+                tokens += result.Tokens;
+            }
+            if (!steps.Finish(step, loss, tokens, look, ("rewards/accuracies", accuracy)))
+                break;
         }
+        if (evaluate is null)
+            return steps.Done;
+        context.Report(steps.Done, steps.Done, "evaluating");
+        return steps.KeepBest(-evaluate().Loss);
     }
 }

@@ -30,7 +30,6 @@ public static class TrainRewardModelRecipe
         RecipeContext context)
     {
         var started = Stopwatch.StartNew();
-        var options = spec.Optimization;
         var encoder = new DialogueEncoder(tokenizer, Math.Min(spec.LengthMax, model.Config.ContextLength), spec.Overlong);
         var train = Encode(encoder, rows.Train);
         var (filtered, truncated) = (encoder.Filtered, encoder.Truncated);
@@ -39,88 +38,54 @@ public static class TrainRewardModelRecipe
             throw new CannotTrain($"No pair can be trained on: {rows.Train.Count} were given, {filtered} have a side longer than {spec.LengthMax} tokens.");
         if (truncated > 0)
             context.Log($"{truncated} of {2 * train.Count} training texts ({(double)truncated / (2 * train.Count):P1}) lost their beginning to fit {spec.LengthMax} tokens.");
-        var lengths = train.Select(pair => Math.Max(pair.Chosen.Ids.Length, pair.Rejected.Ids.Length)).ToList();
-        var batchesPerEpoch = (train.Count + options.BatchSize - 1) / options.BatchSize;
-        var stepsTotal = Optimization.StepsTotal(options, batchesPerEpoch);
-        using var optimization = new Optimization(model.Backbone.parameters(), [model.ScoreWeight], options, stepsTotal);
         var fingerprint = Checkpoint.Fingerprint(
             [spec.ToJson(), .. train.Select(pair => $"{string.Join(' ', pair.Chosen.Ids)}|{string.Join(' ', pair.Rejected.Ids)}|{pair.Row.Margin}|{pair.Row.Weight}")]);
-        var checkpoint = new Checkpoint(context.CheckpointFolder, fingerprint, model);
-        var state = checkpoint.Resume(optimization) ?? new RunState(0);
-        if (state.Step > 0)
-            context.Log($"Resumed at step {state.Step} of {stepsTotal}.");
-        model.train();
-
-        var losses = new List<double>(state.Losses);
-        var watch = Stopwatch.StartNew();
-        var tokensSeen = 0L;
-        foreach (var (step, batches) in StepsOf.Run(lengths, options, spec.Seed, state.Step, stepsTotal))
+        using var steps = new TrainingSteps(context, spec, spec.Optimization, model, model.Backbone.parameters(), [model.ScoreWeight], [.. train.Select(LengthOf)], fingerprint);
+        Func<HeldOutFigures>? evaluate = heldOut.Count == 0 ? null : () =>
         {
-            context.ThrowIfStopped();
-            var (loss, accuracy) = (0.0, 0.0);
+            var share = Share(Differences(model, tokenizer, heldOut, context));
+            return new HeldOutFigures(share, "held-out accuracy", ("heldout/accuracy", share));
+        };
+        foreach (var (step, batches) in steps.Rest())
+        {
+            var (loss, accuracy, tokens) = (0.0, 0.0, 0L);
             foreach (var batch in batches)
             {
                 using var scope = NewDisposeScope();
                 var pairs = batch.Select(i => train[i]).ToList();
-                var (chosen, rejected, tokens) = Rewards(model, tokenizer.PadId, pairs);
+                var (chosen, rejected, read) = Rewards(model, tokenizer.PadId, pairs);
                 var margin = spec.UseMargins ? tensor(pairs.Select(pair => (float)(pair.Row.Margin ?? 0)).ToArray(), device: model.Device) : null;
                 var weight = pairs.All(pair => pair.Row.Weight == 1) ? null
                     : tensor(pairs.Select(pair => (float)pair.Row.Weight).ToArray(), device: model.Device);
                 var share = 1.0 / batches.Count;
-                loss += share * optimization.Accumulate(BradleyTerryLoss.Compute(chosen, rejected, margin, weight, spec.CenteringCoefficient), share, step);
+                loss += share * steps.Accumulate(BradleyTerryLoss.Compute(chosen, rejected, margin, weight, spec.CenteringCoefficient), share, step);
                 accuracy += share * chosen.gt(rejected).to_type(ScalarType.Float32).mean().item<float>();
-                tokensSeen += tokens;
+                tokens += read;
             }
-            var norm = optimization.Step(step);
-            losses.Add(loss);
-            var done = step + 1;
-            context.Metric("loss", done, loss);
-            context.Metric("accuracy", done, accuracy);
-            context.Metric("grad_norm", done, norm);
-            context.Metric("learning_rate", done, optimization.LearningRate(step));
-            context.Metric("tokens_per_second", done, tokensSeen / watch.Elapsed.TotalSeconds);
-            context.Report(done, stepsTotal, "training");
-            state = state with { Step = done };
-            if (heldOut.Count > 0 && options.EvaluateEverySteps > 0 && done % options.EvaluateEverySteps == 0 && done < stepsTotal)
-            {
-                var value = Share(Differences(model, tokenizer, heldOut, context));
-                context.Metric("heldout/accuracy", done, value);
-                state = EarlyStop.Next(state, value, options, checkpoint);
-                if (EarlyStop.IsDue(state, options))
-                {
-                    context.Log($"Stopped at step {done}: no better held-out accuracy in {state.EvaluationsWithoutGain} evaluations.");
-                    break;
-                }
-            }
-            if (options.CheckpointEverySteps > 0 && done % options.CheckpointEverySteps == 0 && done < stepsTotal)
-                checkpoint.Save(optimization, state with { Losses = losses });
+            if (!steps.Finish(step, loss, tokens, evaluate, ("accuracy", accuracy)))
+                break;
         }
 
         var measurements = new List<Measurement>();
-        var kept = state.Step;
+        var kept = steps.Done;
         if (heldOut.Count > 0)
         {
-            context.Report(state.Step, state.Step, "evaluating");
+            context.Report(steps.Done, steps.Done, "evaluating");
             var differences = Differences(model, tokenizer, heldOut, context);
-            kept = EarlyStop.KeepBest(state, Share(differences), checkpoint);
-            if (kept != state.Step)
+            kept = steps.KeepBest(Share(differences));
+            if (kept != steps.Done)
                 differences = Differences(model, tokenizer, heldOut, context);
             context.Metric("heldout/accuracy", kept, Share(differences));
             measurements.AddRange(RewardModelReport.Measure(differences, [.. heldOut.Select(pair => pair.Row)], [.. train.Select(pair => pair.Row)],
                 spec.Seed, context.Stop));
         }
         HuggingFaceFolder.Save(model, context.ArtefactFolder, tokenizer);
-        var report = new TrainingReport
-        {
-            Recipe = nameof(TrainRewardModel), Spec = spec.ToJson(), Fingerprint = fingerprint, Steps = state.Step, KeptStep = kept,
-            ExamplesTrain = train.Count, ExamplesHeldOut = heldOut.Count, Filtered = filtered, Truncated = truncated,
-            Seconds = started.Elapsed.TotalSeconds, Losses = losses, Measurements = measurements,
-        };
-        report.Write(context.ArtefactFolder);
-        return report;
+        return steps.Write(nameof(TrainRewardModel), kept, new ExampleCounts(train.Count, heldOut.Count, filtered, truncated), started.Elapsed, measurements);
     }
 
     internal sealed record EncodedPair(PreferencePair Row, EncodedText Chosen, EncodedText Rejected);
+
+    private static int LengthOf(EncodedPair pair) => Math.Max(pair.Chosen.Ids.Length, pair.Rejected.Ids.Length);
 
     private static List<EncodedPair> Encode(DialogueEncoder encoder, IReadOnlyList<PreferencePair> rows) =>
         [.. rows.Select(row => encoder.Pair(row) is { } pair ? new EncodedPair(row, pair.Chosen, pair.Rejected) : null).OfType<EncodedPair>()];
@@ -143,7 +108,7 @@ public static class TrainRewardModelRecipe
         model.eval();
         using var noGrad = no_grad();
         var differences = new double[pairs.Count];
-        foreach (var batch in BatchOrder.ByLength([.. pairs.Select(pair => Math.Max(pair.Chosen.Ids.Length, pair.Rejected.Ids.Length))], 64))
+        foreach (var batch in BatchOrder.ByLength([.. pairs.Select(LengthOf)], 64))
         {
             context.ThrowIfStopped();
             using var scope = NewDisposeScope();

@@ -28,7 +28,6 @@ public static class TrainSftRecipe
     public static TrainingReport Run(TrainSft spec, Llama model, ITokenizer tokenizer, TrainingSplit<TrainingDialogue> rows, RecipeContext context)
     {
         var started = Stopwatch.StartNew();
-        var options = spec.Optimization;
         var encoder = new DialogueEncoder(tokenizer, Math.Min(spec.LengthMax, model.Config.ContextLength), Overlong.Filter);
         var train = rows.Train.Select(row => encoder.Dialogue(row.Turns)).OfType<EncodedText>().Where(text => text.CompletionLength > 0).ToList();
         var (filtered, truncated) = (encoder.Filtered, encoder.Truncated);
@@ -36,82 +35,47 @@ public static class TrainSftRecipe
             .Where(row => row.Text is { CompletionLength: > 0 }).Select(row => (row.PromptKey, Text: row.Text!)).ToList(); // null was filtered out above
         if (train.Count == 0)
             throw new CannotTrain($"No dialogue can be trained on: {rows.Train.Count} were given, {filtered} are longer than {spec.LengthMax} tokens.");
-        var lengths = train.Select(text => text.Ids.Length).ToList();
-        var batchesPerEpoch = (train.Count + options.BatchSize - 1) / options.BatchSize;
-        var stepsTotal = Optimization.StepsTotal(options, batchesPerEpoch);
-        using var optimization = new Optimization(model.parameters(), [], options, stepsTotal);
         var fingerprint = Checkpoint.Fingerprint([spec.ToJson(), .. train.Select(text => string.Join(' ', text.Ids))]);
-        var checkpoint = new Checkpoint(context.CheckpointFolder, fingerprint, model);
-        var state = checkpoint.Resume(optimization) ?? new RunState(0);
-        if (state.Step > 0)
-            context.Log($"Resumed at step {state.Step} of {stepsTotal}.");
-        model.train();
-
-        var losses = new List<double>(state.Losses);
-        var watch = Stopwatch.StartNew();
-        var tokensSeen = 0L;
-        foreach (var (step, batches) in StepsOf.Run(lengths, options, spec.Seed, state.Step, stepsTotal, spec.KeepOrder))
+        using var steps = new TrainingSteps(context, spec, spec.Optimization, model, model.parameters(), [], [.. train.Select(text => text.Ids.Length)], fingerprint);
+        Func<HeldOutFigures>? evaluate = heldOut.Count == 0 ? null : () =>
         {
-            context.ThrowIfStopped();
+            var mean = TokenLosses(model, tokenizer, heldOut, context).Mean;
+            return new HeldOutFigures(-mean, "held-out loss", ("heldout/loss", mean));
+        };
+        foreach (var (step, batches) in steps.Rest(spec.KeepOrder))
+        {
             using var scope = NewDisposeScope();
             // The denominator is the whole step's, so that accumulation changes nothing.
             var padded = batches.Select(batch => PaddedBatch.Of([.. batch.Select(i => train[i])], tokenizer.PadId, model.Device)).ToList();
             var picks = padded.Select(batch => CompletionTokens.Of(batch.Ids, batch.Mask)).ToList();
             var items = picks.Sum(pick => pick.Count);
-            var loss = 0.0;
+            var (loss, tokens) = (0.0, 0L);
             foreach (var (batch, pick) in padded.Zip(picks))
             {
                 using var inner = NewDisposeScope();
                 var logProbs = LogProbs(model, batch, pick);
                 var kind = spec.Loss is SftLoss.Dft ? CrossEntropyKind.Dft : CrossEntropyKind.Nll;
-                loss += optimization.Accumulate(CrossEntropyLoss.Compute(logProbs, kind, items), share: 1, step);
-                tokensSeen += batch.Tokens;
+                loss += steps.Accumulate(CrossEntropyLoss.Compute(logProbs, kind, items), share: 1, step);
+                tokens += batch.Tokens;
             }
-            var norm = optimization.Step(step);
-            losses.Add(loss);
-            var done = step + 1;
-            context.Metric("loss", done, loss);
-            context.Metric("grad_norm", done, norm);
-            context.Metric("learning_rate", done, optimization.LearningRate(step));
-            context.Metric("tokens_per_second", done, tokensSeen / watch.Elapsed.TotalSeconds);
-            context.Report(done, stepsTotal, "training");
-            state = state with { Step = done };
-            if (heldOut.Count > 0 && options.EvaluateEverySteps > 0 && done % options.EvaluateEverySteps == 0 && done < stepsTotal)
-            {
-                var value = TokenLosses(model, tokenizer, heldOut, context).Mean;
-                context.Metric("heldout/loss", done, value);
-                state = EarlyStop.Next(state, -value, options, checkpoint);
-                if (EarlyStop.IsDue(state, options))
-                {
-                    context.Log($"Stopped at step {done}: no better held-out loss in {state.EvaluationsWithoutGain} evaluations.");
-                    break;
-                }
-            }
-            if (options.CheckpointEverySteps > 0 && done % options.CheckpointEverySteps == 0 && done < stepsTotal)
-                checkpoint.Save(optimization, state with { Losses = losses });
+            if (!steps.Finish(step, loss, tokens, evaluate))
+                break;
         }
 
         var measurements = new List<Measurement>();
-        var kept = state.Step;
+        var kept = steps.Done;
         if (heldOut.Count > 0)
         {
             var last = TokenLosses(model, tokenizer, heldOut, context);
-            kept = EarlyStop.KeepBest(state, -last.Mean, checkpoint);
-            if (kept != state.Step)
+            kept = steps.KeepBest(-last.Mean);
+            if (kept != steps.Done)
                 last = TokenLosses(model, tokenizer, heldOut, context);
             context.Metric("heldout/loss", kept, last.Mean);
             measurements.Add(Measurement.Of("loss", "held-out",
                 Bootstrap.Mean(last.PerRow, [.. heldOut.Select(row => row.PromptKey)], new SeededRandom((ulong)spec.Seed))));
         }
         HuggingFaceFolder.Save(model, context.ArtefactFolder, tokenizer);
-        var report = new TrainingReport
-        {
-            Recipe = nameof(TrainSft), Spec = spec.ToJson(), Fingerprint = fingerprint, Steps = state.Step, KeptStep = kept,
-            ExamplesTrain = train.Count, ExamplesHeldOut = heldOut.Count, Filtered = filtered, Truncated = truncated,
-            Seconds = started.Elapsed.TotalSeconds, Losses = losses, Measurements = measurements,
-        };
-        report.Write(context.ArtefactFolder);
-        return report;
+        return steps.Write(nameof(TrainSft), kept, new ExampleCounts(train.Count, heldOut.Count, filtered, truncated), started.Elapsed, measurements);
     }
 
     /// <summary>

@@ -47,8 +47,8 @@ public static class EvidenceCommands
     /// <summary>The miniature of the foundation study: what `./test` runs, with one seed.</summary>
     public static FoundationSizes Miniature { get; } = new()
     {
-        Evidence = new EvidenceSizes { TrainPrompts = 300, HoldOutPrompts = 20, TestPrompts = 80, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 8, TrainPairs = 1_200 },
-        BaseSamples = 400, Votes = [1_200], TestPairs = 1_000, PolicyPrompts = 80, SamplesPerPrompt = 2, PolicyVotes = 1_200, Exhibit = false,
+        Evidence = new EvidenceSizes { TrainPrompts = 200, HoldOutPrompts = 10, TestPrompts = 60, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 6, TrainPairs = 800 },
+        BaseSamples = 120, Votes = [800], TestPairs = 800, PolicyPrompts = 60, SamplesPerPrompt = 2, PolicyVotes = 800, Exhibit = false,
     };
 
     /// <summary>The foundation study on a demo folder, with the shipped presets.</summary>
