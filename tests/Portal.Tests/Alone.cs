@@ -2,7 +2,10 @@ using Xunit;
 
 namespace Portal.Tests;
 
-/// <summary>Tests of this collection measure the process itself (memory, processor time), so nothing runs beside them.</summary>
+/// <summary>
+/// Nothing runs beside the tests of this collection: some measure the process itself (memory, processor time), and some train models in processes
+/// that take every core, beside which a test with a patience would lose it.
+/// </summary>
 [CollectionDefinition(Name, DisableParallelization = true)]
 public sealed class Alone
 {

@@ -21,6 +21,7 @@ namespace Portal.Tests.Journeys;
 /// and dark), and what the database holds at the end is counted.
 /// </summary>
 /// <remarks>The base is a model of two layers that says "please" and "never" about equally often; the person prefers "please".</remarks>
+[Collection(Alone.Name)]
 [Trait("Speed", "slow")]
 public sealed partial class FirstRoundTests : IAsyncLifetime
 {
@@ -224,7 +225,7 @@ public sealed partial class FirstRoundTests : IAsyncLifetime
         Assert.DoesNotContain("fail:", live.EngineLog, StringComparison.Ordinal);
     }
 
-    private Task Look(WatchedPage page, string name) => Environment.GetEnvironmentVariable("JFAST") is not null ? page.Picture($"journey-{++station:00}-{name}-1440-light") : page.IsInOrderInEveryLook($"journey-{++station:00}-{name}");
+    private Task Look(WatchedPage page, string name) => page.IsInOrderInEveryLook($"journey-{++station:00}-{name}");
 
     /// <summary>Asks for new tasks on the data page, follows the job to its end, and gives its id.</summary>
     private static async Task<JobId> SampleTasks(WatchedPage watched, string project)

@@ -19,6 +19,7 @@ namespace Portal.Tests.Engine.Recipes;
 /// threads hold (<see cref="Portal.Engine.TrainingProcess"/>). Micro-batches of two pairs: at 512 tokens the attention of a micro-batch of 32
 /// does not fit the processor's cache; the gradient is the mean of the step's 32 pairs either way.
 /// </remarks>
+[Collection(Alone.Name)]
 [Trait("Speed", "slow")]
 public sealed class HhRlhfTests : IDisposable
 {
