@@ -7,7 +7,7 @@ using Portal.Engine.Tokenizers;
 
 namespace Portal.Engine.TinyAssistant;
 
-/// <summary>A model's answers to the world's prompts, written for all prompts at once: a batch across prompts is several times faster than one a prompt.</summary>
+/// <summary>A model's answers to the world's prompts, written for all prompts at once, so that batches are full.</summary>
 /// <remarks>
 /// A function of seed, prompts, their order and the number asked for. Random numbers belong to a row, never to a batch
 /// (<see cref="Sampler"/>), so the batch size changes nothing but float rounding.

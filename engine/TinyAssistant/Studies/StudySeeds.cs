@@ -7,8 +7,8 @@ using Portal.Engine.Recipes;
 namespace Portal.Engine.TinyAssistant.Studies;
 
 /// <summary>
-/// Runs the seeds of a study in processes of their own, several at once with fewer threads each: two small models on a core each are
-/// trained faster than one after the other on two.
+/// Runs the seeds of a study in processes of their own, several at once with fewer threads each: operators of a small model gain
+/// little from a second thread.
 /// </summary>
 internal static class StudySeeds
 {
