@@ -16,7 +16,7 @@ public static class EvidenceCommands
         var work = new Option<DirectoryInfo>("--work") { Description = "Where half-done runs are kept; a study that was interrupted goes on.", Required = true };
         var json = new Option<FileInfo>("--json") { Description = "Write the rows as JSON too." };
         var quick = new Option<bool>("--quick") { Description = "A miniature: fewer prompts, votes and samples. Not evidence." };
-        var atOnce = new Option<int>("--at-once") { Description = "Seeds that run at the same time, each in a process of its own.", DefaultValueFactory = _ => Environment.ProcessorCount };
+        var atOnce = new Option<int>("--at-once") { Description = "Seeds that run at the same time, each in a process of its own. Default: all cores, 3 at least, so that no third seed has one of two cores to itself.", DefaultValueFactory = _ => Math.Max(3, Environment.ProcessorCount) };
         var threads = new Option<int?>("--threads") { Description = "Threads of an operator. Default: all cores." };
         var foundation = new Command("foundation", "Reward model, DPO and KTO on simulated votes against the sealed truth.") { assets, seeds, work, json, quick, atOnce, threads };
         foundation.SetAction(async (arguments, stop) =>
