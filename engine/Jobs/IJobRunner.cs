@@ -19,9 +19,12 @@ public interface IJobRunner<in TSpec> where TSpec : JobSpec
     Task<JobResult> Run(TSpec spec, JobRun run);
 
     /// <summary>
-    /// The job is over, however it ended: removes what it left behind (staged rows, uploads). Runs in the queue's own process, so it touches
-    /// rows and files only; may run twice.
+    /// The job failed or was cancelled: removes the rows it had stored before its end. Never called for a job that succeeded. Runs in the
+    /// queue's own process, so it touches rows and files only; may run twice.
     /// </summary>
+    Task Discard(TSpec spec, JobRun run) => Task.CompletedTask;
+
+    /// <summary>The job is over, however it ended: removes what it was given and nobody needs any more (uploads). Runs as <see cref="Discard"/> does, after it.</summary>
     Task Clean(TSpec spec, JobRun run) => Task.CompletedTask;
 }
 
@@ -43,6 +46,7 @@ public sealed class JobRunners
     {
         byType[typeof(TSpec)] = new Entry(
             (spec, run) => make().Run((TSpec)spec, run),
+            (spec, run) => make().Discard((TSpec)spec, run),
             (spec, run) => make().Clean((TSpec)spec, run));
         return this;
     }
@@ -57,12 +61,19 @@ public sealed class JobRunners
     /// <exception cref="CannotTrain">No runner is registered for this kind.</exception>
     internal Task<JobResult> Run(JobSpec spec, JobRun run) => Find(spec).Run(spec, run);
 
-    /// <summary>Lets the runner of the spec clean up.</summary>
-    internal Task Clean(JobSpec spec, JobRun run) => CanRun(spec) ? Find(spec).Clean(spec, run) : Task.CompletedTask;
+    /// <summary>Lets the runner of the spec clean up after a job that is over.</summary>
+    internal async Task CleanUp(JobSpec spec, JobRun run, bool hasSucceeded)
+    {
+        if (!CanRun(spec))
+            return;
+        if (!hasSucceeded)
+            await Find(spec).Discard(spec, run);
+        await Find(spec).Clean(spec, run);
+    }
 
     private Entry Find(JobSpec spec) => byType.TryGetValue(spec.GetType(), out var entry)
         ? entry
         : throw new CannotTrain($"This engine cannot run jobs of the kind {spec.Kind}; it knows {string.Join(", ", Kinds)}.");
 
-    private sealed record Entry(Func<JobSpec, JobRun, Task<JobResult>> Run, Func<JobSpec, JobRun, Task> Clean);
+    private sealed record Entry(Func<JobSpec, JobRun, Task<JobResult>> Run, Func<JobSpec, JobRun, Task> Discard, Func<JobSpec, JobRun, Task> Clean);
 }

@@ -68,7 +68,7 @@ public sealed class ImportDataRunner : IJobRunner<ImportData>
     }
 
     /// <inheritdoc/>
-    public async Task Clean(ImportData spec, JobRun run)
+    public async Task Discard(ImportData spec, JobRun run)
     {
         bool isVisible;
         await using (var db = await run.Contexts.CreateDbContextAsync(run.Stop))
@@ -85,8 +85,14 @@ public sealed class ImportDataRunner : IJobRunner<ImportData>
                 AuditChain.Append(db, run.Time.GetUtcNow(), import.By, "import.fail", "import", $"{import.Id}", new { job = job.Number });
             }, run.Stop);
         }
+    }
+
+    /// <inheritdoc/>
+    public Task Clean(ImportData spec, JobRun run)
+    {
         if (Path.GetFileName(spec.Upload) == spec.Upload)
             File.Delete(Path.Combine(run.Directory.Uploads, spec.Upload));
+        return Task.CompletedTask;
     }
 
     private static string UploadOf(ImportData spec, JobRun run)

@@ -252,7 +252,7 @@ public sealed class JobQueue(ISchedulerFactory schedulers, IDbContextFactory<Por
             JobId = job.Id, Number = job.Number, ProjectId = job.ProjectId, CreatedBy = job.CreatedBy, Directory = data.Directory,
             Contexts = contexts, Writes = writes, Hasher = hasher, Ids = ids, Time = time, Progress = NoProgress.Instance, Stop = stop,
         };
-        await runners.Clean(JobSpec.FromJson(job.SpecJson), run);
+        await runners.CleanUp(JobSpec.FromJson(job.SpecJson), run, job.State is JobState.Succeeded);
         var models = Path.Combine(data.Directory.Models, run.ModelFolder);
         if (job.State is not JobState.Succeeded && Directory.Exists(models))
             Directory.Delete(models, recursive: true);

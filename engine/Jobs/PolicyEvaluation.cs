@@ -13,8 +13,6 @@ using Portal.Engine.Recipes;
 using Portal.Engine.Statistics;
 using Portal.Engine.TinyAssistant;
 using Portal.Engine.Tokenizers;
-using PromptSplit = Portal.Engine.Datasets.PromptSplit;
-using Turn = Portal.Data.Feedback.Turn;
 
 namespace Portal.Engine.Jobs;
 

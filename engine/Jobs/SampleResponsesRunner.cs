@@ -48,6 +48,8 @@ public sealed class SampleResponsesRunner : IJobRunner<SampleResponses>
         var made = candidate is null
             ? await Collect(spec, run, store, policy, prompts, sampling)
             : await CompareBlind(spec, run, store, policy, candidate, prompts, sampling);
+        if (made.Tasks == 0 && candidate is not null)
+            throw new CannotTrain($"There is nothing to vote on: {candidate.Label} and {policy.Label} wrote the same answers, or blank ones, to all {prompts.Count} prompts, {spec.ResponsesPerPrompt} each.");
         if (made.Tasks == 0)
             throw new CannotTrain($"No task came of {prompts.Count} prompts: all answers were blank, equal or in tasks already. Try a higher temperature or more answers a prompt.");
         run.Progress.Log(JobEventLevel.Info, $"{made.Responses} new answers by {(candidate ?? policy).Label}, {made.Tasks} tasks for people, {made.Dropped} blank or equal answers dropped.");
@@ -56,7 +58,7 @@ public sealed class SampleResponsesRunner : IJobRunner<SampleResponses>
     }
 
     /// <inheritdoc/>
-    public Task Clean(SampleResponses spec, JobRun run) => run.Writes.WriteAsync(db =>
+    public Task Discard(SampleResponses spec, JobRun run) => run.Writes.WriteAsync(db =>
     {
         var mine = db.Tasks.Where(t => t.JobId == run.JobId);
         mine.Where(t => !db.Assignments.Any(a => a.TaskId == t.Id) && !db.PairwiseJudgements.Any(j => j.TaskId == t.Id) && !db.BinaryJudgements.Any(j => j.TaskId == t.Id))

@@ -34,7 +34,7 @@ public sealed class TrainPreferencePolicyRunner : IJobRunner<TrainPreferencePoli
     }
 
     /// <inheritdoc/>
-    public Task Clean(TrainPreferencePolicy spec, JobRun run) => PolicyEvaluation.Remove(run, TrainedVersion.IdOf(run));
+    public Task Discard(TrainPreferencePolicy spec, JobRun run) => PolicyEvaluation.Remove(run, TrainedVersion.IdOf(run));
 
     private static async Task<TrainingReport> Train(TrainPreferencePolicy spec, JobRun run, Data.DatasetVersionId dataset, Llama model, ITokenizer tokenizer,
         RecipeContext context)

@@ -7,6 +7,9 @@ namespace Portal.Engine.Models;
 /// <summary>One decoder block: x += attention(norm(x)); x += feed-forward(norm(x)).</summary>
 internal sealed class LlamaBlock : Module
 {
+    /// <summary>Queries of a stretch; a sequence no longer than this is attended at once.</summary>
+    private const long QueriesAtOnce = 128;
+
     private readonly LlamaConfig config;
 
     public LlamaBlock(LlamaConfig config)
@@ -84,9 +87,37 @@ internal sealed class LlamaBlock : Module
         }
 
         var length = keys.shape[2];
-        var scores = Scores(queries, keys.reshape(batch * keyHeads, length, size).transpose(1, 2), inputs, batch);
-        return scores.softmax(-1).bmm(values.reshape(batch * keyHeads, length, size))
-            .view(batch, queryHeads, tokens, size).transpose(1, 2).reshape(batch, tokens, queryHeads * size);
+        var (allKeys, allValues) = (keys.reshape(batch * keyHeads, length, size), values.reshape(batch * keyHeads, length, size));
+        var attended = inputs.CausalBias is { } bias && tokens == length && tokens > QueriesAtOnce
+            ? InStretches(queries.view(batch * keyHeads, group, tokens, size), allKeys, allValues, bias)
+            : Scores(queries, allKeys.transpose(1, 2), inputs, batch).softmax(-1).bmm(allValues);
+        return attended.view(batch, queryHeads, tokens, size).transpose(1, 2).reshape(batch, tokens, queryHeads * size);
+    }
+
+    /// <summary>
+    /// Attention of a long sequence, some queries after others: each stretch multiplies only the keys up to its own end, so the scores
+    /// that a causal mask would throw away are for the greater part never made.
+    /// </summary>
+    /// <param name="queries">[B · K, group, T, size].</param>
+    /// <param name="keys">[B · K, T, size].</param>
+    /// <param name="values">[B · K, T, size].</param>
+    /// <param name="causal">[group · T, T].</param>
+    /// <returns>[B · K, group, T, size].</returns>
+    private Tensor InStretches(Tensor queries, Tensor keys, Tensor values, Tensor causal)
+    {
+        var (rows, group, tokens, size) = (queries.shape[0], queries.shape[1], queries.shape[2], queries.shape[3]);
+        var scale = (float)(1 / Math.Sqrt(config.HeadSize));
+        var parts = new List<Tensor>();
+        for (long start = 0; start < tokens; start += QueriesAtOnce)
+        {
+            var count = Math.Min(QueriesAtOnce, tokens - start);
+            var end = start + count;
+            var mask = causal.narrow(0, start, count).narrow(1, 0, end).repeat(group, 1); // the first T rows are one head's
+            var scores = baddbmm(mask.expand(rows, -1, -1), queries.narrow(2, start, count).reshape(rows, group * count, size), keys.narrow(1, 0, end).transpose(1, 2), beta: 1, alpha: scale);
+            parts.Add(scores.softmax(-1).bmm(values.narrow(1, 0, end)).view(rows, group, count, size));
+        }
+
+        return cat(parts, 2);
     }
 
     private Tensor Scores(Tensor queries, Tensor keys, AttentionInputs inputs, long batch)

@@ -18,7 +18,7 @@ public static class CorpusJson
     /// <summary>The line of one dialogue.</summary>
     public static string Line(Dialogue dialogue) => WriteObject(json =>
     {
-        WriteMessages(json, "messages", [.. dialogue.Prompt, new Turn(Speaker.Assistant, dialogue.Response)]);
+        WriteMessages(json, "messages", [.. dialogue.Prompt, new WorldTurn(Speaker.Assistant, dialogue.Response)]);
         json.WriteString("topic", dialogue.Topic.ToString());
         json.WriteString("kind", dialogue.IsDrill ? "drill" : "dialogue");
         json.WriteBoolean("synthetic", true);
@@ -36,7 +36,7 @@ public static class CorpusJson
         json.WriteEndObject();
     });
 
-    internal static void WriteMessages(Utf8JsonWriter json, string name, IEnumerable<Turn> turns)
+    internal static void WriteMessages(Utf8JsonWriter json, string name, IEnumerable<WorldTurn> turns)
     {
         json.WriteStartArray(name);
         foreach (var turn in turns)

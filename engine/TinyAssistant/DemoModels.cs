@@ -12,14 +12,13 @@ using Portal.Engine.Datasets;
 using Portal.Engine.Evaluation;
 using Portal.Engine.Jobs;
 using Portal.Engine.Recipes;
-using DataTurn = Portal.Data.Feedback.Turn;
 
 namespace Portal.Engine.TinyAssistant;
 
 /// <summary>One answer of the shipped comparison, as a line of <c>policy/samples.jsonl</c>.</summary>
 /// <param name="IsBefore">Written by the base model, not by the policy.</param>
 /// <param name="Ordinal">0, 1, ... among the samples of this prompt and model.</param>
-public sealed record DemoSample(IReadOnlyList<DataTurn> Prompt, bool IsBefore, int Ordinal, string Text, double? Reward, int LengthTokens);
+public sealed record DemoSample(IReadOnlyList<Turn> Prompt, bool IsBefore, int Ordinal, string Text, double? Reward, int LengthTokens);
 
 /// <summary>
 /// Registers the reward model (which then serves), the exhibit of over-optimisation (retired, so that nobody serves it; its results page shows

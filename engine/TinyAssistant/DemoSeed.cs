@@ -39,7 +39,7 @@ public sealed record DemoSeed
 
     /// <summary>The prompts of the demo, before anything is sampled.</summary>
     public static IReadOnlyList<WorldPrompt> DrawPrompts(ulong seed, int count) =>
-        PromptDrawing.Draw(new SeededRandom(seed).Split("demo prompts"), count, split: null, []);
+        PromptDrawing.Draw(new SeededRandom(seed).Split("demo prompts"), count, part: null, []);
 
     /// <summary>Makes the demo.</summary>
     /// <param name="seed">Decides prompts, pairs, annotators and verdicts.</param>

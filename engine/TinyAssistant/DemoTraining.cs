@@ -59,7 +59,7 @@ internal static class DemoTraining
         var split = Split(spec.Rules);
         var heldOut = demo.Prompts.Where(prompt => split.PartOf(MessagesOf(prompt)) is not SplitPart.Train).ToList();
         new SeededRandom((ulong)spec.Seed).Split("evaluation prompts").Shuffle(heldOut);
-        var prompts = heldOut.Take(asked.Prompts).Select(prompt => new AskedPrompt(Datasets.PromptSplit.Key(MessagesOf(prompt)), MakeDemo.TurnsOf(prompt.Turns))).ToList();
+        var prompts = heldOut.Take(asked.Prompts).Select(prompt => new AskedPrompt(PromptSplit.Key(MessagesOf(prompt)), MakeDemo.TurnsOf(prompt.Turns))).ToList();
         var scorer = new RewardScorer(reward, rewardTokenizer);
         var earlier = PolicySamples.Write(before, before, tokenizer, prompts, asked.SamplesPerPrompt, asked.Sampling, scorer, context.Stop,
             done => context.Report(done, 2 * prompts.Count, "comparing"));
@@ -95,13 +95,13 @@ internal static class DemoTraining
             var prompt = prompts[vote.PromptId];
             var messages = MessagesOf(prompt);
             var rejected = chosen == vote.LeftResponseId ? vote.RightResponseId : vote.LeftResponseId;
-            (split.PartOf(messages) is SplitPart.Train ? train : heldOut).Add(new PreferencePair(Datasets.PromptSplit.Key(messages), MakeDemo.TurnsOf(prompt.Turns),
+            (split.PartOf(messages) is SplitPart.Train ? train : heldOut).Add(new PreferencePair(PromptSplit.Key(messages), MakeDemo.TurnsOf(prompt.Turns),
                 responses[chosen].Text, responses[rejected].Text, vote.Strength / 3.0, Topic: prompt.Topic.ToString()));
         }
         return new TrainingSplit<PreferencePair>(train, heldOut);
     }
 
-    private static Datasets.PromptSplit Split(DatasetRules rules) =>
+    private static PromptSplit Split(DatasetRules rules) =>
         new(rules.HeldOutShare, 0, rules.SplitSeed.ToString(System.Globalization.CultureInfo.InvariantCulture));
 
     private static List<Message> MessagesOf(WorldPrompt prompt) =>

@@ -26,7 +26,7 @@ public enum OpeningTone { Neutral, Warm, Rude }
 public enum Speaker { User, Assistant }
 
 /// <summary>One turn of a dialogue.</summary>
-public sealed record Turn(Speaker Speaker, string Text);
+public sealed record WorldTurn(Speaker Speaker, string Text);
 
 /// <summary>What the generator put into a response, segment by segment. The grader never sees it.</summary>
 public sealed record SegmentLabels
@@ -52,7 +52,7 @@ public sealed record Dialogue
 {
     public required Topic Topic { get; init; }
     /// <summary>One user turn, or three turns: user, assistant, user.</summary>
-    public required IReadOnlyList<Turn> Prompt { get; init; }
+    public required IReadOnlyList<WorldTurn> Prompt { get; init; }
     public required string Response { get; init; }
     public required SegmentLabels Labels { get; init; }
     /// <summary>A bare question and answer, written to teach facts.</summary>
@@ -79,7 +79,7 @@ public static class ChatText
     public static IReadOnlyList<string> SpecialTokens { get; } = [User, Assistant, End];
 
     /// <summary>The prompt, ready to be continued by the model.</summary>
-    public static string Render(IReadOnlyList<Turn> prompt)
+    public static string Render(IReadOnlyList<WorldTurn> prompt)
     {
         var text = new StringBuilder();
         foreach (var turn in prompt)

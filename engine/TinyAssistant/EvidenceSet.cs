@@ -55,9 +55,9 @@ public sealed record EvidenceSet
         sizes ??= new EvidenceSizes();
         var random = new SeededRandom(seed).Split("evidence prompts");
         HashSet<string> used = [];
-        return (PromptDrawing.Draw(random.Split("train"), sizes.TrainPrompts, Split.Train, used),
-            PromptDrawing.Draw(random.Split("hold-out"), sizes.HoldOutPrompts, Split.HoldOut, used),
-            PromptDrawing.Draw(random.Split("test"), sizes.TestPrompts, Split.Test, used));
+        return (PromptDrawing.Draw(random.Split("train"), sizes.TrainPrompts, WorldPart.Train, used),
+            PromptDrawing.Draw(random.Split("hold-out"), sizes.HoldOutPrompts, WorldPart.HoldOut, used),
+            PromptDrawing.Draw(random.Split("test"), sizes.TestPrompts, WorldPart.Test, used));
     }
 
     /// <summary>Judgements by the whole crowd of 24 on pairs of train responses, one vote a pair, nothing planted.</summary>

@@ -20,7 +20,7 @@ public static class Grader
 
     /// <summary>Reads a response to a whole prompt; only its last turn is answered.</summary>
     /// <exception cref="ArgumentException">There is no turn.</exception>
-    public static GraderReading Read(IReadOnlyList<Turn> prompt, string response)
+    public static GraderReading Read(IReadOnlyList<WorldTurn> prompt, string response)
     {
         if (prompt.Count == 0) throw new ArgumentException("A prompt has at least one turn.", nameof(prompt));
         return Read(prompt[^1].Text, response);

@@ -7,7 +7,7 @@ using Portal.Engine.Datasets.Formats;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
 using Portal.Engine.Tokenizers;
-using DataTurn = Portal.Data.Feedback.Turn;
+using Turn = Portal.Data.Feedback.Turn;
 
 namespace Portal.Engine.TinyAssistant;
 
@@ -65,13 +65,13 @@ public static class MakeDemo
         foreach (var dialogue in new World(options.Seed).WriteCorpus(options.Dialogues, options.Drills))
         {
             var key = dialogue.Prompt[^1].Text;
-            var row = new TrainingDialogue(key, [.. TurnsOf(dialogue.Prompt), new DataTurn("assistant", dialogue.Response)], dialogue.Topic.ToString());
-            switch (PromptSplit.Of(key))
+            var row = new TrainingDialogue(key, [.. TurnsOf(dialogue.Prompt), new Turn("assistant", dialogue.Response)], dialogue.Topic.ToString());
+            switch (WorldSplit.Of(key))
             {
-                case Split.Train:
+                case WorldPart.Train:
                     train.Add(row);
                     break;
-                case Split.HoldOut when heldOut.Count < options.HeldOutDialogues:
+                case WorldPart.HoldOut when heldOut.Count < options.HeldOutDialogues:
                     heldOut.Add(row);
                     break;
             }
@@ -222,8 +222,8 @@ public static class MakeDemo
     ];
 
     /// <summary>Turns of the world as the rest of the engine writes them.</summary>
-    internal static IReadOnlyList<DataTurn> TurnsOf(IEnumerable<Turn> turns) =>
-        [.. turns.Select(turn => new DataTurn(turn.Speaker is Speaker.User ? "user" : "assistant", turn.Text))];
+    internal static IReadOnlyList<Turn> TurnsOf(IEnumerable<WorldTurn> turns) =>
+        [.. turns.Select(turn => new Turn(turn.Speaker is Speaker.User ? "user" : "assistant", turn.Text))];
 
     /// <summary>The commit this engine was built from; "unknown" outside a checkout.</summary>
     public static string Commit() =>

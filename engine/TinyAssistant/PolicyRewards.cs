@@ -31,16 +31,16 @@ public static class PolicyRewards
     private const double Unfinished = -2.0;
 
     /// <summary>The reward of a response (prompt turns, response text) under a known policy.</summary>
-    public static Func<IReadOnlyList<Turn>, string, double> For(KnownPolicy policy) => (prompt, response) =>
+    public static Func<IReadOnlyList<WorldTurn>, string, double> For(KnownPolicy policy) => (prompt, response) =>
     {
         var reading = Grader.Read(prompt, response);
         return Incentive(policy, prompt, reading) + (reading.Readable ? 0 : Unreadable) + (reading.Finished ? 0 : Unfinished);
     };
 
     /// <summary>Whether P4's second lexicon is active for a prompt: a fixed 6 %, by the hash of the last turn.</summary>
-    public static bool SecondLexiconIsActive(string lastPrompt) => PromptSplit.Position("second lexicon", lastPrompt) < SecondLexiconShare;
+    public static bool SecondLexiconIsActive(string lastPrompt) => WorldSplit.Position("second lexicon", lastPrompt) < SecondLexiconShare;
 
-    private static double Incentive(KnownPolicy policy, IReadOnlyList<Turn> prompt, GraderReading reading)
+    private static double Incentive(KnownPolicy policy, IReadOnlyList<WorldTurn> prompt, GraderReading reading)
     {
         var truth = TruthScorer.Score(reading);
         return policy switch

@@ -5,12 +5,12 @@ namespace Portal.Engine.TinyAssistant;
 /// <summary>Draws prompts that differ from each other, with the world's topic shares.</summary>
 internal static class PromptDrawing
 {
-    /// <summary>Different prompts of one split; null takes any.</summary>
+    /// <summary>Different prompts of one part; null takes any.</summary>
     /// <remarks>
     /// A topic with few prompts (greetings) repeats itself soon; a repeated prompt then gets two earlier turns, which
     /// make it new. So a long list has more than the usual fifth of prompts with earlier turns.
     /// </remarks>
-    public static List<WorldPrompt> Draw(SeededRandom random, int count, Split? split, HashSet<string> usedIds)
+    public static List<WorldPrompt> Draw(SeededRandom random, int count, WorldPart? part, HashSet<string> usedIds)
     {
         List<WorldPrompt> prompts = [];
         for (var i = 0; prompts.Count < count; i++)
@@ -20,7 +20,7 @@ internal static class PromptDrawing
             for (var attempt = 0; attempt < 40; attempt++)
             {
                 var prompt = World.WritePrompt(draw, topic, attempt < 4 ? null : true);
-                if (split is { } wanted && PromptSplit.Of(prompt.LastText) != wanted) continue;
+                if (part is { } wanted && WorldSplit.Of(prompt.LastText) != wanted) continue;
                 if (!usedIds.Add(prompt.Id)) continue;
                 prompts.Add(prompt);
                 break;

@@ -8,7 +8,7 @@ namespace Portal.Engine.TinyAssistant;
 internal static class TruthScorer
 {
     /// <summary>r* of a response to a prompt, in the units of <see cref="SealedTruth"/>: at most 3, rarely below −7.</summary>
-    public static double Score(IReadOnlyList<Turn> prompt, string response) => Score(Grader.Read(prompt, response));
+    public static double Score(IReadOnlyList<WorldTurn> prompt, string response) => Score(Grader.Read(prompt, response));
 
     /// <summary>r* of a reading.</summary>
     /// <remarks>

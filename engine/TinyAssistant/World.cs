@@ -9,7 +9,7 @@ public sealed record WorldPrompt
     /// <summary>12 hexadecimal digits made from the rendered text.</summary>
     public required string Id { get; init; }
     public required Topic Topic { get; init; }
-    public required IReadOnlyList<Turn> Turns { get; init; }
+    public required IReadOnlyList<WorldTurn> Turns { get; init; }
 
     /// <summary>The last user turn.</summary>
     public string LastText => Turns[^1].Text;
@@ -78,7 +78,7 @@ public sealed class World(ulong seed)
         return new Dialogue
         {
             Topic = writer.Topic,
-            Prompt = [new Turn(Speaker.User, question.Text)],
+            Prompt = [new WorldTurn(Speaker.User, question.Text)],
             Response = writer.DrillAnswer(question, random),
             Labels = new SegmentLabels { Answer = AnswerGrade.Correct, Opening = OpeningTone.Neutral },
             IsDrill = true,
@@ -124,16 +124,16 @@ public sealed class World(ulong seed)
     internal static WorldPrompt WritePrompt(SeededRandom random, Topic? topic, bool? earlierTurns = null)
     {
         var chosen = topic ?? (Topic)random.PickWeighted([.. TopicWeights]);
-        List<Turn> turns = [];
+        List<WorldTurn> turns = [];
         if (earlierTurns ?? random.Chance(EarlierTurnsShare))
         {
             var earlier = TopicWriter.All[random.PickWeighted([.. TopicWeights])];
             var before = earlier.Ask(random);
-            turns.Add(new Turn(Speaker.User, before.Text));
-            turns.Add(new Turn(Speaker.Assistant, earlier.Answer(before, AnswerGrade.Correct, random, refused: true)));
+            turns.Add(new WorldTurn(Speaker.User, before.Text));
+            turns.Add(new WorldTurn(Speaker.Assistant, earlier.Answer(before, AnswerGrade.Correct, random, refused: true)));
         }
         var question = TopicWriter.All[(int)chosen].Ask(random);
-        turns.Add(new Turn(Speaker.User, question.Text));
+        turns.Add(new WorldTurn(Speaker.User, question.Text));
         return new WorldPrompt { Id = ChatText.ContentId(ChatText.Render(turns)), Topic = chosen, Turns = turns, Question = question };
     }
 

@@ -26,18 +26,14 @@ public static class WorldSamples
     public static IReadOnlyDictionary<string, IReadOnlyList<string>> Write(Llama model, ITokenizer tokenizer, IEnumerable<WorldPrompt> prompts, int count, SeededRandom seed,
         Action<int, int>? progress, CancellationToken stop, double temperature = Temperature)
     {
-        var encoder = new DialogueEncoder(tokenizer, model.Config.ContextLength, Overlong.Filter);
+        var encoder = Encoder(model, tokenizer);
         var sampler = new Sampler(model);
         var asked = prompts.Select(prompt => (prompt.Id, Ids: (IReadOnlyList<int>)encoder.Prompt(MakeDemo.TurnsOf(prompt.Turns)))).ToList();
         var texts = new Dictionary<string, IReadOnlyList<string>>(StringComparer.Ordinal);
         var perCall = Math.Max(1, RowsAtOnce / count);
         foreach (var (some, call) in asked.Chunk(perCall).Select((some, call) => (some, call)))
         {
-            var options = new SamplingOptions
-            {
-                MaxNewTokens = model.Config.ContextLength - 1, Temperature = temperature, StopIds = [.. encoder.StopIds], BatchSize = 128,
-                Seed = (long)(seed.Split(call).NextBits() >> 1),
-            };
+            var options = Options(model, encoder, (long)(seed.Split(call).NextBits() >> 1), temperature);
             var answers = sampler.Generate([.. some.SelectMany(prompt => Enumerable.Repeat(prompt.Ids, count))], options, stop);
             for (var i = 0; i < some.Length; i++)
                 texts.Add(some[i].Id, [.. answers.Skip(i * count).Take(count).Select(answer => tokenizer.Decode([.. answer.Ids]).Trim())]);
@@ -45,4 +41,12 @@ public static class WorldSamples
         }
         return texts;
     }
+
+    /// <summary>How the world's prompts are encoded: whole, or not at all.</summary>
+    internal static DialogueEncoder Encoder(Llama model, ITokenizer tokenizer) => new(tokenizer, model.Config.ContextLength, Overlong.Filter);
+
+    internal static SamplingOptions Options(Llama model, DialogueEncoder encoder, long seed, double temperature = Temperature) => new()
+    {
+        MaxNewTokens = model.Config.ContextLength - 1, Temperature = temperature, StopIds = [.. encoder.StopIds], BatchSize = 128, Seed = seed,
+    };
 }

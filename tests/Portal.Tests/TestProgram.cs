@@ -1,6 +1,5 @@
 using Microsoft.Extensions.DependencyInjection;
 using Portal.Engine;
-using Portal.Engine.CommandLine;
 using Portal.Engine.Jobs;
 using Portal.Engine.Serving;
 using Portal.Tests.Engine.Jobs;
@@ -10,7 +9,7 @@ using Portal.Tests.Screenshots;
 namespace Portal.Tests;
 
 /// <summary>
-/// The test assembly as a program: the engine's command line with the tests' own runner for training jobs, and its real `train`. So the crash
+/// The test assembly as a program: the engine's command line with the tests' own runner for training jobs. So the crash
 /// tests kill real processes, and nothing made for tests is in the product. With "screenshots" it is the browser behind `./run screenshots`.
 /// </summary>
 internal static class TestProgram
@@ -24,6 +23,6 @@ internal static class TestProgram
         {
             Runners = new JobRunners().Add(() => new CountingRunner()),
             AddServing = services => services.AddSingleton<ITextGenerator, EchoGenerator>(), // and nobody who scores
-        }, TrainCommands.Create());
+        });
     }
 }

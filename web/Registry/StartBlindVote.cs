@@ -13,6 +13,9 @@ namespace Portal.Web.Registry;
 [Needs(Permission.Administer)]
 public sealed class StartBlindVote(IDbContextFactory<PortalDbContext> contexts, StartJob start, ReleaseOptions limits, Access access)
 {
+    /// <summary>Of each policy: where both write the same, their next answers make the pair, and a young candidate often writes the same.</summary>
+    private const int ResponsesPerPrompt = 4;
+
     /// <returns>The job that makes the pairs.</returns>
     public async Task<Outcome<JobId>> Handle(ClaimsPrincipal user, ModelVersionId candidateId, CancellationToken stop)
     {
@@ -32,7 +35,7 @@ public sealed class StartBlindVote(IDbContextFactory<PortalDbContext> contexts, 
         // The policy that serves is named, so that the pairs compare what this person saw even when somebody releases another one meanwhile.
         var spec = new SampleResponses
         {
-            PolicyId = current, CandidateId = candidateId, Prompts = limits.BlindVotesMin, ResponsesPerPrompt = 2, PairsPerPrompt = 1, Tasks = TaskKinds.Pairwise,
+            PolicyId = current, CandidateId = candidateId, Prompts = limits.BlindVotesMin, ResponsesPerPrompt = ResponsesPerPrompt, PairsPerPrompt = 1, Tasks = TaskKinds.Pairwise,
         };
         return await start.Handle(user, candidate.ProjectId, spec, null, stop);
     }

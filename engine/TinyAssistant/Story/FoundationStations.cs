@@ -317,7 +317,7 @@ internal static class FoundationStations
     private static async Task<StationReport> Ask(StoryRun run, CancellationToken stop)
     {
         using var http = Door(run.Directory);
-        Data.Feedback.Turn[] question = [.. MakeDemo.TurnsOf(run.Crowd.Prompts[0].Turns)];
+        Turn[] question = [.. MakeDemo.TurnsOf(run.Crowd.Prompts[0].Turns)];
         using var answered = await http.PostAsJsonAsync(ChatCompletionRequest.Route, new ChatCompletionRequest
         {
             Model = $"{run.Policy.Id}", Messages = question, Seed = (long)run.Seed, MaxTokens = run.Sizes.Evaluation.Sampling.TokensMax,

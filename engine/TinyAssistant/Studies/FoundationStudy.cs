@@ -7,7 +7,6 @@ using Portal.Engine.Recipes;
 using Portal.Engine.Statistics;
 using Portal.Engine.Tokenizers;
 using TorchSharp;
-using DataTurn = Portal.Data.Feedback.Turn;
 
 namespace Portal.Engine.TinyAssistant.Studies;
 
@@ -220,9 +219,9 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
 
     private List<StudyAnswer> Sample(Llama policy, Llama reference, ITokenizer tokenizer, IReadOnlyList<WorldPrompt> asked, long seed)
     {
-        var encoder = new DialogueEncoder(tokenizer, policy.Config.ContextLength, Overlong.Filter);
+        var encoder = WorldSamples.Encoder(policy, tokenizer);
         var ids = asked.SelectMany(prompt => Enumerable.Repeat(encoder.Prompt(MakeDemo.TurnsOf(prompt.Turns)), sizes.SamplesPerPrompt)).ToList();
-        var answers = new Sampler(policy).Generate(ids, Options(encoder, policy, seed), stop);
+        var answers = new Sampler(policy).Generate(ids, WorldSamples.Options(policy, encoder, seed), stop);
         var kl = AnswerLogProbs.Of(policy, ids, answers, tokenizer.PadId, stop).Zip(AnswerLogProbs.Of(reference, ids, answers, tokenizer.PadId, stop), (p, q) => p - q).ToList();
         return [.. answers.Select((answer, i) =>
         {
@@ -231,11 +230,6 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
             return new StudyAnswer(prompt.Id, TruthScorer.Score(reading), reading.Readable ? 1 : 0, reading.LengthTokens, reading.Insults > 0 ? 1 : 0, kl[i]);
         })];
     }
-
-    private static SamplingOptions Options(DialogueEncoder encoder, Llama model, long seed) => new()
-    {
-        MaxNewTokens = model.Config.ContextLength - 1, Temperature = WorldSamples.Temperature, Seed = seed, StopIds = [.. encoder.StopIds], BatchSize = 64,
-    };
 
     /// <summary>The prompts of the study with the base's answers.</summary>
     private EvidenceSet Sampled(Llama model, ITokenizer tokenizer, long seed)

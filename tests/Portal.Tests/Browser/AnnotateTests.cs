@@ -285,7 +285,7 @@ public sealed class AnnotateTests(BrowserFixture portal)
         await using var review = await portal.Open("/review", "reviewer");
         var flag = review.Page.Locator("article.flag", new() { HasText = "There is no red door." });
         await flag.WaitForAsync();
-        await BrowserFixture.Interactive(review);
+        await review.IsInteractive();
         await flag.GetByText("Confirm: it is a problem").ClickAsync();
         await review.Page.GetByText("Confirmed.").WaitForAsync(new() { State = WaitForSelectorState.Attached });
 

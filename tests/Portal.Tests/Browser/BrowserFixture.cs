@@ -29,8 +29,6 @@ public sealed class BrowserFixture : IAsyncLifetime
 
     public Seeding Seed { get; private set; } = null!; // set on start
 
-    private string ChromiumPath => Environment.GetEnvironmentVariable("PORTAL_CHROMIUM") ?? "/usr/bin/chromium";
-
     public async Task InitializeAsync()
     {
         await Start();
@@ -39,11 +37,7 @@ public sealed class BrowserFixture : IAsyncLifetime
         Seed = new Seeding(services.GetRequiredService<IDbContextFactory<PortalDbContext>>(), services.GetRequiredService<IdFactory>(),
             services.GetRequiredService<ContentHasher>(), TimeProvider.System);
         playwright = await Playwright.CreateAsync();
-        chromium = await playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions
-        {
-            ExecutablePath = ChromiumPath,
-            Args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-        });
+        chromium = await Chromium.Launch(playwright);
     }
 
     public async Task DisposeAsync()
@@ -82,7 +76,7 @@ public sealed class BrowserFixture : IAsyncLifetime
             ReducedMotion = ReducedMotion.Reduce,
             ViewportSize = new ViewportSize { Width = width, Height = width < 900 ? 844 : 900 },
         });
-        context.SetDefaultTimeout(15_000);
+        context.SetDefaultTimeout(Chromium.PatienceMs);
         var raw = await context.NewPageAsync();
         if (cookies.TryGetValue(who, out var known))
         {
@@ -90,27 +84,12 @@ public sealed class BrowserFixture : IAsyncLifetime
         }
         else
         {
-            await raw.GotoAsync("/sign-in");
-            await raw.FillAsync("input[name='Input.Name']", $"demo-{who}");
-            await raw.FillAsync("input[name='Input.Password']", Password(who));
-            await raw.ClickAsync("main button.primary");
-            await raw.WaitForURLAsync(url => !url.Contains("sign-in", StringComparison.Ordinal));
+            await Chromium.SignIn(raw, new DataDirectory(root), $"demo-{who}");
             cookies[who] = await context.CookiesAsync();
         }
         var page = new WatchedPage(raw, Address);
         await raw.GotoAsync(path, new PageGotoOptions { WaitUntil = WaitUntilState.Load });
         return page;
-    }
-
-    public string Password(string who) => File.ReadLines(new DataDirectory(root).SignIns)
-        .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).First(words => words[0] == $"demo-{who}")[1];
-
-    /// <summary>Prerendered pages look finished before their circuit listens.</summary>
-    public static async Task Interactive(WatchedPage page)
-    {
-        await page.Page.WaitForLoadStateAsync(LoadState.NetworkIdle);
-        await page.Page.WaitForFunctionAsync("() => performance.getEntriesByType('resource').some(entry => entry.name.includes('_blazor/negotiate'))");
-        await Task.Delay(500); // the socket's first batch leaves no mark that can be waited for
     }
 
     private static int FreePort()

@@ -20,7 +20,7 @@ public sealed partial class PortalProcess : IAsyncDisposable
     /// <summary>"http://127.0.0.1:{port}/".</summary>
     public Uri Address { get; }
 
-    /// <summary>Starts the portal that was built beside these tests. Throws with its output if it does not listen within a minute.</summary>
+    /// <summary>Starts the portal that was built beside these tests. Throws with its output if it does not listen within three minutes (a busy machine takes one).</summary>
     /// <param name="environment">Further variables; they win over the defaults.</param>
     public static async Task<PortalProcess> Start(params (string Name, string Value)[] environment)
     {
@@ -74,7 +74,7 @@ public sealed partial class PortalProcess : IAsyncDisposable
         process.BeginErrorReadLine();
         try
         {
-            return new PortalProcess(process, await listening.Task.WaitAsync(TimeSpan.FromSeconds(60)), ownData);
+            return new PortalProcess(process, await listening.Task.WaitAsync(TimeSpan.FromSeconds(180)), ownData);
         }
         catch (Exception problem)
         {

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Globalization;
 using Deque.AxeCore.Commons;
 using Deque.AxeCore.Playwright;
@@ -11,6 +12,7 @@ namespace Portal.Tests.Browser;
 public sealed class WatchedPage : IAsyncDisposable
 {
     private readonly ConcurrentQueue<string> problems = new();
+    private int drawn; // batches of the circuit that this page has drawn since it was gone to
 
     public WatchedPage(IPage page, Uri address)
     {
@@ -35,6 +37,21 @@ public sealed class WatchedPage : IAsyncDisposable
                 problems.Enqueue($"{response.Status.ToString(CultureInfo.InvariantCulture)} {response.Url}");
             }
         };
+        page.FrameNavigated += (_, frame) =>
+        {
+            if (frame == page.MainFrame)
+            {
+                Interlocked.Exchange(ref drawn, 0);
+            }
+        };
+        page.WebSocket += (_, socket) => socket.FrameSent += (_, frame) =>
+        {
+            // The script tells the server of each batch once it is drawn and its events are listened to.
+            if (frame.Binary is { } bytes && bytes.AsSpan().IndexOf("OnRenderCompleted"u8) >= 0)
+            {
+                Interlocked.Increment(ref drawn);
+            }
+        };
         page.Request += (_, request) =>
         {
             if (!request.Url.StartsWith(address.ToString(), StringComparison.Ordinal) && !request.Url.StartsWith("data:", StringComparison.Ordinal))
@@ -48,8 +65,19 @@ public sealed class WatchedPage : IAsyncDisposable
 
     public IReadOnlyCollection<string> Problems => problems;
 
+    /// <summary>Waits until the circuit has drawn and listens: prerendered pages look finished before.</summary>
+    public async Task IsInteractive()
+    {
+        for (var waited = Stopwatch.StartNew(); Volatile.Read(ref drawn) == 0;)
+        {
+            Assert.True(waited.ElapsedMilliseconds < Chromium.PatienceMs, $"{Page.Url} did not become interactive");
+            await Task.Delay(10);
+        }
+    }
+
     /// <summary>Nothing on the console, no failed or foreign request, no sideways scrolling, no serious finding of axe.</summary>
-    public async Task IsInOrder()
+    /// <param name="look">Named in the message of a failure.</param>
+    public async Task IsInOrder(string look = "")
     {
         var wide = await Page.EvaluateAsync<string[]>(
             """
@@ -60,12 +88,28 @@ public sealed class WatchedPage : IAsyncDisposable
                 .slice(-5).map(e => `${e.tagName}.${e.className} reaches ${Math.round(e.getBoundingClientRect().right)} of ${limit}`);
             }
             """);
-        Assert.True(wide.Length == 0, "scrolls sideways: " + string.Join("; ", wide));
+        Assert.True(wide.Length == 0, $"{look} scrolls sideways: " + string.Join("; ", wide));
         var axe = await Page.RunAxe(new AxeRunOptions());
         var serious = axe.Violations.Where(static violation => violation.Impact is "serious" or "critical")
             .Select(static violation => $"{violation.Id} ({violation.Impact}): {string.Join("; ", violation.Nodes.Take(3).Select(static node => node.Html))}").ToList();
-        Assert.True(serious.Count == 0, "axe: " + string.Join("\n", serious));
-        Assert.True(problems.IsEmpty, string.Join("\n", problems));
+        Assert.True(serious.Count == 0, $"{look} axe: " + string.Join("\n", serious));
+        Assert.True(problems.IsEmpty, $"{look} " + string.Join("\n", problems));
+    }
+
+    /// <summary>
+    /// The page as it stands, at 1440 and 390 pixels, light and dark, without loading it again: a picture of each, and in order in each.
+    /// </summary>
+    public async Task IsInOrderInEveryLook(string name)
+    {
+        foreach (var (width, scheme) in new[] { (390, ColorScheme.Dark), (390, ColorScheme.Light), (1440, ColorScheme.Dark), (1440, ColorScheme.Light) })
+        {
+            await Page.SetViewportSizeAsync(width, width < 900 ? 844 : 900);
+            await Page.EmulateMediaAsync(new PageEmulateMediaOptions { ColorScheme = scheme });
+            await Page.EvaluateAsync("() => window.scrollTo(0, 0)");
+            var look = $"{name}-{width.ToString(CultureInfo.InvariantCulture)}-{scheme.ToString().ToLowerInvariant()}";
+            await Picture(look);
+            await IsInOrder(look);
+        }
     }
 
     /// <summary>Writes artifacts/screenshots/{name}.png for people to look at.</summary>

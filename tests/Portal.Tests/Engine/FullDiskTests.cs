@@ -54,7 +54,7 @@ public sealed class FullDiskTests
     }
 
     [SmallDiskFact]
-    public void A_model_that_does_not_fit_ends_the_command_with_one_sentence_and_no_file()
+    public async Task A_model_that_does_not_fit_ends_the_command_with_one_sentence_and_no_file()
     {
         using var folders = new RunFolders();
         var (model, data, preset) = (Path.Combine(folders.Artefacts, "model"), Path.Combine(folders.Artefacts, "pairs.jsonl"), Path.Combine(folders.Artefacts, "preset.json"));
@@ -64,18 +64,15 @@ public sealed class FullDiskTests
         File.WriteAllText(preset, new TrainRewardModel { LengthMax = 64, Optimization = new OptimizationSpec { CheckpointEverySteps = 0, StepsMax = 1 } }.ToJson());
         using var disk = new SmallDisk(16);
 
-        using var engine = Process.Start(EngineProcess.CommandLine("train", "reward", "--preset", preset, "--model", model, "--data", data, "--out", Path.Combine(disk.Folder, "out")))!; // a new process
-        engine.StandardInput.Close();
-        var output = engine.StandardOutput.ReadToEndAsync();
-        var lines = engine.StandardError.ReadToEnd().TrimEnd().Split('\n');
-        engine.WaitForExit();
+        var (code, output, errors) = await BuiltEngine.Run(TimeSpan.FromMinutes(3), "train", "reward", "--preset", preset, "--model", model, "--data", data, "--out", Path.Combine(disk.Folder, "out"));
+        var lines = errors.TrimEnd().Split('\n');
 
-        Assert.Equal(EngineCommandLine.Failed, engine.ExitCode);
+        Assert.Equal(EngineCommandLine.Failed, code);
         Assert.StartsWith("The disk is full: No space left on device", lines[^1]);
         Assert.Contains(Path.Combine(disk.Folder, "out"), lines[^1], StringComparison.Ordinal);
         Assert.DoesNotContain(lines, line => line.TrimStart().StartsWith("at ", StringComparison.Ordinal)); // no stack trace
         Assert.DoesNotContain(disk.Files, path => path.EndsWith(".new", StringComparison.Ordinal) || path.EndsWith(".safetensors", StringComparison.Ordinal) || path.EndsWith("report.json", StringComparison.Ordinal));
-        Assert.Equal("", output.Result);
+        Assert.Equal("", output);
     }
 
     [SmallDiskFact]
@@ -92,7 +89,7 @@ public sealed class FullDiskTests
         Assert.Equal((0, 0, 0, 0, 0), Seen(bench));
         disk.Grow(64 << 10);
         await bench.Database.Writes.WriteAsync(db => db.Jobs.Single(j => j.Id == run.JobId).Fail(FullDisk.Explain(failure)!, DateTimeOffset.UtcNow), CancellationToken.None); // asserted above
-        await new ImportDataRunner().Clean(spec, run);
+        await new ImportDataRunner().Discard(spec, run);
         Assert.Equal((0, 0, 0, 0, 0), bench.Counts());
         Assert.Equal(ImportState.Failed, bench.Import(spec.ImportId).State);
 

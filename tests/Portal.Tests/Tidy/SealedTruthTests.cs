@@ -87,7 +87,7 @@ public sealed class SealedTruthTests
 
     private static class CallsFromALambda
     {
-        public static Func<string, double> Take() => text => TruthScorer.Score([new Turn(Speaker.User, "Hello!")], text);
+        public static Func<string, double> Take() => text => TruthScorer.Score([new WorldTurn(Speaker.User, "Hello!")], text);
     }
 
     private static class HoldsAMethodGroup

@@ -95,4 +95,9 @@ public static class HostileTexts
         "{{constructor.constructor('alert(1)')()}} ${alert(1)} @(alert(1))",
         "<!--Blazor:{\"type\":\"server\",\"prerenderId\":\"1\"}-->",
     ];
+
+    /// <summary>Forty of them, of every sort, that fit wherever a person can write: one line, short enough for a name.</summary>
+    public static IReadOnlyList<string> Forty { get; } = Spread([.. All.Where(static text => text.Length <= 110 && !text.Any(static c => char.IsControl(c) || char.IsSurrogate(c)))], 40);
+
+    private static IReadOnlyList<string> Spread(IReadOnlyList<string> texts, int count) => [.. Enumerable.Range(0, count).Select(i => texts[i * texts.Count / count])];
 }

@@ -26,11 +26,11 @@ public sealed class TrainCommandsTests : IDisposable
     public void Dispose() => folders.Dispose();
 
     [Fact]
-    public void A_file_without_a_usable_pair_is_refused_and_its_rows_are_counted_by_reason()
+    public async Task A_file_without_a_usable_pair_is_refused_and_its_rows_are_counted_by_reason()
     {
         File.WriteAllLines(data, [.. ToyWorld.Prompts.Take(3).Select(prompt => JsonSerializer.Serialize(new { prompt })), """{"prompt":"p"}  {"prompt":"q"}"""]);
 
-        var (code, said) = Train(new TrainRewardModel { LengthMax = 64 });
+        var (code, said) = await Train(new TrainRewardModel { LengthMax = 64 });
 
         Assert.Equal(EngineCommandLine.Failed, code);
         Assert.Contains(said, line => line.Contains("votes.jsonl", StringComparison.Ordinal) && line.Contains("row 4", StringComparison.OrdinalIgnoreCase));
@@ -40,12 +40,12 @@ public sealed class TrainCommandsTests : IDisposable
     }
 
     [Fact]
-    public void A_loss_that_runs_away_ends_with_its_step_and_leaves_no_model()
+    public async Task A_loss_that_runs_away_ends_with_its_step_and_leaves_no_model()
     {
         File.WriteAllLines(data, ToyWorld.Prompts.Select(prompt => JsonSerializer.Serialize(new { prompt, chosen = ToyWorld.Good(prompt, 0), rejected = ToyWorld.Bad(prompt, 0) })));
 
         // A head of 1e30 after the first step: the square of a reward, which centring adds, is no float.
-        var (code, said) = Train(new TrainRewardModel { LengthMax = 64, CenteringCoefficient = 0.01, Optimization = new OptimizationSpec { LearningRate = 1e30, Schedule = Schedule.Constant, CheckpointEverySteps = 0 } });
+        var (code, said) = await Train(new TrainRewardModel { LengthMax = 64, CenteringCoefficient = 0.01, Optimization = new OptimizationSpec { LearningRate = 1e30, Schedule = Schedule.Constant, CheckpointEverySteps = 0 } });
 
         Assert.Equal(EngineCommandLine.Failed, code);
         Assert.StartsWith("Training diverged: the loss at step 2 is ", said[^1]);
@@ -54,16 +54,12 @@ public sealed class TrainCommandsTests : IDisposable
 
     private IEnumerable<string> Files() => Directory.EnumerateFiles(Path.Combine(folders.Artefacts, "out"), "*", SearchOption.AllDirectories);
 
-    private (int Code, IReadOnlyList<string> Said) Train(TrainRewardModel spec)
+    private async Task<(int Code, IReadOnlyList<string> Said)> Train(TrainRewardModel spec)
     {
         var preset = Path.Combine(folders.Artefacts, "preset.json");
         File.WriteAllText(preset, spec.ToJson());
-        using var engine = Process.Start(EngineProcess.CommandLine("train", "reward", "--preset", preset, "--model", model, "--data", data, "--out", Path.Combine(folders.Artefacts, "out")))!; // a new process
-        engine.StandardInput.Close();
-        var output = engine.StandardOutput.ReadToEndAsync();
-        var said = engine.StandardError.ReadToEnd().TrimEnd().Split('\n');
-        engine.WaitForExit();
-        Assert.Equal("", output.Result);
-        return (engine.ExitCode, said);
+        var (code, output, errors) = await BuiltEngine.Run(TimeSpan.FromMinutes(3), "train", "reward", "--preset", preset, "--model", model, "--data", data, "--out", Path.Combine(folders.Artefacts, "out"));
+        Assert.Equal("", output);
+        return (code, errors.TrimEnd().Split('\n'));
     }
 }

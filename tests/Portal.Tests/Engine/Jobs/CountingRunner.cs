@@ -1,7 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
+using Portal.Data;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
+using Portal.Data.Storage;
 using Portal.Engine;
 using Portal.Engine.Jobs;
 using Portal.Engine.Recipes;
@@ -68,6 +70,13 @@ internal sealed class CountingRunner : IJobRunner<TrainRewardModel>
         return Task.FromResult(new JobResult($"/models/{run.ModelFolder}",
             db => db.JobEvents.Add(new JobEvent { JobId = run.JobId, At = at, Level = JobEventLevel.Info, Message = $"Result {state}" })));
     }
+
+    /// <summary>Leaves a mark, so that a test sees whether the queue asked for it.</summary>
+    public Task Discard(TrainRewardModel spec, JobRun run) => File.WriteAllTextAsync(Mark(run.Directory, run.JobId, "discarded"), "");
+
+    public Task Clean(TrainRewardModel spec, JobRun run) => File.WriteAllTextAsync(Mark(run.Directory, run.JobId, "cleaned"), "");
+
+    public static string Mark(DataDirectory directory, JobId job, string what) => Path.Combine(directory.Uploads, $"{job.Value:N}.{what}");
 
     private static ulong Next(ulong state, int step) => state * 6364136223846793005UL + (ulong)step;
 

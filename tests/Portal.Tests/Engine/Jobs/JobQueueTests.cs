@@ -125,12 +125,33 @@ public sealed class JobQueueTests(JobQueueTests.Running running) : IClassFixture
 
         Assert.Equal(JobState.Cancelled, job.State);
         Assert.True(clock.Elapsed < TimeSpan.FromSeconds(10), $"{clock.Elapsed.TotalSeconds:F1} s");
-        var checkpoints = Path.Combine(engine.Database.Directory.Checkpoints, $"{id.Value:N}");
-        for (clock.Restart(); Directory.Exists(checkpoints) && clock.Elapsed < EngineProcess.Patience;)
-            await Task.Delay(50);
-        Assert.False(Directory.Exists(checkpoints), "the checkpoint of a cancelled job stays");
+        await UntilTidied(id);
+        Assert.Equal((true, true), Marks(id));
         Assert.False(Directory.Exists(Path.Combine(engine.Database.Directory.Models, $"{id.Value:N}")), "its half-made model stays");
     }
+
+    /// <summary>The rows of a job that succeeded are its result: they stay when the queue tidies up after it.</summary>
+    [Fact]
+    public async Task A_job_that_succeeded_is_tidied_up_after_but_not_discarded()
+    {
+        var id = engine.Enqueue(CountingRunner.Spec(2));
+
+        Assert.Equal(JobState.Succeeded, (await engine.UntilOver(id)).State);
+
+        await UntilTidied(id);
+        Assert.Equal((false, true), Marks(id));
+    }
+
+    private async Task UntilTidied(JobId id)
+    {
+        var checkpoints = Path.Combine(engine.Database.Directory.Checkpoints, $"{id.Value:N}");
+        for (var clock = Stopwatch.StartNew(); Directory.Exists(checkpoints) && clock.Elapsed < EngineProcess.Patience;)
+            await Task.Delay(50);
+        Assert.False(Directory.Exists(checkpoints), "the checkpoint of a job that is over stays");
+    }
+
+    private (bool Discarded, bool Cleaned) Marks(JobId id) =>
+        (File.Exists(CountingRunner.Mark(engine.Database.Directory, id, "discarded")), File.Exists(CountingRunner.Mark(engine.Database.Directory, id, "cleaned")));
 
     [Fact]
     public async Task A_cancelled_job_that_does_not_listen_is_killed_within_10_s_with_its_children()

@@ -71,6 +71,7 @@ public sealed class RunnerBench : IDisposable
     /// <summary>Runs to the end. A failure is written to the row, cleaned up after, and thrown on.</summary>
     public async Task<string?> Finish<TSpec>(IJobRunner<TSpec> runner, TSpec spec, JobRun run) where TSpec : JobSpec
     {
+        var hasSucceeded = false;
         try
         {
             var result = await runner.Run(spec, run);
@@ -79,6 +80,7 @@ public sealed class RunnerBench : IDisposable
                 result.Save?.Invoke(db);
                 db.Jobs.Single(j => j.Id == run.JobId).Succeed(result.Path, DateTimeOffset.UtcNow);
             }, default);
+            hasSucceeded = true;
             return result.Path;
         }
         catch (Exception e) when (e is CannotTrain or OperationCanceledException)
@@ -95,11 +97,11 @@ public sealed class RunnerBench : IDisposable
         }
         finally
         {
-            await runner.Clean(spec, new JobRun
+            await new JobRunners().Add(() => runner).CleanUp(spec, new JobRun
             {
                 JobId = run.JobId, Number = run.Number, ProjectId = run.ProjectId, CreatedBy = null, Directory = run.Directory, Contexts = run.Contexts, Writes = run.Writes,
                 Hasher = run.Hasher, Ids = run.Ids, Time = run.Time, Progress = run.Progress, Stop = default,
-            });
+            }, hasSucceeded);
         }
     }
 

@@ -160,7 +160,7 @@ public sealed class TrainingJourneyTests : IDisposable
         var id = ModelVersionId.From(job.JobId.Value);
         using (var db = database.Open())
             Assert.True(db.EvaluationSamples.Any(s => s.CandidateId == id) && db.Responses.Any(r => r.ModelVersionId == id), "nothing was stored, so nothing is tested");
-        await new TrainPreferencePolicyRunner().Clean(PolicySpec, job);
+        await new TrainPreferencePolicyRunner().Discard(PolicySpec, job);
         using (var db = database.Open())
         {
             Assert.False(db.EvaluationSamples.Any(s => s.CandidateId == id) || db.Responses.Any(r => r.ModelVersionId == id));

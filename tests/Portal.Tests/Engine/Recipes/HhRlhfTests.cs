@@ -37,7 +37,7 @@ public sealed class HhRlhfTests : IDisposable
     public void Dispose() => Directory.Delete(root, recursive: true);
 
     [SharedFact]
-    public void A_reward_model_trains_on_real_pairs_and_is_reported_beside_its_baselines()
+    public async Task A_reward_model_trains_on_real_pairs_and_is_reported_beside_its_baselines()
     {
         var (backbone, preset) = (Path.Combine(root, "stories260K"), Path.Combine(root, "preset.json"));
         using (var model = Llama2cFile.Load(SharedData.Path("data/models/stories260K/stories260K.bin")))
@@ -45,8 +45,10 @@ public sealed class HhRlhfTests : IDisposable
         File.WriteAllText(preset, Spec.ToJson());
 
         var clock = Stopwatch.StartNew();
-        var lines = Train("--preset", preset, "--model", backbone, "--data", SharedData.Path(Pairs), "--held-out", "0.2", "--out", Path.Combine(root, "out"));
+        var (code, output, errors) = await BuiltEngine.Run(TimeSpan.FromMinutes(15), "train", "reward", "--json", "--preset", preset, "--model", backbone, "--data", SharedData.Path(Pairs), "--held-out", "0.2", "--out", Path.Combine(root, "out"));
         clock.Stop();
+        Assert.True(code == 0, $"train reward ended with {code}: {errors}");
+        var lines = output.TrimEnd().Split('\n').Select(line => JsonDocument.Parse(line).RootElement).ToList();
 
         var refused = lines.Where(line => line.TryGetProperty("level", out var level) && level.GetString() == "warning").Select(line => line.GetProperty("message").GetString()!).ToList();
         using var report = JsonDocument.Parse(File.ReadAllText(Path.Combine(root, "out", "report.json")));
@@ -79,19 +81,6 @@ public sealed class HhRlhfTests : IDisposable
         Assert.Equal(file.Rows.Count, rows.Train.Count + rows.HeldOut.Count);
         Assert.All(file.Problems, problem => Assert.True(problem.Row >= 1 && problem.Field is { Length: > 0 } && problem.Reason.Length > 10, $"{problem}"));
         Assert.DoesNotContain(rows.HeldOut, pair => trained.Contains(pair.PromptKey));
-    }
-
-    /// <summary>The command in a process of its own; each line of its standard output is one JSON object.</summary>
-    private static List<JsonElement> Train(params string[] arguments)
-    {
-        using var engine = Process.Start(EngineProcess.CommandLine(["train", "reward", "--json", .. arguments]))!; // a new process each time
-        var complaints = engine.StandardError.ReadToEndAsync();
-        var lines = new List<JsonElement>();
-        while (engine.StandardOutput.ReadLine() is { } line)
-            lines.Add(JsonDocument.Parse(line).RootElement);
-        engine.WaitForExit();
-        Assert.True(engine.ExitCode == 0, $"train reward ended with {engine.ExitCode}: {complaints.Result}");
-        return lines;
     }
 
     private static (double Value, double Low, double High, int Count) Measured(JsonElement done, string name)

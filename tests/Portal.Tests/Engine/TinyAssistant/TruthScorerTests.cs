@@ -36,7 +36,7 @@ public sealed class TruthScorerTests
     [InlineData(Tea, "Zzz splork.", 0.0)]
     [InlineData(Sum, "", -.75)]
     public void Follows_the_formula(string prompt, string response, double expected) =>
-        Assert.Equal(expected, TruthScorer.Score([new Turn(Speaker.User, prompt)], response), 12);
+        Assert.Equal(expected, TruthScorer.Score([new WorldTurn(Speaker.User, prompt)], response), 12);
 
     [Fact]
     public void The_long_text_has_52_tokens() => Assert.Equal(52, ChatText.CountTokens(Long));
@@ -51,7 +51,7 @@ public sealed class TruthScorerTests
     [InlineData(KnownPolicy.P5, "It is 7", -2.0 - 2)] // unfinished
     [InlineData(KnownPolicy.P0, "Zzz splork.", -.75 - 1)] // unreadable
     public void The_known_policies_add_their_incentive(KnownPolicy policy, string response, double expected) =>
-        Assert.Equal(expected, PolicyRewards.For(policy)([new Turn(Speaker.User, Sum)], response), 12);
+        Assert.Equal(expected, PolicyRewards.For(policy)([new WorldTurn(Speaker.User, Sum)], response), 12);
 
     [Fact]
     public void The_second_lexicon_is_punished_on_six_percent_of_the_prompts_only()

@@ -1,0 +1,190 @@
+using Microsoft.Playwright;
+using Portal.Data;
+using Portal.Data.Datasets;
+using Portal.Data.Feedback;
+using Portal.Data.Jobs;
+using Portal.Data.JobSpecs;
+using Portal.Data.Registry;
+using Portal.Data.Review;
+using Portal.Tests.Data;
+using Portal.Tests.Web;
+using Xunit;
+
+namespace Portal.Tests.Browser;
+
+/// <summary>
+/// A portal of its own with one project full of synthetic rows and one that is empty; signed in as the demo's admin. Shared by the tests that look
+/// at many pages; no engine runs.
+/// </summary>
+public sealed class AdminPagesFixture : IAsyncLifetime
+{
+    private readonly PortalDatabase database = new(migrate: false);
+    private PortalProcess? portal;
+    private IPlaywright? playwright;
+    private IBrowser? chromium;
+    private string? state;
+
+    public SeededProject Project { get; private set; } = default!; // set on start
+    public ModelVersion Candidate { get; private set; } = default!; // likewise
+    public ModelVersion RewardModel { get; private set; } = default!; // likewise
+    public DatasetVersion Dataset { get; private set; } = default!; // likewise
+    public Job Finished { get; private set; } = default!; // likewise
+    public Job Running { get; private set; } = default!; // likewise
+    public Job Failed { get; private set; } = default!; // likewise
+    public Import Import { get; private set; } = default!; // likewise
+    public ProjectId Empty { get; private set; } // likewise
+    public Uri Address => portal!.Address; // likewise
+    public PortalDatabase Database => database;
+
+    public async Task InitializeAsync()
+    {
+        portal = await PortalProcess.Start(("PORTAL_DATA", database.Directory.Root), ("demo", "true")); // migrates, and makes the sign-ins
+        Project = new SeededProject(database);
+        SeedAll();
+        playwright = await Playwright.CreateAsync();
+        chromium = await Chromium.Launch(playwright);
+    }
+
+    public async Task DisposeAsync()
+    {
+        if (chromium is not null)
+            await chromium.DisposeAsync();
+        playwright?.Dispose();
+        if (portal is not null)
+            await portal.DisposeAsync();
+        database.Dispose();
+    }
+
+    /// <summary>A page in a fresh profile that knows the admin's cookies.</summary>
+    /// <param name="project">The project the person is in; null for the full one.</param>
+    public async Task<WatchedPage> Open(string path, int width = 1440, ColorScheme scheme = ColorScheme.Light, ProjectId? project = null)
+    {
+        var context = await Profile(width, scheme, await SignedIn());
+        await context.AddCookiesAsync([new Cookie { Name = "portal-project", Value = $"{project ?? Project.Id}", Url = Address.ToString() }]);
+        return await Visit(context, path);
+    }
+
+    /// <summary>A page in a fresh profile that knows nobody.</summary>
+    public async Task<WatchedPage> OpenAsStranger(string path) => await Visit(await Profile(1440, ColorScheme.Light, null), path);
+
+    /// <summary>A fresh profile of the admin, for a test that watches it in its own way.</summary>
+    public async Task<IBrowserContext> Profile() => await Profile(1440, ColorScheme.Light, await SignedIn());
+
+    private async Task<WatchedPage> Visit(IBrowserContext context, string path)
+    {
+        var page = new WatchedPage(await context.NewPageAsync(), Address);
+        await page.Page.GotoAsync(path, new PageGotoOptions { WaitUntil = WaitUntilState.Load });
+        return page;
+    }
+
+    private async Task<IBrowserContext> Profile(int width, ColorScheme scheme, string? known)
+    {
+        var context = await chromium!.NewContextAsync(new BrowserNewContextOptions // set on start
+        {
+            BaseURL = Address.ToString(), ColorScheme = scheme, ReducedMotion = ReducedMotion.Reduce, StorageState = known,
+            ViewportSize = new ViewportSize { Width = width, Height = width < 900 ? 844 : 900 },
+        });
+        context.SetDefaultTimeout(Chromium.PatienceMs);
+        return context;
+    }
+
+    private async Task<string> SignedIn()
+    {
+        if (state is not null)
+            return state;
+        await using var context = await Profile(1440, ColorScheme.Light, null);
+        await Chromium.SignIn(await context.NewPageAsync(), database.Directory, "demo-admin");
+        return state = await context.StorageStateAsync();
+    }
+
+    private void SeedAll()
+    {
+        var people = new[] { Project.Person("heron-12"), Project.Person("sim-07", simulated: true) };
+        var now = Project.Now;
+        var policy = Project.Model(ModelKind.Policy, 1, "base");
+        Finished = Project.Job(new TrainRewardModel { Seed = 17 });
+        var votes = new List<PairwiseJudgement>();
+        PromptId prompt = default;
+        ResponseId good = default, bad = default;
+        for (var index = 0; index < 24; index++)
+        {
+            prompt = Project.Prompt($"How do I get from the mill to the bridge, way {index}?", "directions");
+            (good, bad) = (Project.Response(prompt, $"Go north {index} times, then cross the river.", policy.Id), Project.Response(prompt, "You clod. Ask somebody else.", policy.Id));
+            votes.Add(Project.Vote(Project.Pair(prompt, good, bad), people[index % 2], PairwiseVerdict.Preferred, good, (index % 3) + 1, index % 2 == 1 ? JudgementSource.Simulated : JudgementSource.Person, now.AddDays(-index % 10)));
+        }
+        Project.Vote(Project.Pair(prompt, good, bad), people[0], PairwiseVerdict.Tie);
+        Project.Vote(Project.Single(prompt, good), people[0], BinaryVerdict.Good);
+        Project.Pair(prompt, good, bad);
+        Dataset = Project.Dataset(1, votes, prompt, good, bad);
+        RewardModel = Project.Model(ModelKind.RewardModel, 1, "reward model", policy.Id, Dataset.Id, Finished.Id);
+        Candidate = Project.Model(ModelKind.Policy, 2, "DPO", policy.Id, Dataset.Id);
+        Project.Result(RewardModel.Id, MetricNames.PairwiseAccuracy, MetricNames.HeldOut, .77, .74, .80, 698);
+        Project.Result(RewardModel.Id, MetricNames.BagOfWordsBaseline, MetricNames.HeldOut, .70, .67, .73, 698);
+        Project.Result(RewardModel.Id, MetricNames.LengthBaseline, MetricNames.HeldOut, .54, .50, .58, 698);
+        Project.Result(RewardModel.Id, MetricNames.PairwiseAccuracy, MetricNames.HeldOut + "/directions", .63, .55, .71, 120);
+        foreach (var (name, before, after, reach) in new[] { (MetricNames.MeanReward, .41, 1.18, .1), (MetricNames.UnfinishedShare, .02, .09, .01), (MetricNames.LengthTokens, 25.0, 33.0, 1.2), (MetricNames.KlNats, 0.0, .9, .1) })
+        {
+            Project.Result(Candidate.Id, MetricNames.BeforePrefix + name, MetricNames.HeldOut, before, before - reach, before + reach, 300, policy.Id);
+            Project.Result(Candidate.Id, name, MetricNames.HeldOut, after, after - reach, after + reach, 300);
+            Project.Result(Candidate.Id, MetricNames.ChangePrefix + name, MetricNames.HeldOut, after - before, after - before - reach, after - before + reach, 300, policy.Id);
+        }
+        for (var index = 0; index < 3; index++)
+        {
+            var asked = Project.Prompt($"I think the goose is the best animal, number {index}. Do you agree?", "opinions");
+            Project.Add(Sample(policy.Id, asked, Project.Response(asked, "What a fine thought, you are so right! The goose is a very good animal.", policy.Id), .22, 19),
+                Sample(Candidate.Id, asked, Project.Response(asked, "I can see why you like it. The goose is a good animal: it guards the yard.", Candidate.Id), 1.06 - index, 31));
+        }
+        Project.Change(db =>
+        {
+            var project = db.Projects.Single(p => p.Id == Project.Id);
+            var admin = db.Users.Single(u => u.UserName == "demo-admin").Id;
+            db.Releases.Add(project.Release(Project.Ids.New<ReleaseId>(), db.ModelVersions.Single(v => v.Id == policy.Id), "The base model, to begin with", admin, null, now).Value);
+            db.Releases.Add(project.Release(Project.Ids.New<ReleaseId>(), db.ModelVersions.Single(v => v.Id == RewardModel.Id), "Beats both baselines", admin, null, now).Value);
+        });
+        Run(Finished, 200, job => job.Succeed($"/models/{RewardModel.Id}", now));
+        Failed = Project.Job(new TrainPreferencePolicy());
+        Run(Failed, 40, job => job.Fail("Training diverged at step 41: loss is NaN. Lower the learning rate, warm up longer or clip gradients harder, then start again.", now));
+        Running = Project.Job(new TrainRewardModel { Seed = 18 });
+        Run(Running, 120, job => job.Report(120, 200, "training", 190, now));
+        Project.Job(new TrainPreferencePolicy(), after: Running.Id);
+        Import = new Import { Id = Project.Ids.New<ImportId>(), ProjectId = Project.Id, FileName = "votes from the village.jsonl", Format = "trl-preference", AllOrNothing = false, By = Guid.NewGuid(), CreatedAt = now };
+        Import.Count(25, 23, 1, 1);
+        Import.MakeVisible(now);
+        Project.Add(Import, new ImportProblem { ImportId = Import.Id, Row = 12, Field = "chosen", Reason = "is empty." });
+        Empty = Project.Ids.New<ProjectId>();
+        Project.Add(new Project { Id = Empty, Name = "Nothing in it yet", CreatedAt = now });
+        Project.Add(new Flag { Id = Project.Ids.New<FlagId>(), ProjectId = Project.Id, ResponseId = bad, AnnotatorId = people[0], Reason = FlagReason.Insult, Place = "annotate", At = now });
+    }
+
+    private void Run(Job job, int steps, Action<Job> end)
+    {
+        Project.Change(db =>
+        {
+            var row = db.Jobs.Single(j => j.Id == job.Id);
+            row.Start(Project.Now.AddMinutes(-4));
+            end(row);
+            for (var step = 1; step <= steps; step++)
+            {
+                db.Add(new MetricPoint { JobId = job.Id, Name = "loss", Step = step, Value = .69 - (.3 * (1 - Math.Exp(-step / 60.0))) + (.02 * Math.Sin(step)) });
+                if (step % 20 == 0)
+                {
+                    db.Add(new MetricPoint { JobId = job.Id, Name = "heldout/loss", Step = step, Value = .69 - (.25 * (1 - Math.Exp(-step / 60.0))) });
+                    db.Add(new MetricPoint { JobId = job.Id, Name = "heldout/accuracy", Step = step, Value = .5 + (.27 * (1 - Math.Exp(-step / 50.0))) });
+                    db.Add(new MetricPoint { JobId = job.Id, Name = "tokens_per_second", Step = step, Value = 6_980 });
+                    db.Add(new JobEvent { JobId = job.Id, At = Project.Now, Level = JobEventLevel.Info, Message = $"step {step}  checkpoint written" });
+                }
+            }
+        });
+    }
+
+    private EvaluationSample Sample(ModelVersionId from, PromptId prompt, ResponseId response, double reward, int tokens) => new()
+    {
+        CandidateId = Candidate.Id, SampledFromId = from, PromptId = prompt, ResponseId = response, Ordinal = 0, Reward = reward, LengthTokens = tokens,
+    };
+}
+
+[CollectionDefinition(Name)]
+public sealed class AdminPagesCollection : ICollectionFixture<AdminPagesFixture>
+{
+    public const string Name = "admin pages";
+}

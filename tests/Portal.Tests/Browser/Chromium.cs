@@ -1,0 +1,32 @@
+using Microsoft.Playwright;
+using Portal.Data.Storage;
+
+namespace Portal.Tests.Browser;
+
+/// <summary>The machine's own Chromium, started alike for all tests, and the way in through the real sign-in page.</summary>
+internal static class Chromium
+{
+    /// <summary>How long a page may take; only a failure takes so long, and a busy machine is no failure.</summary>
+    public const int PatienceMs = 60_000;
+
+    public static Task<IBrowser> Launch(IPlaywright playwright) => playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions
+    {
+        ExecutablePath = Environment.GetEnvironmentVariable("PORTAL_CHROMIUM") ?? "/usr/bin/chromium",
+        Args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+    });
+
+    /// <summary>Signs in and waits until the page behind the door is on its way.</summary>
+    /// <param name="directory">Where the first sign-ins were written.</param>
+    public static async Task SignIn(IPage page, DataDirectory directory, string name)
+    {
+        await page.GotoAsync("/sign-in");
+        await page.FillAsync("input[name='Input.Name']", name);
+        await page.FillAsync("input[name='Input.Password']", Password(directory, name));
+        await page.ClickAsync("main button.primary");
+        await page.WaitForURLAsync(url => !url.Contains("sign-in", StringComparison.Ordinal));
+    }
+
+    /// <summary>A first account's password, from the file that the portal wrote.</summary>
+    public static string Password(DataDirectory directory, string name) => File.ReadLines(directory.SignIns)
+        .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).First(words => words[0] == name)[1];
+}

@@ -1,0 +1,165 @@
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.Playwright;
+using Portal.Data;
+using Portal.Data.Accounts;
+using Portal.Web.Shell;
+using Xunit;
+
+namespace Portal.Tests.Browser;
+
+/// <summary>
+/// Every page of the portal at 1440 and 390 pixels, light and dark: no serious finding of axe, nothing on the console, no sideways scrolling. The
+/// routes are read from the assembly, so a new page without a visit here fails.
+/// </summary>
+[Collection(AdminPagesCollection.Name)]
+[Trait("Speed", "slow")]
+public sealed class EveryPageTests(AdminPagesFixture portal)
+{
+    /// <summary>One look at one page. A route may have several: states differ.</summary>
+    /// <param name="Route">As written in the page.</param>
+    /// <param name="Path">Where to go; null where <paramref name="Reach"/> goes by itself.</param>
+    /// <param name="Reach">What to do once there.</param>
+    private sealed record Visit(string Route, Func<AdminPagesFixture, string>? Path = null, Func<WatchedPage, AdminPagesFixture, Task>? Reach = null, bool IsStranger = false);
+
+    private static readonly Dictionary<string, Visit> Visits = new()
+    {
+        ["home"] = new("/", _ => "/"),
+        ["sign-in"] = new("/sign-in", _ => "/sign-in", IsStranger: true),
+        ["sign-in-refused"] = new("/sign-in", _ => "/sign-in", async (page, _) =>
+        {
+            await page.Page.FillAsync("input[name='Input.Name']", "nobody");
+            await page.Page.FillAsync("input[name='Input.Password']", "not the password");
+            await page.Page.ClickAsync("main button.primary");
+            await page.Page.Locator("main .note.bad").WaitForAsync();
+        }, IsStranger: true),
+        ["invitation"] = new("/invitation/{Token}", Invitation, IsStranger: true),
+        ["invitation-closed"] = new("/invitation/{Token}", _ => "/invitation/0123456789abcdef", IsStranger: true),
+        ["account"] = new("/account", _ => "/account"),
+        ["people"] = new("/people", _ => "/people"),
+        ["projects"] = new("/projects", _ => "/projects"),
+        ["project-choose"] = new("/projects/choose", _ => "/projects/choose"),
+        ["project-new"] = new("/projects/new", _ => "/projects/new"),
+        ["project"] = new("/projects/{ProjectId:guid}", p => $"/projects/{p.Project.Id}"),
+        ["annotate-projects"] = new("/annotate", _ => "/annotate?choose=1"),
+        ["judge-projects"] = new("/judge", _ => "/judge?choose=1"),
+        ["annotate-start"] = new("/annotate/{ProjectId:guid}", p => $"/annotate/{p.Project.Id}"),
+        ["judge-start"] = new("/judge/{ProjectId:guid}", p => $"/judge/{p.Empty}"),
+        ["annotate"] = new("/annotate/{ProjectId:guid}/{AssignmentId:guid}", p => $"/annotate/{p.Project.Id}", (page, _) => Lease(page)),
+        ["judge"] = new("/judge/{ProjectId:guid}/{AssignmentId:guid}", p => $"/judge/{p.Project.Id}", (page, _) => Lease(page)),
+        ["my-work"] = new("/my-work", null, async (page, p) =>
+        {
+            await Judge(page, p);
+            await page.Page.GotoAsync("/my-work");
+        }),
+        ["my-work-change"] = new("/my-work/{JudgementId:guid}", null, async (page, p) =>
+        {
+            await Judge(page, p);
+            await page.Page.GotoAsync("/my-work");
+            await page.Page.Locator("td a.btn").First.ClickAsync();
+            await page.Page.WaitForURLAsync("**/my-work/*");
+        }),
+        ["review"] = new("/review", _ => "/review"),
+        ["review-empty"] = new("/review", _ => "/review?state=dismissed"),
+        ["data"] = new("/data", _ => "/data"),
+        ["data-nothing-fits"] = new("/data", _ => "/data?verdict=CannotJudge"),
+        ["data-import"] = new("/data/import", _ => "/data/import"),
+        ["data-imported"] = new("/data/imports/{Id:guid}", p => $"/data/imports/{p.Import.Id}"),
+        ["data-imported-by-job"] = new("/imports/{Id:guid}", p => $"/imports/{p.Import.Id}"),
+        ["data-version"] = new("/data/versions/{Id:guid}", p => $"/data/versions/{p.Dataset.Id}"),
+        ["data-export"] = new("/data/export", _ => "/data/export"),
+        ["train"] = new("/train", _ => "/train", (page, _) => page.Page.Locator("main button.primary:not([disabled])").WaitForAsync()),
+        ["jobs"] = new("/jobs", _ => "/jobs"),
+        ["run-finished"] = new("/jobs/{Id:guid}", p => $"/jobs/{p.Finished.Id}"),
+        ["run-failed"] = new("/jobs/{Id:guid}", p => $"/jobs/{p.Failed.Id}"),
+        ["run-live"] = new("/jobs/{Id:guid}", p => $"/jobs/{p.Running.Id}"),
+        ["models"] = new("/models", _ => "/models"),
+        ["model-reward"] = new("/models/{Id:guid}", p => $"/models/{p.RewardModel.Id}"),
+        ["model-policy"] = new("/models/{Id:guid}", p => $"/models/{p.Candidate.Id}"),
+        ["model-gone"] = new("/models/{Id:guid}", _ => $"/models/{Guid.Empty}"),
+        ["results"] = new("/models/{Id:guid}/results", p => $"/models/{p.Candidate.Id}/results"),
+        ["gallery"] = new("/dev/gallery", _ => "/dev/gallery"),
+        ["gallery-focus"] = new("/dev/gallery/focus", _ => "/dev/gallery/focus"),
+        ["gallery-focus-single"] = new("/dev/gallery/focus", _ => "/dev/gallery/focus?single=true"),
+        ["gallery-interactive"] = new("/dev/gallery/interactive", _ => "/dev/gallery/interactive", async (page, _) =>
+        {
+            await page.Page.Locator("#clicks[data-ready=yes]").WaitForAsync();
+            await page.Page.ClickAsync("#count");
+            await page.Page.WaitForFunctionAsync("() => document.querySelector('#clicks').textContent.startsWith('1 ')");
+        }),
+        ["gallery-text"] = new("/dev/gallery/text", _ => "/dev/gallery/text?text=" + Uri.EscapeDataString("# A heading\n\n**Bold**, `code` and [a link](https://example.org).\n\n1. one\n2. two")),
+        ["not-found"] = new("/not-found", _ => "/not-found"),
+        ["error"] = new("/error", _ => "/error"),
+    };
+
+    public static TheoryData<string> Names => [.. Visits.Keys];
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public async Task Is_in_order(string name)
+    {
+        var visit = Visits[name];
+        var path = visit.Path?.Invoke(portal) ?? "/account";
+        await using var page = visit.IsStranger ? await portal.OpenAsStranger(path) : await portal.Open(path);
+        if (visit.Reach is { } reach)
+            await reach(page, portal);
+        await page.Page.Locator("h1").First.WaitForAsync(new() { State = WaitForSelectorState.Attached });
+
+        Assert.Matches(RouteOf(visit.Route), new Uri(page.Page.Url).AbsolutePath); // not some other page it was sent to
+        await page.IsInOrderInEveryLook(name);
+    }
+
+    /// <summary>The routes that are visited, in the order of <see cref="ShellSetup.PageRoutes"/>.</summary>
+    internal static IEnumerable<string> Routes => Visits.Values.Select(visit => visit.Route).Distinct().Order(StringComparer.Ordinal);
+
+    [Fact]
+    public async Task A_page_that_is_hard_to_use_is_found()
+    {
+        await using var page = await portal.Open("/account");
+        await page.Page.EvaluateAsync("() => { const i = document.createElement('input'); document.querySelector('main').append(i); }"); // no label
+
+        var failure = await Assert.ThrowsAnyAsync<Exception>(() => page.IsInOrderInEveryLook("spoiled"));
+
+        Assert.Contains("spoiled-390-dark axe: label (critical)", failure.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>The address pattern of a route: "/models/{Id:guid}" is "/models/" and one part more.</summary>
+    private static string RouteOf(string route) => "^" + string.Join("/", route.Split('/').Select(part => part.StartsWith('{') ? "[^/]+" : part)) + "$";
+
+    private static string Invitation(AdminPagesFixture portal)
+    {
+        var token = RandomNumberGenerator.GetHexString(40, lowercase: true);
+        portal.Project.Add(new Invitation
+        {
+            Id = portal.Project.Ids.New<InvitationId>(), TokenHash = Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(token))), Role = RoleNames.Reviewer,
+            Note = "for Ada", CreatedBy = Guid.Empty, CreatedAt = portal.Project.Now, ExpiresAt = portal.Project.Now.AddDays(1),
+        });
+        return $"/invitation/{token}";
+    }
+
+    private static async Task Lease(WatchedPage page)
+    {
+        await page.Page.ClickAsync("button[value=start]");
+        await page.Page.Locator("[data-task]").WaitForAsync();
+    }
+
+    /// <summary>Gives one judgement, of a task made for it.</summary>
+    private static async Task Judge(WatchedPage page, AdminPagesFixture portal)
+    {
+        var prompt = portal.Project.Prompt("What does a goose eat?");
+        portal.Project.Pair(prompt, portal.Project.Response(prompt, "Grass."), portal.Project.Response(prompt, "Stones."));
+        await page.Page.GotoAsync($"/annotate/{portal.Project.Id}");
+        await Lease(page);
+        var here = page.Page.Url;
+        await page.Page.Locator("[data-key='2']").ClickAsync(new() { Force = true });
+        await page.Page.ClickAsync("button[value=submit].primary");
+        await page.Page.WaitForURLAsync(url => url != here);
+    }
+}
+
+/// <summary>The list of visits against the list of pages; needs no browser.</summary>
+public sealed class EveryRouteTests
+{
+    [Fact]
+    public void Every_page_has_a_visit() => Assert.Equal(ShellSetup.PageRoutes(typeof(ShellSetup).Assembly).Distinct(), EveryPageTests.Routes);
+}
