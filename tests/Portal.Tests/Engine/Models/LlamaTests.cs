@@ -72,6 +72,33 @@ public sealed class LlamaTests : IDisposable
         }
     }
 
+    /// <summary>Longer than what is attended at once, with a last stretch that is not full; rows of a batch, grouped heads.</summary>
+    [Fact]
+    public void A_long_text_equals_the_naive_forward_pass_and_has_the_gradients_of_one_attended_at_once()
+    {
+        var config = Small with { ContextLength = 320 };
+        using var model = Model(config);
+        int[][] texts = [.. Enumerable.Range(0, 2).Select(row => Enumerable.Range(0, 300).Select(t => (t * t + 7 * row) % 31).ToArray())];
+        var naive = new NaiveLlama(LlamaWeights.Export(LlamaWeights.Of(model)), config.LayerCount, config.HeadCount, config.KeyValueHeadCount, config.NormEpsilon, config.RopeTheta);
+
+        var logits = model.Logits(model.Hidden(tensor(texts.SelectMany(text => text.Select(id => (long)id)).ToArray()).view(2, 300)));
+
+        for (var row = 0; row < 2; row++)
+            Close([.. naive.Logits(texts[row]).SelectMany(values => values)], Numbers(logits[row]), Tolerance);
+
+        // Padding of no length takes the other way through the block.
+        var stretched = Gradients(null);
+        Close(stretched, Gradients(zeros(1, dtype: ScalarType.Int64)), Tolerance * 100); // sums over 300 positions
+        Assert.Contains(stretched, value => Math.Abs(value) > 1);
+
+        double[] Gradients(Tensor? padding)
+        {
+            model.zero_grad();
+            model.Logits(model.Hidden(Batch(texts[0]), new LlamaRun { LeftPadding = padding })).log_softmax(-1).narrow(2, 3, 1).sum().backward();
+            return [.. model.parameters().SelectMany(weight => Numbers(weight.grad!))];
+        }
+    }
+
     [Fact]
     public void The_cache_gives_the_logits_of_a_whole_pass()
     {
