@@ -31,7 +31,7 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
             await page.Page.FillAsync("input[name='Input.Name']", "nobody");
             await page.Page.FillAsync("input[name='Input.Password']", "not the password");
             await page.Page.ClickAsync("main button.primary");
-            await page.Page.Locator("main .note.bad").WaitForAsync();
+            await page.Page.Locator("main [role=alert]").First.WaitForAsync();
         }, IsStranger: true),
         ["invitation"] = new("/invitation/{Token}", Invitation, IsStranger: true),
         ["invitation-closed"] = new("/invitation/{Token}", _ => "/invitation/0123456789abcdef", IsStranger: true),
@@ -146,7 +146,7 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
     /// <summary>Gives one judgement, of a task made for it.</summary>
     private static async Task Judge(WatchedPage page, AdminPagesFixture portal)
     {
-        var prompt = portal.Project.Prompt("What does a goose eat?");
+        var prompt = portal.Project.Prompt($"What does a goose eat? {Guid.NewGuid()}");
         portal.Project.Pair(prompt, portal.Project.Response(prompt, "Grass."), portal.Project.Response(prompt, "Stones."));
         await page.Page.GotoAsync($"/annotate/{portal.Project.Id}");
         await Lease(page);

@@ -51,7 +51,7 @@ public sealed class HostileFilesTests : IAsyncLifetime
             if (isKnown)
                 Assert.Equal(10, await page.Locator("section:has(#first) tbody tr").CountAsync());
             await watched.IsInteractive();
-            if (isKnown)
+            if (await page.Locator(".mapping").CountAsync() == 0) // else nothing fits and the page asks by itself
                 await page.Locator("section:has(#format) select").First.SelectOptionAsync("columns");
             await page.Locator(".mapping").WaitForAsync();
             await HostileWatch.Look(watched);
