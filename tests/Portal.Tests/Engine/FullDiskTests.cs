@@ -107,6 +107,8 @@ public sealed class FullDiskTests
         for (var i = 0; i < 20; i++)
             bench.Seed.Task(bench.Project, $"Question {i}?", new string('a', 100_000) + i, new string('b', 100_000) + i);
         var run = bench.Begin(new ExportData { Format = "portal" });
+        using (var db = bench.Database.Open()) // or the log's megabytes come free when its last connection closes, and there is room after all
+            await db.Database.ExecuteSqlRawAsync("PRAGMA wal_checkpoint(TRUNCATE)");
         disk.Grow(SmallDisk.KibibytesOf(disk.Folder) + 512);
 
         var failure = await Assert.ThrowsAnyAsync<IOException>(() => new ExportDataRunner().Run(new ExportData { Format = "portal" }, run));
