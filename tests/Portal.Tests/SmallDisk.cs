@@ -28,6 +28,16 @@ public sealed class SmallDisk : IDisposable
     /// <summary>Makes room: the disk as large as this.</summary>
     public void Grow(int kibibytes) => Root("mount", "-o", $"remount,{Size(kibibytes)}", Folder);
 
+    /// <summary>What is taken on it, files included that were deleted and are open still (a write-ahead log, say).</summary>
+    public int UsedKibibytes
+    {
+        get
+        {
+            var drive = new DriveInfo(Folder);
+            return (int)((drive.TotalSize - drive.TotalFreeSpace + 1023) / 1024);
+        }
+    }
+
     /// <summary>Bytes of a folder's files, in whole pages as this file system counts.</summary>
     public static int KibibytesOf(string folder) =>
         Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Sum(path => (int)((new FileInfo(path).Length + 4095) / 4096 * 4));
