@@ -89,7 +89,7 @@ internal sealed class LlamaBlock : Module
         var length = keys.shape[2];
         var (allKeys, allValues) = (keys.reshape(batch * keyHeads, length, size), values.reshape(batch * keyHeads, length, size));
         var attended = inputs.CausalBias is { } bias && tokens == length && tokens > QueriesAtOnce
-            ? InStretches(queries.view(batch * keyHeads, group, tokens, size), allKeys, allValues, bias)
+            ? InStretches(queries.view(batch * keyHeads, group, tokens, size), allKeys, allValues, bias, inputs, batch)
             : Scores(queries, allKeys.transpose(1, 2), inputs, batch).softmax(-1).bmm(allValues);
         return attended.view(batch, queryHeads, tokens, size).transpose(1, 2).reshape(batch, tokens, queryHeads * size);
     }
@@ -103,17 +103,16 @@ internal sealed class LlamaBlock : Module
     /// <param name="values">[B · K, T, size].</param>
     /// <param name="causal">[group · T, T].</param>
     /// <returns>[B · K, group, T, size].</returns>
-    private Tensor InStretches(Tensor queries, Tensor keys, Tensor values, Tensor causal)
+    private Tensor InStretches(Tensor queries, Tensor keys, Tensor values, Tensor causal, AttentionInputs inputs, long batch)
     {
         var (rows, group, tokens, size) = (queries.shape[0], queries.shape[1], queries.shape[2], queries.shape[3]);
-        var scale = (float)(1 / Math.Sqrt(config.HeadSize));
         var parts = new List<Tensor>();
         for (long start = 0; start < tokens; start += QueriesAtOnce)
         {
             var count = Math.Min(QueriesAtOnce, tokens - start);
             var end = start + count;
             var mask = causal.narrow(0, start, count).narrow(1, 0, end).repeat(group, 1); // the first T rows are one head's
-            var scores = baddbmm(mask.expand(rows, -1, -1), queries.narrow(2, start, count).reshape(rows, group * count, size), keys.narrow(1, 0, end).transpose(1, 2), beta: 1, alpha: scale);
+            var scores = Scores(queries.narrow(2, start, count).reshape(rows, group * count, size), keys.narrow(1, 0, end).transpose(1, 2), inputs with { CausalBias = mask }, batch);
             parts.Add(scores.softmax(-1).bmm(values.narrow(1, 0, end)).view(rows, group, count, size));
         }
 
