@@ -210,7 +210,7 @@ public sealed partial class HostilePagesTests(AdminPagesFixture portal)
                 await page.GotoAsync("/raw", new() { WaitUntil = WaitUntilState.Commit });
                 try
                 {
-                    await page.WaitForLoadStateAsync(LoadState.Load, new() { Timeout = 3_000 });
+                    await page.WaitForLoadStateAsync(LoadState.Load);
                     await page.EvaluateAsync(HostileWatch.Touch);
                     if ((await page.EvaluateAsync<string[]>(HostileWatch.Scan)).Length == 0 && watched.Problems.Count == known)
                         missed.Add(text);
