@@ -20,6 +20,9 @@ public static class TrainingProcess
 #if !OFFICIAL_PACKAGES
             // TorchSharp's API has no word for the C library's allocator.
             Portal.Torch.Native.TorchRuntime.ApplyMallocSettings();
+            // Nor for the threads of OpenBLAS, which are all cores unless it is told otherwise.
+            if (threads is { } count)
+                Portal.Torch.Native.TorchRuntime.SetBlasThreads(count);
 #endif
             torch.set_num_threads(threads ?? Environment.ProcessorCount);
         }

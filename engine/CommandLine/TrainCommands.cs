@@ -21,6 +21,7 @@ public static class TrainCommands
     private static readonly Option<double> HeldOut = new("--held-out") { Description = "Share of prompts held out.", DefaultValueFactory = _ => 0.2 };
     private static readonly Option<long?> Seed = new("--seed") { Description = "Overrides the preset's seed." };
     private static readonly Option<int?> Steps = new("--steps") { Description = "Overrides the preset's limit of steps." };
+    private static readonly Option<int?> Threads = new("--threads") { Description = "Threads to compute with; all cores where left out." };
     private static readonly Option<bool> Json = new("--json") { Description = "Progress and result as one JSON object a line on standard output." };
 
     /// <summary>The command with its four recipes.</summary>
@@ -40,10 +41,10 @@ public static class TrainCommands
     public static Command CreateRecipe()
     {
         var preset = new Argument<FileInfo>("preset") { Description = "The spec as JSON; its \"kind\" says which recipe." };
-        var command = new Command("recipe", "Run a preset: the recipe that its kind names, on files.") { preset, Model, Data, Out, Checkpoints, HeldOut, Seed, Json };
+        var command = new Command("recipe", "Run a preset: the recipe that its kind names, on files.") { preset, Model, Data, Out, Checkpoints, HeldOut, Seed, Threads, Json };
         command.SetAction((arguments, stop) =>
         {
-            TrainingProcess.Prepare();
+            TrainingProcess.Prepare(Count(arguments));
             var spec = Read<JobSpec>(arguments.GetRequiredValue(preset), "recipe");
             if (arguments.GetValue(Seed) is { } seed)
                 spec = spec with { Seed = seed };
@@ -84,10 +85,10 @@ public static class TrainCommands
     private static Command Recipe<TSpec>(string name, string description, TSpec defaults, Func<TSpec, RecipeRun, TrainingReport> run,
         Func<TSpec, int, TSpec> withSteps) where TSpec : JobSpec
     {
-        var command = new Command(name, description) { Preset, Model, Data, Out, Checkpoints, HeldOut, Seed, Steps, Json };
+        var command = new Command(name, description) { Preset, Model, Data, Out, Checkpoints, HeldOut, Seed, Steps, Threads, Json };
         command.SetAction((arguments, stop) =>
         {
-            TrainingProcess.Prepare();
+            TrainingProcess.Prepare(Count(arguments));
             var spec = defaults;
             if (arguments.GetValue(Preset) is { } preset)
                 spec = Read<TSpec>(preset, name);
@@ -102,6 +103,9 @@ public static class TrainCommands
         });
         return command;
     }
+
+    private static int? Count(ParseResult arguments) => arguments.GetValue(Threads) is not { } threads || threads >= 1 ? arguments.GetValue(Threads)
+        : throw new CannotTrain($"--threads is {threads}; it must be at least 1.");
 
     private static void Execute(ParseResult arguments, long seed, Func<RecipeRun, TrainingReport> run, CancellationToken stop)
     {

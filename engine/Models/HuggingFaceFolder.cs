@@ -17,7 +17,7 @@ namespace Portal.Engine.Models;
 public static class HuggingFaceFolder
 {
     private const string ConfigFile = "config.json";
-    private const string WeightsFile = "model.safetensors";
+    internal const string WeightsFile = "model.safetensors";
     private const string IndexFile = "model.safetensors.index.json";
 
     /// <summary>Reads a language model, on the CPU in float32 whatever the file's format.</summary>

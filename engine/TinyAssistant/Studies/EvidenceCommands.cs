@@ -18,30 +18,43 @@ public static class EvidenceCommands
         var quick = new Option<bool>("--quick") { Description = "A miniature: fewer prompts, votes and samples. Not evidence." };
         var atOnce = new Option<int>("--at-once") { Description = "Seeds that run at the same time, each in a process of its own. Default: all cores, 3 at least, so that no third seed has one of two cores to itself.", DefaultValueFactory = _ => Math.Max(3, Environment.ProcessorCount) };
         var threads = new Option<int?>("--threads") { Description = "Threads of an operator. Default: all cores." };
-        var foundation = new Command("foundation", "Reward model, DPO and KTO on simulated votes against the sealed truth.") { assets, seeds, work, json, quick, atOnce, threads };
+        var part = new Option<StudyPart>("--part") { Description = "Only the reward models, or only the policies. For tuning; not evidence." };
+        var presets = new Option<DirectoryInfo>("--presets") { Description = "Other presets than the shipped ones. For tuning; not evidence.", DefaultValueFactory = _ => new DirectoryInfo(Path.Combine(AppContext.BaseDirectory, "presets")) };
+        var foundation = new Command("foundation", "Reward model, DPO and KTO on simulated votes against the sealed truth.") { assets, seeds, work, json, quick, part, presets, atOnce, threads };
         foundation.SetAction(async (arguments, stop) =>
         {
             var named = arguments.GetRequiredValue(seeds);
             var (demo, scratch) = (arguments.GetRequiredValue(assets).FullName, arguments.GetRequiredValue(work).FullName);
-            var isQuick = arguments.GetValue(quick);
+            var (isQuick, only, from) = (arguments.GetValue(quick), arguments.GetValue(part), arguments.GetRequiredValue(presets).FullName);
             IReadOnlyList<StudyRow> rows;
             if (named.Length > 1 && arguments.GetValue(atOnce) is > 1 and var together)
             {
-                rows = await StudySeeds.Run("foundation", ["--assets", demo, "--work", scratch, .. isQuick ? ["--quick"] : Array.Empty<string>()], named, together, scratch, Console.Error, stop);
+                rows = await StudySeeds.Run("foundation", ["--assets", demo, "--work", scratch, "--presets", from, "--part", $"{only}", .. isQuick ? ["--quick"] : Array.Empty<string>()], named, together, scratch, Console.Error, stop);
             }
             else
             {
                 TrainingProcess.Prepare(arguments.GetValue(threads));
                 var progress = new ConsoleProgress(Console.Error, json: false, !Console.IsErrorRedirected, TimeProvider.System);
-                var study = Make(demo, isQuick ? Miniature : new FoundationSizes(), scratch, progress, stop);
+                var study = Make(demo, from, (isQuick ? Miniature : new FoundationSizes()) with { Part = only }, scratch, progress, stop);
                 rows = [.. named.SelectMany(study.Run)];
             }
             if (arguments.GetValue(json) is { } file)
                 ArtefactFile.Write(file.FullName, stream => JsonSerializer.Serialize(stream, rows, new JsonSerializerOptions(JsonSerializerDefaults.Web) { WriteIndented = true }));
-            Console.WriteLine(StudyTable.Markdown($"./bench evidence foundation --seeds {string.Join(' ', named)}{(isQuick ? " --quick" : "")}", rows));
+            Console.WriteLine(StudyTable.Markdown($"./bench evidence foundation --seeds {string.Join(' ', named)}{string.Concat(Changes(arguments, isQuick, only, presets))}", rows));
             return 0;
         });
         return new Command("evidence", "Run a study and print its table.") { foundation };
+    }
+
+    /// <summary>What makes a run something else than evidence, for the line above its table.</summary>
+    private static IEnumerable<string> Changes(ParseResult arguments, bool isQuick, StudyPart only, Option<DirectoryInfo> presets)
+    {
+        if (isQuick)
+            yield return " --quick";
+        if (only is not StudyPart.All)
+            yield return $" --part {only}";
+        if (arguments.GetResult(presets) is { Implicit: false })
+            yield return $" --presets {arguments.GetRequiredValue(presets)}";
     }
 
     /// <summary>The miniature of the foundation study: what `./test` runs, with one seed.</summary>
@@ -51,12 +64,12 @@ public static class EvidenceCommands
         BaseSamples = 120, Votes = [800], TestPairs = 800, PolicyPrompts = 60, SamplesPerPrompt = 2, PolicyVotes = 800, Exhibit = false,
     };
 
-    /// <summary>The foundation study on a demo folder, with the shipped presets.</summary>
-    public static FoundationStudy Make(string assets, FoundationSizes sizes, string work, IRecipeProgress progress, CancellationToken stop)
+    /// <summary>The foundation study on a demo folder, with the presets of a folder.</summary>
+    public static FoundationStudy Make(string assets, string presets, FoundationSizes sizes, string work, IRecipeProgress progress, CancellationToken stop)
     {
         return new FoundationStudy(Path.Combine(assets, "base"), Preset<TrainRewardModel>("reward-model"), Preset<TrainPreferencePolicy>("dpo"), Preset<TrainPreferencePolicy>("kto"),
             Preset<TrainPreferencePolicy>("dpo-overoptimised"), sizes, work, progress, stop);
 
-        static T Preset<T>(string name) where T : JobSpec => TrainCommands.Read<T>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", name + ".json")), name);
+        T Preset<T>(string name) where T : JobSpec => TrainCommands.Read<T>(new FileInfo(Path.Combine(presets, name + ".json")), name);
     }
 }

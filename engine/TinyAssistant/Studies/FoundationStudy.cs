@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text.Json;
 using Portal.Data.JobSpecs;
 using Portal.Engine.Datasets;
 using Portal.Engine.Evaluation;
@@ -33,6 +35,17 @@ public sealed record FoundationSizes
 
     /// <summary>Train the over-optimisation exhibit too.</summary>
     public bool Exhibit { get; init; } = true;
+
+    /// <summary>What is trained and measured; a part alone is for tuning, on seeds that are not reported.</summary>
+    public StudyPart Part { get; init; } = StudyPart.All;
+}
+
+/// <summary>Parts of the foundation study.</summary>
+public enum StudyPart
+{
+    All,
+    Reward,
+    Policies,
 }
 
 /// <summary>
@@ -56,14 +69,15 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         var rows = new List<StudyRow>();
         var random = new SeededRandom((ulong)seed).Split("foundation");
         var (model, tokenizer) = CommandLine.ModelFolder.LanguageModel(baseFolder);
-        AddBase(rows, seed, model, tokenizer);
+        if (sizes.Part is StudyPart.All)
+            AddBase(rows, seed, model, tokenizer);
         var set = Sampled(model, tokenizer, seed);
         var prompts = set.Train.Concat(set.HoldOut).Concat(set.Test).ToDictionary(prompt => prompt.Id);
         var responses = set.Responses.ToDictionary(response => response.Id);
         var truth = set.Responses.ToDictionary(response => response.Id, response => TruthScorer.Score(prompts[response.PromptId].Turns, response.Text));
         var pairs = TestPairs(set, truth, random.Split("test pairs"));
 
-        foreach (var count in sizes.Votes)
+        foreach (var count in sizes.Part is StudyPart.Policies ? [] : sizes.Votes)
         {
             var votes = set.JudgeByCrowd(count);
             var training = Preferences(votes, prompts, responses);
@@ -91,7 +105,8 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
             }
         }
 
-        AddPolicies(rows, seed, model, tokenizer, set, prompts, responses, random);
+        if (sizes.Part is not StudyPart.Reward)
+            AddPolicies(rows, seed, model, tokenizer, set, prompts, responses, random);
         model.Dispose();
         return rows;
     }
@@ -236,11 +251,19 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
     {
         var asked = sizes.Evidence;
         var (train, holdOut, test) = EvidenceSet.DrawPrompts((ulong)seed, asked);
-        var texts = new Dictionary<string, IReadOnlyList<string>>(StringComparer.Ordinal);
-        foreach (var (part, prompts, count) in new[] { ("train", train, asked.ResponsesPerTrainPrompt), ("hold-out", holdOut, asked.ResponsesPerHoldOutPrompt), ("test", test, asked.CandidatesPerTestPrompt) })
-            foreach (var (id, answers) in WorldSamples.Write(model, tokenizer, prompts, PromptDrawing.AskedFor(count), new SeededRandom((ulong)seed).Split("evidence samples").Split(part),
-                (done, all) => progress.Report(done, all, $"sampling {part}", null), stop))
-                texts.Add(id, answers);
+        // Kept by what they are: the same base, seed and sizes have the same answers, so an interrupted study does not sample twice.
+        var what = Checkpoint.Fingerprint([JsonSerializer.Serialize(asked), Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(Path.Combine(baseFolder, HuggingFaceFolder.WeightsFile))))]);
+        var kept = Path.Combine(workFolder, $"answers-{seed}-{what[..12]}.json");
+        var texts = File.Exists(kept) ? JsonSerializer.Deserialize<Dictionary<string, IReadOnlyList<string>>>(File.ReadAllText(kept))! : []; // written below, whole
+        if (texts.Count == 0)
+        {
+            foreach (var (part, prompts, count) in new[] { ("train", train, asked.ResponsesPerTrainPrompt), ("hold-out", holdOut, asked.ResponsesPerHoldOutPrompt), ("test", test, asked.CandidatesPerTestPrompt) })
+                foreach (var (id, answers) in WorldSamples.Write(model, tokenizer, prompts, PromptDrawing.AskedFor(count), new SeededRandom((ulong)seed).Split("evidence samples").Split(part),
+                    (done, all) => progress.Report(done, all, $"sampling {part}", null), stop))
+                    texts.Add(id, answers);
+            Directory.CreateDirectory(workFolder);
+            ArtefactFile.Write(kept, stream => JsonSerializer.Serialize(stream, texts));
+        }
         return EvidenceSet.Build((ulong)seed, (prompt, _) => texts[prompt.Id], asked);
     }
 

@@ -39,6 +39,20 @@ public static unsafe class TorchRuntime
              & TorchLibrary.mallopt(TopPad, 256 << 20) != 0 & TorchLibrary.mallopt(ArenaMax, 1) != 0;
     }
 
+    /// <summary>
+    /// Sets the threads of OpenBLAS, where libtorch stands on it (Debian's does): its pool is not OpenMP's, so that
+    /// torch.set_num_threads leaves it at all cores.
+    /// </summary>
+    /// <returns>False when this libtorch brings its own matrix products (MKL), whose threads torch.set_num_threads sets.</returns>
+    public static bool SetBlasThreads(int threads)
+    {
+        TorchLibrary.Load();
+        if (!NativeLibrary.TryLoad("libopenblas.so.0", out var blas) || !NativeLibrary.TryGetExport(blas, "openblas_set_num_threads", out var set))
+            return false;
+        ((delegate* unmanaged[Cdecl]<int, void>)set)(threads);
+        return true;
+    }
+
     /// <summary>Free and total bytes of the current CUDA device.</summary>
     /// <exception cref="ExternalException">No CUDA device.</exception>
     public static (long FreeBytes, long TotalBytes) CudaMemory()

@@ -8,7 +8,7 @@ using Xunit;
 namespace Portal.Tests.Browser;
 
 /// <summary>The judging pages in Chromium: keyboard, reload, lost server, offline, no script. What counts is what stands in the database after it.</summary>
-[Collection("browser")]
+[Collection(BrowserCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class AnnotateTests(BrowserFixture portal)
 {

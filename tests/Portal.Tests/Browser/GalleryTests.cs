@@ -5,7 +5,7 @@ using Xunit;
 namespace Portal.Tests.Browser;
 
 /// <summary>Every shared component in high contrast, hostile texts through the one that shows model text, and what a watched page notices.</summary>
-[Collection("browser")]
+[Collection(BrowserCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class GalleryTests(BrowserFixture browser)
 {

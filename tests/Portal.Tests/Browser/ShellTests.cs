@@ -7,7 +7,7 @@ using Xunit;
 namespace Portal.Tests.Browser;
 
 /// <summary>The frame around every page: menu, theme, navigation, headers, and what happens when the connection goes.</summary>
-[Collection("browser")]
+[Collection(BrowserCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class ShellTests(BrowserFixture browser)
 {

@@ -9,7 +9,7 @@ namespace Portal.Tests.Browser;
 /// Each page where people teach: in order (console, axe, no sideways scrolling) at 1440 and 390 pixels, light and dark, with a picture for people
 /// to look at in artifacts/screenshots; and what admins do there.
 /// </summary>
-[Collection("browser")]
+[Collection(BrowserCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class TeachPagesTests(BrowserFixture portal)
 {

@@ -22,7 +22,6 @@ namespace Portal.Tests.Journeys;
 /// and dark), and what the database holds at the end is counted.
 /// </summary>
 /// <remarks>The base is a model of two layers that says "please" and "never" about equally often; the person prefers "please".</remarks>
-[Collection(Alone.Name)]
 [Trait("Speed", "slow")]
 public sealed partial class FirstRoundTests : IAsyncLifetime
 {

@@ -76,7 +76,10 @@ internal sealed class CountingRunner : IJobRunner<TrainRewardModel>
 
     public Task Clean(TrainRewardModel spec, JobRun run) => File.WriteAllTextAsync(Mark(run.Directory, run.JobId, "cleaned"), "");
 
-    public static string Mark(DataDirectory directory, JobId job, string what) => Path.Combine(directory.Uploads, $"{job.Value:N}.{what}");
+    /// <summary>Which of the two marks a job left.</summary>
+    public static (bool Discarded, bool Cleaned) Marks(DataDirectory directory, JobId job) => (File.Exists(Mark(directory, job, "discarded")), File.Exists(Mark(directory, job, "cleaned")));
+
+    private static string Mark(DataDirectory directory, JobId job, string what) => Path.Combine(directory.Uploads, $"{job.Value:N}.{what}");
 
     private static ulong Next(ulong state, int step) => state * 6364136223846793005UL + (ulong)step;
 

@@ -124,6 +124,15 @@ public sealed class EngineProcess : IDisposable
 
     public Task<Job> UntilOver(JobId id) => Until(id, j => j.IsOver, "over");
 
+    /// <summary>Waits until the queue has removed what a job that is over needed only while it ran.</summary>
+    public async Task UntilTidied(JobId id)
+    {
+        var checkpoints = Path.Combine(Database.Directory.Checkpoints, $"{id.Value:N}");
+        for (var clock = Stopwatch.StartNew(); Directory.Exists(checkpoints) && clock.Elapsed < Patience;)
+            await Task.Delay(50);
+        Assert.False(Directory.Exists(checkpoints), "the checkpoint of a job that is over stays");
+    }
+
     /// <summary>The live worker process of a job, read from the command lines of all processes; null when there is none.</summary>
     public static int? WorkerOf(JobId id) => Processes().Where(p => p.CommandLine.Contains("job-worker") && p.CommandLine.Contains($"{id}"))
         .Select(p => (int?)p.Id).FirstOrDefault();

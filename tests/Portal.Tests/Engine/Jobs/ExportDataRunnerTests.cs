@@ -116,7 +116,7 @@ public sealed class ExportDataRunnerTests : IDisposable
         using var records = source.Records(start, "test").GetEnumerator();
         Assert.True(records.MoveNext());
 
-        await bench.Database.Writes.WriteAsync(other => other.Projects.Single(p => p.Id == bench.Project).ContentWarning = "changed", default).WaitAsync(TimeSpan.FromSeconds(5));
+        await bench.Database.Writes.WriteAsync(other => other.Projects.Single(p => p.Id == bench.Project).ContentWarning = "changed", default).WaitAsync(EngineProcess.Patience);
         bench.Seed.Task(bench.Project, "Asked meanwhile?", "Yes.", "No.");
 
         var rest = new List<string>();

@@ -113,23 +113,6 @@ public sealed class JobQueueTests(JobQueueTests.Running running) : IClassFixture
         Assert.Contains("'TrainDragon'", job.FailReason);
     }
 
-    [Fact]
-    public async Task A_cancelled_job_ends_soon_and_leaves_nothing()
-    {
-        var id = engine.Enqueue(CountingRunner.Spec(10_000));
-        await engine.Until(id, j => j.Step > 2, "a step");
-
-        var clock = Stopwatch.StartNew();
-        engine.AskCancel(id);
-        var job = await engine.UntilOver(id);
-
-        Assert.Equal(JobState.Cancelled, job.State);
-        Assert.True(clock.Elapsed < TimeSpan.FromSeconds(10), $"{clock.Elapsed.TotalSeconds:F1} s");
-        await UntilTidied(id);
-        Assert.Equal((true, true), Marks(id));
-        Assert.False(Directory.Exists(Path.Combine(engine.Database.Directory.Models, $"{id.Value:N}")), "its half-made model stays");
-    }
-
     /// <summary>The rows of a job that succeeded are its result: they stay when the queue tidies up after it.</summary>
     [Fact]
     public async Task A_job_that_succeeded_is_tidied_up_after_but_not_discarded()
@@ -138,37 +121,8 @@ public sealed class JobQueueTests(JobQueueTests.Running running) : IClassFixture
 
         Assert.Equal(JobState.Succeeded, (await engine.UntilOver(id)).State);
 
-        await UntilTidied(id);
-        Assert.Equal((false, true), Marks(id));
-    }
-
-    private async Task UntilTidied(JobId id)
-    {
-        var checkpoints = Path.Combine(engine.Database.Directory.Checkpoints, $"{id.Value:N}");
-        for (var clock = Stopwatch.StartNew(); Directory.Exists(checkpoints) && clock.Elapsed < EngineProcess.Patience;)
-            await Task.Delay(50);
-        Assert.False(Directory.Exists(checkpoints), "the checkpoint of a job that is over stays");
-    }
-
-    private (bool Discarded, bool Cleaned) Marks(JobId id) =>
-        (File.Exists(CountingRunner.Mark(engine.Database.Directory, id, "discarded")), File.Exists(CountingRunner.Mark(engine.Database.Directory, id, "cleaned")));
-
-    [Fact]
-    public async Task A_cancelled_job_that_does_not_listen_is_killed_within_10_s_with_its_children()
-    {
-        var id = engine.Enqueue(CountingRunner.Spec(10_000, seed: CountingRunner.Stubborn));
-        await engine.Until(id, j => j.Step > 2, "a step");
-        var family = EngineProcess.Family((await EngineProcess.UntilWorkerOf(id)));
-
-        var clock = Stopwatch.StartNew();
-        engine.AskCancel(id);
-        var job = await engine.UntilOver(id);
-        clock.Stop();
-
-        Assert.True(family.Count >= 2, "the stubborn job should have a child");
-        Assert.Equal(JobState.Cancelled, job.State);
-        Assert.True(clock.Elapsed < TimeSpan.FromSeconds(10), $"{clock.Elapsed.TotalSeconds:F1} s");
-        Assert.DoesNotContain(family, EngineProcess.IsAlive);
+        await engine.UntilTidied(id);
+        Assert.Equal((false, true), CountingRunner.Marks(engine.Database.Directory, id));
     }
 
     [Fact]

@@ -9,7 +9,6 @@ namespace Portal.Tests.Engine.TinyAssistant.Studies;
 /// One seed of the foundation study in small, on the shipped base, as <c>./bench evidence foundation --quick --seeds 1</c> runs it: in a process of its own, which has
 /// the engine's settings. Thresholds are far below what the full study reaches; the control trained on shuffled votes has to stay behind.
 /// </summary>
-[Collection(Alone.Name)]
 [Trait("Speed", "slow")]
 public sealed class FoundationStudyTests
 {
@@ -20,7 +19,7 @@ public sealed class FoundationStudyTests
         try
         {
             var result = Path.Combine(work.FullName, "rows.json");
-            var (code, printed, errors) = await BuiltEngine.Run(TimeSpan.FromMinutes(8), "evidence", "foundation", "--quick", "--seeds", "1",
+            var (code, printed, errors) = await BuiltEngine.Run(TimeSpan.FromMinutes(20), "evidence", "foundation", "--quick", "--seeds", "1", "--threads", "1",
                 "--assets", Path.Combine(Repository.Root, "wwwroot-assets", "demo"), "--work", work.FullName, "--json", result);
             Assert.True(code == 0, errors);
             var rows = JsonSerializer.Deserialize<List<StudyRow>>(await File.ReadAllTextAsync(result), new JsonSerializerOptions(JsonSerializerDefaults.Web))!; // an array
