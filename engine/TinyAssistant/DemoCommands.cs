@@ -14,10 +14,11 @@ public static class DemoCommands
         var dialogues = new Option<int>("--dialogues") { Description = "Style dialogues of the corpus.", DefaultValueFactory = _ => new MakeDemoOptions().Dialogues };
         var drills = new Option<int>("--drills") { Description = "Fact drills of the corpus.", DefaultValueFactory = _ => new MakeDemoOptions().Drills };
         var seed = new Option<ulong>("--seed") { DefaultValueFactory = _ => 1 };
+        var keepBase = new Option<bool>("--keep-base") { Description = "Make everything but the base model anew." };
         var work = new Option<DirectoryInfo>("--work") { Description = "Where the half-done run is kept. Default: ASSETS/.work." };
         var command = new Command("make-demo", "Make the shipped demo anew: tokenizer, base model, responses, simulated judgements (about 40 minutes on two cores).")
         {
-            assets, dialogues, drills, seed, work,
+            assets, dialogues, drills, seed, keepBase, work,
         };
         command.SetAction((arguments, stop) =>
         {
@@ -31,7 +32,7 @@ public static class DemoCommands
             TinyAssistant.MakeDemo.Run(folder, preset, new MakeDemoOptions
             {
                 Seed = arguments.GetValue(seed), Dialogues = arguments.GetValue(dialogues), Drills = arguments.GetValue(drills),
-            }, context);
+            }, arguments.GetValue(keepBase), context);
             if (arguments.GetValue(work) is null && Directory.Exists(scratch))
                 Directory.Delete(scratch, recursive: true);
             return Task.FromResult(0);

@@ -167,19 +167,23 @@ public static class MakeDemo
     }
 
     /// <summary>Everything, into the shipped folder.</summary>
-    public static void Run(string assets, TrainSft preset, MakeDemoOptions options, RecipeContext context)
+    /// <param name="keepBase">Take the base that lies there, for a change that does not touch it: its training is most of the time.</param>
+    public static void Run(string assets, TrainSft preset, MakeDemoOptions options, bool keepBase, RecipeContext context)
     {
         Directory.CreateDirectory(assets);
         context.Report(0, 0, "tokenizer");
         var tokenizer = MakeTokenizer(options, context.Stop);
-        var (model, report) = MakeBase(preset, options, tokenizer, context);
-        using (model)
+        var folder = Path.Combine(assets, "base");
+        if (!keepBase)
         {
-            var folder = Path.Combine(assets, "base");
+            var (model, report) = MakeBase(preset, options, tokenizer, context);
+            using var trained = model;
             HuggingFaceFolder.Save(model, folder, tokenizer, SafetensorsType.F16);
             report.Write(folder);
-            // What is shipped is what is sampled: the rounded weights, not the ones in memory.
-            using var shipped = HuggingFaceFolder.LoadLanguageModel(folder);
+        }
+        // What is shipped is what is sampled: the rounded weights, not the ones that were trained.
+        using (var shipped = HuggingFaceFolder.LoadLanguageModel(folder))
+        {
             context.Report(0, 0, "checking the base");
             var check = CheckBase(shipped, tokenizer, options.Seed, 1_000, context.Stop);
             WriteJson(Path.Combine(folder, "check.json"), check);

@@ -36,6 +36,9 @@ public sealed record FoundationSizes
     /// <summary>Train the over-optimisation exhibit too.</summary>
     public bool Exhibit { get; init; } = true;
 
+    /// <summary>Train the control on shuffled votes too.</summary>
+    public bool Control { get; init; } = true;
+
     /// <summary>What is trained and measured; a part alone is for tuning, on seeds that are not reported.</summary>
     public StudyPart Part { get; init; } = StudyPart.All;
 }
@@ -90,7 +93,7 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
             foreach (var topic in pairs.Select((pair, i) => (Topic: prompts[pair.PromptId].Topic, i)).GroupBy(entry => entry.Topic).OrderBy(group => group.Key))
                 rows.Add(StudyRow.Of($"reward model, {label}, {topic.Key}", seed,
                     Accuracy([.. topic.Select(entry => pairs[entry.i])], [.. topic.Select(entry => differences[entry.i])], random).ByPrompt));
-            if (count == sizes.Votes[0])
+            if (sizes.Control && count == sizes.Votes[0])
             {
                 // The control: the same pairs with the votes' sides drawn by lot. Whatever it reaches above chance is not learned from votes.
                 var lot = random.Split("shuffled votes");
