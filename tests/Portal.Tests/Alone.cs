@@ -7,8 +7,8 @@ using Portal.Tests.Journeys;
 using Xunit;
 using Xunit.Abstractions;
 
-// Many tests wait for processes of their own more than they compute: more of them at a time than there are cores.
-[assembly: CollectionBehavior(MaxParallelThreads = 4)]
+// Many tests wait for processes of their own more than they compute: one more at a time than the two cores of the smallest machine.
+[assembly: CollectionBehavior(MaxParallelThreads = 3)]
 [assembly: TestCollectionOrderer("Portal.Tests.LongestFirst", "Portal.Tests")]
 
 namespace Portal.Tests;
@@ -20,11 +20,11 @@ public sealed class Alone
     public const string Name = "alone";
 }
 
-/// <summary>The long collections begin first, so that none is left to run by itself at the end.</summary>
+/// <summary>The long collections begin first, so that none is left to run by itself at the end; a browser's beside those that wait for jobs.</summary>
 public sealed class LongestFirst : ITestCollectionOrderer
 {
     private static readonly string[] longest =
-        [AdminPagesCollection.Name, BrowserCollection.Name, nameof(HhRlhfTests), nameof(CrashTests), nameof(FirstRoundTests), nameof(JobQueueTests), nameof(FoundationStudyTests), nameof(ClusterTests), nameof(HostileFilesTests), nameof(StoryTests)];
+        [AdminPagesCollection.Name, nameof(CrashTests), nameof(HhRlhfTests), nameof(JobQueueTests), BrowserCollection.Name, nameof(FirstRoundTests), nameof(ClusterTests), nameof(FoundationStudyTests), nameof(HostileFilesTests), nameof(StoryTests)];
 
     public IEnumerable<ITestCollection> OrderTestCollections(IEnumerable<ITestCollection> testCollections) => testCollections.OrderBy(collection =>
     {
