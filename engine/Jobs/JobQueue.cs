@@ -25,8 +25,11 @@ public sealed record JobQueueOptions
     /// <summary>What a job that was asked to stop gets before it is killed; with <see cref="Look"/> it must stay below 10 s.</summary>
     public TimeSpan StopPatience { get; init; } = TimeSpan.FromSeconds(8);
 
-    /// <summary>A process that writes no heartbeat for so long is taken for dead and killed. It writes one each second.</summary>
+    /// <summary>A job of another engine whose process writes no heartbeat for so long is taken for abandoned. It writes one each second.</summary>
     public TimeSpan SilenceMax { get; init; } = TimeSpan.FromSeconds(90);
+
+    /// <summary>A process of one's own that lives and says nothing for so long is killed. Jobs yield to everything else, so on a busy machine silence may only be starvation.</summary>
+    public TimeSpan HungAfter { get; init; } = TimeSpan.FromMinutes(5);
 
     /// <summary>Jobs that may run at once: one heavy one and light ones beside it.</summary>
     public int JobsAtOnce { get; init; } = 3;

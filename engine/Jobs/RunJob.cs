@@ -62,7 +62,7 @@ internal sealed class RunJob(JobQueue queue, IDbContextFactory<PortalDbContext> 
             log.LogInformation("Job {Number}: process {Process} has ended, {How}", number, process.Id, inWords);
             // 137: it did not end in time when the engine was stopped, and was killed for that.
             var putBack = queue.Ending.IsCancellationRequested && !silent && code is (JobWorker.ExitPutBack or 137);
-            return (silent ? $"it gave no sign of life for {options.SilenceMax.TotalSeconds:F0} s" : inWords, putBack);
+            return (silent ? $"it gave no sign of life for {options.HungAfter.TotalMinutes:F0} minutes" : inWords, putBack);
         }
     }
 
@@ -85,7 +85,7 @@ internal sealed class RunJob(JobQueue queue, IDbContextFactory<PortalDbContext> 
             }
             if (asked is { } since && time.GetElapsedTime(since) > options.StopPatience)
                 process.Kill();
-            if (row is { HeartbeatAt: { } beat } && time.GetUtcNow() - beat > options.SilenceMax)
+            if (row is { HeartbeatAt: { } beat } && time.GetUtcNow() - beat > options.HungAfter)
             {
                 process.Kill();
                 await ended;
