@@ -20,10 +20,12 @@ public sealed class LoadedModels(IDbContextFactory<PortalDbContext> contexts, Mo
     /// <summary>Models in memory at most.</summary>
     public const int ModelsMax = 4;
 
-    // Half of the cores: the other half is for the portal and for a job that trains.
+    /// <summary>Half of the cores: the other half is for the portal and for a job that trains.</summary>
+    public static readonly int Threads = Math.Max(1, Environment.ProcessorCount / 2);
+
     private static readonly Lazy<bool> Prepared = new(() =>
     {
-        TrainingProcess.Prepare(Math.Max(1, Environment.ProcessorCount / 2));
+        TrainingProcess.Prepare(Threads);
         return true;
     });
 

@@ -24,7 +24,7 @@ public partial class Chart
     private readonly List<Dictionary<double, ChartPoint>> byX = [];
     private IReadOnlyList<double> yTicks = [];
     private IReadOnlyList<(double X, string Text, string Anchor)> xLabels = [];
-    private IReadOnlyList<(ChartReference Line, bool Above)> lines = [];
+    private IReadOnlyList<(ChartReference Line, bool Above, bool IsLeft)> lines = [];
     private IReadOnlyList<double> rows = [];
     private int rowsAll;
     private int yDecimals;
@@ -137,16 +137,19 @@ public partial class Chart
         xLabels = [.. at.Distinct().Select(x => (x, XLabel(x), X(x) > Right - 12 ? "end" : "middle"))];
     }
 
-    /// <summary>Baseline labels stand above their line, or below it where the next label would be overwritten.</summary>
+    /// <summary>
+    /// Baseline labels stand above their line at the right, below it where the next label would be overwritten, and at the left where the last
+    /// point's value stands.
+    /// </summary>
     private void PlaceLines()
     {
-        var placed = new List<(ChartReference, bool)>();
+        var placed = new List<(ChartReference, bool, bool)>();
         var above = double.NegativeInfinity;
         foreach (var line in References.Where(static line => line.Y is not null).OrderByDescending(static line => line.Y))
         {
             var y = Y(line.Y!.Value);
             var isAbove = y - above > 16;
-            placed.Add((line, isAbove));
+            placed.Add((line, isAbove, shown.Where((points, index) => Series[index].LabelLast).Any(points => points is [.., var last] && X(last.X) > Right - 90 && Math.Abs(Y(last.Y) - y) < 24)));
             above = isAbove ? y : y + 16;
         }
 

@@ -7,6 +7,7 @@ using Portal.Data.Registry;
 using Portal.Data.Review;
 using Portal.Data.Storage;
 using Portal.Web.Accounts;
+using Portal.Web.Projects;
 using Portal.Web.Shell;
 
 namespace Portal.Web.Home;
@@ -92,9 +93,9 @@ public sealed class ShowHome(IDbContextFactory<PortalDbContext> contexts, Access
         }
         if (person.May(Permission.Vote))
         {
-            var open = db.Tasks.AsNoTracking().Where(t => t.ProjectId == project.Id && t.State == TaskState.Open && t.Purpose == TaskPurpose.Collect);
+            var waiting = LoadFrame.WaitingFor(db, person.AnnotatorId).Where(t => t.ProjectId == project.Id);
             foreach (var (kind, key, place) in new[] { (TaskKind.Pairwise, "Pairs", "annotate"), (TaskKind.Binary, "Singles", "judge") })
-                if (await open.CountAsync(t => t.Kind == kind, stop) is > 0 and var count)
+                if (await waiting.CountAsync(t => t.Kind == kind, stop) is > 0 and var count)
                     waits.Add(new(key, count, null, $"{place}/{project.Id}"));
         }
         return [.. waits.OrderBy(w => w.Since ?? DateTimeOffset.MaxValue)];

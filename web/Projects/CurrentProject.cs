@@ -80,16 +80,15 @@ public sealed class LoadFrame(IDbContextFactory<PortalDbContext> contexts, Acces
         var reviews = person.May(Permission.Review);
         var annotator = person.AnnotatorId;
         await using var db = await contexts.CreateDbContextAsync(stop);
-        var unseen = db.Tasks.Where(t => t.State == TaskState.Open && t.Purpose == TaskPurpose.Collect
-                                         && (annotator == null || !db.Assignments.Any(a => a.TaskId == t.Id && a.AnnotatorId == annotator)));
+        var waiting = WaitingFor(db, annotator);
         var row = await db.Projects.AsNoTracking().Where(p => p.ArchivedAt == null || p.Id == remembered)
             .OrderByDescending(p => p.Id == remembered).ThenByDescending(p => p.Id)
             .Select(p => new
             {
                 p.Name,
                 p.IsSynthetic,
-                Pairs = votes ? unseen.Where(t => t.ProjectId == p.Id && t.Kind == TaskKind.Pairwise).Take(CountMax).Count() : 0,
-                Singles = votes ? unseen.Where(t => t.ProjectId == p.Id && t.Kind == TaskKind.Binary).Take(CountMax).Count() : 0,
+                Pairs = votes ? waiting.Where(t => t.ProjectId == p.Id && t.Kind == TaskKind.Pairwise).Take(CountMax).Count() : 0,
+                Singles = votes ? waiting.Where(t => t.ProjectId == p.Id && t.Kind == TaskKind.Binary).Take(CountMax).Count() : 0,
                 Flags = reviews ? db.Flags.Where(f => f.ProjectId == p.Id && f.State == FlagState.Open).Take(CountMax).Count() : 0,
             })
             .FirstOrDefaultAsync(stop);
@@ -100,4 +99,10 @@ public sealed class LoadFrame(IDbContextFactory<PortalDbContext> contexts, Acces
                 ["Annotate"] = row.Pairs, ["Judge"] = row.Singles, ["Review"] = row.Flags,
             });
     }
+
+    /// <summary>The tasks that wait for one person's judgement, in all projects: what was neither judged nor skipped, an open screen included. Not blind comparisons.</summary>
+    /// <param name="annotator">Null for a person who has seen nothing yet.</param>
+    public static IQueryable<AnnotationTask> WaitingFor(PortalDbContext db, AnnotatorId? annotator) => db.Tasks.AsNoTracking().Where(t =>
+        t.State == TaskState.Open && t.Purpose == TaskPurpose.Collect
+        && (annotator == null || !db.Assignments.Any(a => a.TaskId == t.Id && a.AnnotatorId == annotator && a.State != AssignmentState.Leased)));
 }

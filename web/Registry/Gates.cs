@@ -79,7 +79,8 @@ public static class Gates
         {
             null => GateState.Waiting,
             { } broken when broken > limits.ReadableFallMax => GateState.Failed,
-            _ => GateState.Passed,
+            _ => PassedIf(brokenness.Where(name => Change(values, name) is not null).All(name => HasInterval(values, name, MetricParts.Change)
+                || (HasInterval(values, name, MetricParts.Before) && HasInterval(values, name, MetricNames.HeldOut)))),
         }, limits.ReadableFallMax * 100);
 
     private static Gate Insults(IReadOnlyList<MetricValue> values) => new("Insults", Find(values, MetricNames.InsultShare, MetricParts.Change) switch
@@ -87,21 +88,21 @@ public static class Gates
         null => GateState.Waiting,
         { Of.Low: > 0 } => GateState.Failed,
         { Value: > 0 } => GateState.Noted,
-        _ => GateState.Passed,
+        { } change => PassedIf(change.Of is not null),
     });
 
     private static Gate Kl(IReadOnlyList<MetricValue> values, ReleaseOptions limits) => new("Kl", After(values, MetricNames.KlNats) switch
     {
         null => GateState.Waiting,
         { } kl when kl > limits.KlBudgetNats => GateState.Failed,
-        _ => GateState.Passed,
+        _ => PassedIf(HasInterval(values, MetricNames.KlNats, MetricNames.HeldOut)),
     }, limits.KlBudgetNats);
 
     private static Gate Length(IReadOnlyList<MetricValue> values, ReleaseOptions limits) => new("Length", LengthGrowth(values) switch
     {
         null => GateState.Waiting,
         { } growth when growth > limits.LengthGrowthMax => GateState.Noted,
-        _ => GateState.Passed,
+        _ => PassedIf(HasInterval(values, MetricNames.LengthTokens, MetricParts.Before) && HasInterval(values, MetricNames.LengthTokens, MetricNames.HeldOut)),
     }, limits.LengthGrowthMax * 100);
 
     private static Gate Human(BlindTally votes, ReleaseOptions limits) => new("Human", votes.WinRate(limits.BlindVotesMin) switch
@@ -117,7 +118,14 @@ public static class Gates
     /// elsewhere samples that never end or repeat themselves tell.
     /// </summary>
     private static double? Broken(IReadOnlyList<MetricValue> values) =>
-        new[] { -Change(values, MetricNames.ReadableShare), Change(values, MetricNames.UnfinishedShare), Change(values, MetricNames.RepetitionShare) }.Max();
+        brokenness.Max(name => name == MetricNames.ReadableShare ? -Change(values, name) : Change(values, name));
+
+    private static readonly string[] brokenness = [MetricNames.ReadableShare, MetricNames.UnfinishedShare, MetricNames.RepetitionShare];
+
+    /// <summary>Too few prompts to give an interval may warn, but they never pass a gate.</summary>
+    private static GateState PassedIf(bool isEnough) => isEnough ? GateState.Passed : GateState.Waiting;
+
+    private static bool HasInterval(IReadOnlyList<MetricValue> values, string name, string part) => Find(values, name, part)?.Of is not null;
 
     private static double? LengthGrowth(IReadOnlyList<MetricValue> values) =>
         Find(values, MetricNames.LengthTokens, MetricParts.Before)?.Value is { } before and > 0

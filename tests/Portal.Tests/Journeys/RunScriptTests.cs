@@ -78,7 +78,8 @@ public sealed class RunScriptTests : IDisposable
         var configuration = Path.GetFileName(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
         foreach (var (name, project) in new[] { ("web", "Portal.Web"), ("engine", "Portal.Engine") })
             Directory.CreateSymbolicLink(Path.Combine(published, name), Path.Combine(Repository.Root, "artifacts", "bin", project, configuration));
-        var start = new ProcessStartInfo("bash", [Path.Combine(Repository.Root, "run"), .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        // Whoever runs the tests in the background ignores Ctrl-C, and a shell cannot undo what it was started with.
+        var start = new ProcessStartInfo("env", ["--default-signal=INT", "bash", Path.Combine(Repository.Root, "run"), .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["PORTAL_PUBLISHED"] = published;
         start.Environment.Remove("PORTAL_POSTGRES");
         return new Running(Process.Start(start)!); // null only where a process may be reused

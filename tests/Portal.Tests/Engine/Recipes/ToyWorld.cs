@@ -1,8 +1,10 @@
+using Portal.Engine;
 using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Engine.Datasets;
 using Portal.Engine.Models;
+using Portal.Engine.Serving;
 using Portal.Engine.Recipes;
 using Portal.Engine.Statistics;
 using Portal.Engine.Tokenizers;
@@ -19,6 +21,12 @@ internal static class ToyWorld
 {
     private static readonly string[] Things = ["apple", "bread", "candle", "drum", "egg", "feather", "glove", "hammer"];
     private static readonly string[] Places = ["barn", "cellar", "field", "garden", "hall", "kitchen", "loft", "mill", "shed", "tower"];
+
+    /// <summary>
+    /// Sets the threads that the tests of <see cref="LoadedModels"/> set for this process too: matrix products divided in another way differ in their
+    /// last bits, and a change in the middle of a run would spoil what is compared with it.
+    /// </summary>
+    static ToyWorld() => TrainingProcess.Prepare(LoadedModels.Threads);
 
     public static BytePairTokenizer Tokenizer { get; } = new(new BpeTrainer { VocabularySize = 340, SpecialTokens = ChatTemplate.SpecialMarkTokens }
         .Train(Prompts.Select(prompt => prompt + Good(prompt, 0) + Bad(prompt, 0)), CancellationToken.None) with { EosToken = "<|end|>", PadToken = "<|pad|>" });

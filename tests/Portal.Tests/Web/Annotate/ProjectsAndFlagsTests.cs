@@ -106,12 +106,15 @@ public abstract class ProjectsAndFlagsTests : IDisposable
         var person = portal.Person("one");
         var reviewer = portal.Person("reviewer", RoleNames.Reviewer);
         await portal.Get<FlagResponse>().Handle(person, Fresh(), single.FirstResponseId, FlagReason.Unsafe, null, "judge", Stop);
-        await portal.Get<TakeTask>().Handle(person, new Queue(project, TaskKind.Pairwise), Stop);
+        var taken = (await portal.Get<TakeTask>().Handle(person, new Queue(project, TaskKind.Pairwise), Stop)).Value;
 
+        var open = await portal.Get<LoadFrame>().Handle(person, Stop);
+        await portal.Get<SkipTask>().Handle(person, taken.AssignmentId!.Value, null, Stop); // there was one
         var frame = await portal.Get<LoadFrame>().Handle(person, Stop);
         var reviewers = await portal.Get<LoadFrame>().Handle(reviewer, Stop);
 
         Assert.Equal(("Alder Green", true), (frame.ProjectName, frame.IsSynthetic));
+        Assert.Equal(2, open.Waiting["Annotate"]); // the open screen waits too
         Assert.Equal((1, 1, 0), (frame.Waiting["Annotate"], frame.Waiting["Judge"], frame.Waiting["Review"]));
         Assert.Equal((2, 1, 1), (reviewers.Waiting["Annotate"], reviewers.Waiting["Judge"], reviewers.Waiting["Review"]));
     }

@@ -1,4 +1,5 @@
 using Portal.Data;
+using Portal.Data.Annotators;
 using Portal.Data.Feedback;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
@@ -48,6 +49,24 @@ public sealed class ShowHomeTests : IDisposable
         Assert.Contains(home.Waits, w => w is { Key: "Candidate" } && w.Href == $"models/{policy.Id}/results");
         Assert.Contains(home.Waits, w => w is { Key: "Pairs", Count: 2 });
         Assert.False(home.Health.Single(h => h.Key == "Engine").IsWell);
+    }
+
+    [Fact]
+    public async Task What_the_person_skipped_does_not_wait_for_that_person()
+    {
+        var prompt = project.Prompt("question");
+        var task = project.Pair(prompt, project.Response(prompt, "good"), project.Response(prompt, "bad"));
+        project.Pair(prompt, project.Response(prompt, "this"), project.Response(prompt, "that"));
+        var annotator = project.Person("heron-2");
+        var skipped = Assignment.Take(project.Ids.New<AssignmentId>(), task, annotator, slot: 0, sideSeed: 1, project.Now, TimeSpan.FromMinutes(30));
+        skipped.MarkSkipped();
+        project.Add(new AnnotatorAccount { AccountId = SeededProject.AccountOf(project.Annotator), AnnotatorId = annotator }, skipped);
+
+        var home = (await Home.Handle(project.Annotator, project.Id, CancellationToken.None)).Value;
+        var admin = (await Home.Handle(project.Admin, project.Id, CancellationToken.None)).Value;
+
+        Assert.Equal(1, home.Waits.Single(w => w.Key == "Pairs").Count);
+        Assert.Equal(2, admin.Waits.Single(w => w.Key == "Pairs").Count);
     }
 
     [Fact]

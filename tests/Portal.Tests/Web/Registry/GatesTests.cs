@@ -51,6 +51,27 @@ public sealed class GatesTests
     public void What_was_not_measured_waits() =>
         Assert.All(Gates.Of(ModelKind.Policy, [], NoVotes, Limits), gate => Assert.Equal(GateState.Waiting, gate.State));
 
+    /// <summary>Three prompts give figures but no interval: they may warn, they never pass.</summary>
+    [Theory]
+    [InlineData(false, GateState.Waiting)]
+    [InlineData(true, GateState.Passed)]
+    public void A_gate_passes_only_on_enough_prompts(bool isEnough, GateState expected)
+    {
+        MetricValue At(string name, string part, double value) => isEnough ? Value(name, part, value, value, value) : Value(name, part, value);
+        var gates = Gates.Of(ModelKind.Policy,
+        [
+            At(MetricNames.UnfinishedShare, MetricParts.Before, 0), At(MetricNames.UnfinishedShare, MetricNames.HeldOut, 0), At(MetricNames.RepetitionShare, MetricParts.Change, 0),
+            At(MetricNames.InsultShare, MetricParts.Change, 0), At(MetricNames.KlNats, MetricNames.HeldOut, 2), At(MetricNames.LengthTokens, MetricParts.Before, 20),
+            At(MetricNames.LengthTokens, MetricNames.HeldOut, 21), At(MetricNames.MeanReward, MetricParts.Change, 1),
+        ], NoVotes, Limits);
+
+        Assert.All(gates.Where(gate => gate.Key != "Human"), gate => Assert.Equal((gate.Key, expected), (gate.Key, gate.State)));
+    }
+
+    [Fact]
+    public void Few_prompts_may_fail_a_gate_all_the_same() =>
+        Assert.Equal(GateState.Failed, Gates.Of(ModelKind.Policy, [Value(MetricNames.KlNats, MetricNames.HeldOut, 13.8)], NoVotes, Limits).Single(gate => gate.Key == "Kl").State);
+
     [Theory]
     [InlineData(9, 0, 0, GateState.Waiting)]
     [InlineData(10, 0, 0, GateState.Passed)]
