@@ -199,11 +199,13 @@ public static class MakeDemo
             WriteJson(Path.Combine(assets, "manifest.json"), new
             {
                 seed = options.Seed, options, commit = Commit(), judgements = demo.JudgementsHash(),
-                files = Directory.EnumerateFiles(assets, "*", SearchOption.AllDirectories).Where(file => !file.EndsWith("manifest.json", StringComparison.Ordinal))
-                    .Order(StringComparer.Ordinal).ToDictionary(file => Path.GetRelativePath(assets, file), HashOf),
+                files = Directory.EnumerateFiles(assets, "*", SearchOption.AllDirectories).Where(IsMade).Order(StringComparer.Ordinal).ToDictionary(file => Path.GetRelativePath(assets, file), HashOf),
             });
         }
     }
+
+    /// <summary>Neither the list itself, nor what people wrote about it, nor half-done work.</summary>
+    private static bool IsMade(string file) => Path.GetFileName(file) is not ("manifest.json" or "README.md") && !file.Contains($"{Path.DirectorySeparatorChar}.work{Path.DirectorySeparatorChar}", StringComparison.Ordinal);
 
     private const string Guidelines = """
         Choose the answer that helps this person more.
