@@ -6,6 +6,7 @@ using Microsoft.Playwright;
 using Portal.Data;
 using Portal.Data.Storage;
 using Portal.Tests.Browser;
+using Portal.Tests.Engine.Jobs;
 
 namespace Portal.Tests.Journeys;
 
@@ -95,7 +96,7 @@ public sealed class LivePortal : IAsyncDisposable
         {
             BaseURL = portal.Address.ToString(), ReducedMotion = ReducedMotion.Reduce, ViewportSize = new ViewportSize { Width = 1440, Height = 900 },
         });
-        context.SetDefaultTimeout(60_000); // jobs run at lower priority; what is waited for here may be the end of one
+        context.SetDefaultTimeout((float)EngineProcess.Patience.TotalMilliseconds); // jobs run at lower priority; what is waited for here may be the end of one
         var page = new WatchedPage(await context.NewPageAsync(), portal.Address);
         await page.Page.GotoAsync(path);
         return page;
