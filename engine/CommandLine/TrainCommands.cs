@@ -104,8 +104,11 @@ public static class TrainCommands
         return command;
     }
 
-    private static int? Count(ParseResult arguments) => arguments.GetValue(Threads) is not { } threads || threads >= 1 ? arguments.GetValue(Threads)
-        : throw new CannotTrain($"--threads is {threads}; it must be at least 1.");
+    private static int? Count(ParseResult arguments)
+    {
+        var threads = arguments.GetValue(Threads);
+        return threads < 1 ? throw new CannotTrain($"--threads is {threads}; it must be at least 1.") : threads;
+    }
 
     private static void Execute(ParseResult arguments, long seed, Func<RecipeRun, TrainingReport> run, CancellationToken stop)
     {
