@@ -2,9 +2,9 @@ using Portal.Engine;
 using Portal.Engine.CommandLine;
 using Portal.Engine.Jobs;
 using Portal.Engine.Serving;
+using Portal.Engine.Studies;
 using Portal.Engine.TinyAssistant;
 using Portal.Engine.TinyAssistant.Story;
-using Portal.Engine.TinyAssistant.Studies;
 
 // The engine's entry point: a table of contents. Each part adds its runners, doors and verbs.
 ThreadPool.SetMinThreads(32, 32); // SQLite's async calls are synchronous; with two pool threads readers would starve writers
@@ -17,4 +17,4 @@ var parts = new EngineParts
     SeedDemo = InstallDemo.Run,
 };
 return await EngineCommandLine.Run(args, parts, TrainCommands.Create(), TrainCommands.CreateRecipe(), UseCommands.Generate(), UseCommands.Score(),
-    ModelCommands.AddModel(), DemoCommands.MakeDemo(), StoryCommands.Create(parts), EvidenceCommands.Create());
+    ModelCommands.AddModel(), DemoCommands.MakeDemo(), StoryCommands.Create(parts), EvidenceCommands.Create(FoundationStudy.Study, HhRlhfStudy.Study));

@@ -12,9 +12,11 @@ namespace Portal.Engine;
 public static class TrainingProcess
 {
     /// <param name="threads">Threads of an operator; null for all cores.</param>
-    /// <exception cref="CannotTrain">libtorch, or the shim over it, is not there; the message says what to do.</exception>
+    /// <exception cref="CannotTrain">Fewer than one thread; or libtorch, or the shim over it, is not there; the message says what to do.</exception>
     public static void Prepare(int? threads = null)
     {
+        if (threads < 1)
+            throw new CannotTrain($"--threads is {threads}; it must be at least 1.");
         try
         {
 #if !OFFICIAL_PACKAGES

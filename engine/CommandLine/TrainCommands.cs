@@ -44,7 +44,7 @@ public static class TrainCommands
         var command = new Command("recipe", "Run a preset: the recipe that its kind names, on files.") { preset, Model, Data, Out, Checkpoints, HeldOut, Seed, Threads, Json };
         command.SetAction((arguments, stop) =>
         {
-            TrainingProcess.Prepare(Count(arguments));
+            TrainingProcess.Prepare(arguments.GetValue(Threads));
             var spec = Read<JobSpec>(arguments.GetRequiredValue(preset), "recipe");
             if (arguments.GetValue(Seed) is { } seed)
                 spec = spec with { Seed = seed };
@@ -88,7 +88,7 @@ public static class TrainCommands
         var command = new Command(name, description) { Preset, Model, Data, Out, Checkpoints, HeldOut, Seed, Steps, Threads, Json };
         command.SetAction((arguments, stop) =>
         {
-            TrainingProcess.Prepare(Count(arguments));
+            TrainingProcess.Prepare(arguments.GetValue(Threads));
             var spec = defaults;
             if (arguments.GetValue(Preset) is { } preset)
                 spec = Read<TSpec>(preset, name);
@@ -102,12 +102,6 @@ public static class TrainCommands
             return Task.FromResult(0);
         });
         return command;
-    }
-
-    private static int? Count(ParseResult arguments)
-    {
-        var threads = arguments.GetValue(Threads);
-        return threads < 1 ? throw new CannotTrain($"--threads is {threads}; it must be at least 1.") : threads;
     }
 
     private static void Execute(ParseResult arguments, long seed, Func<RecipeRun, TrainingReport> run, CancellationToken stop)

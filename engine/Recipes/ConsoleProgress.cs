@@ -13,10 +13,12 @@ public sealed class ConsoleProgress(TextWriter output, bool json, bool isTermina
 {
     private readonly Dictionary<string, double> latest = [];
     private long? lastShown;
+    private int lastStep;
 
     /// <inheritdoc/>
     public void Report(int step, int stepsTotal, string phase, double? secondsLeft)
     {
+        At(step);
         var isLast = step == stepsTotal;
         if (!isLast && lastShown is { } before && time.GetElapsedTime(before) < TimeSpan.FromSeconds(isTerminal || json ? 0.1 : 10))
             return;
@@ -36,9 +38,18 @@ public sealed class ConsoleProgress(TextWriter output, bool json, bool isTermina
     /// <inheritdoc/>
     public void Metric(string name, int step, double value)
     {
+        At(step);
         latest[name] = value;
         if (json)
             output.WriteLine(JsonSerializer.Serialize(new { metric = name, step, value }));
+    }
+
+    /// <summary>A step before the last one is another training's (a study has several): what the last one measured is not its.</summary>
+    private void At(int step)
+    {
+        if (step < lastStep)
+            latest.Clear();
+        lastStep = step;
     }
 
     /// <inheritdoc/>

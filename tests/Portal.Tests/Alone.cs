@@ -1,8 +1,7 @@
 using Portal.Tests;
 using Portal.Tests.Browser;
 using Portal.Tests.Engine.Jobs;
-using Portal.Tests.Engine.Recipes;
-using Portal.Tests.Engine.TinyAssistant.Studies;
+using Portal.Tests.Engine.Studies;
 using Portal.Tests.Journeys;
 using Xunit;
 using Xunit.Abstractions;
@@ -24,7 +23,7 @@ public sealed class Alone
 public sealed class LongestFirst : ITestCollectionOrderer
 {
     private static readonly string[] longest =
-        [AdminPagesCollection.Name, nameof(CrashTests), nameof(HhRlhfTests), nameof(JobQueueTests), BrowserCollection.Name, nameof(FirstRoundTests), nameof(ClusterTests), nameof(FoundationStudyTests), nameof(HostileFilesTests), nameof(StoryTests)];
+        [AdminPagesCollection.Name, nameof(CrashTests), nameof(HhRlhfStudyTests), nameof(JobQueueTests), BrowserCollection.Name, nameof(FirstRoundTests), nameof(ClusterTests), nameof(FoundationStudyTests), nameof(HostileFilesTests), nameof(StoryTests)];
 
     public IEnumerable<ITestCollection> OrderTestCollections(IEnumerable<ITestCollection> testCollections) => testCollections.OrderBy(collection =>
     {

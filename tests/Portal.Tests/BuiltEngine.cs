@@ -1,4 +1,7 @@
 using System.Diagnostics;
+using System.Text.Json;
+using Portal.Engine.Studies;
+using Xunit;
 
 namespace Portal.Tests;
 
@@ -26,6 +29,24 @@ internal static class BuiltEngine
         {
             if (!process.HasExited)
                 process.Kill(entireProcessTree: true);
+        }
+    }
+
+    /// <summary>One seed of a study's miniature, on one thread, as <c>./bench evidence NAME --quick --seeds 1</c> runs it: its rows, and what it said (the table included).</summary>
+    public static async Task<(IReadOnlyList<StudyRow> Rows, string Said)> Study(string name, params string[] arguments)
+    {
+        var work = Directory.CreateTempSubdirectory("portal-study-");
+        try
+        {
+            var result = Path.Combine(work.FullName, "rows.json");
+            var (code, output, errors) = await Run(TimeSpan.FromMinutes(20), ["evidence", name, "--quick", "--seeds", "1", "--threads", "1",
+                "--assets", Path.Combine(Repository.Root, "wwwroot-assets", "demo"), "--work", work.FullName, "--json", result, .. arguments]);
+            Assert.True(code == 0, errors);
+            return (JsonSerializer.Deserialize<List<StudyRow>>(await File.ReadAllTextAsync(result), new JsonSerializerOptions(JsonSerializerDefaults.Web))!, errors + output); // an array
+        }
+        finally
+        {
+            work.Delete(recursive: true);
         }
     }
 }

@@ -17,7 +17,7 @@ namespace Portal.Tests.Tidy
             ["Generation", "Datasets"],
             ["Evaluation"],
             ["Recipes"],
-            ["Jobs", "Serving", "TinyAssistant", "CommandLine", "EngineCommandLine", "TrainingProcess", "FullDisk"],
+            ["Jobs", "Serving", "TinyAssistant", "Studies", "CommandLine", "EngineCommandLine", "TrainingProcess", "FullDisk"],
         ];
 
         private static readonly string Engine = typeof(World).Assembly.Location;

@@ -4,7 +4,7 @@ using System.Text.Json;
 using Portal.Engine.Jobs;
 using Portal.Engine.Recipes;
 
-namespace Portal.Engine.TinyAssistant.Studies;
+namespace Portal.Engine.Studies;
 
 /// <summary>
 /// Runs the seeds of a study in processes of their own, several at once with fewer threads each: operators of a small model gain

@@ -1,16 +1,20 @@
+using System.CommandLine;
 using System.Security.Cryptography;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Portal.Data.JobSpecs;
+using Portal.Engine.CommandLine;
 using Portal.Engine.Datasets;
 using Portal.Engine.Evaluation;
 using Portal.Engine.Generation;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
 using Portal.Engine.Statistics;
+using Portal.Engine.Studies;
 using Portal.Engine.Tokenizers;
 using TorchSharp;
 
-namespace Portal.Engine.TinyAssistant.Studies;
+namespace Portal.Engine.TinyAssistant;
 
 /// <summary>How much of the foundation study is run; the shipped evidence uses the defaults, the test a miniature.</summary>
 public sealed record FoundationSizes
@@ -61,17 +65,54 @@ public enum StudyPart
 /// the same votes unpaired (chosen good, rejected bad), as TRL does with pairs.
 /// </remarks>
 public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPreset, TrainPreferencePolicy dpoPreset, TrainPreferencePolicy ktoPreset,
-    TrainPreferencePolicy exhibitPreset, FoundationSizes sizes, string workFolder, IRecipeProgress progress, CancellationToken stop)
+    TrainPreferencePolicy exhibitPreset, FoundationSizes sizes, StudyRun run)
 {
     /// <summary>Pairs nearer to a tie than this say nothing about a reward model.</summary>
     public const double DifferenceMin = 0.3;
+
+    private static readonly Option<string> Sizes = new("--sizes") { Description = "Other sizes, as JSON: {\"part\": \"Reward\", \"votes\": [3000]}. For tuning, on seeds that are not reported; not evidence." };
+    private static readonly Option<DirectoryInfo> Presets = new("--presets") { Description = "Other presets than the shipped ones. For tuning; not evidence." };
+
+    /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>
+    public static Study Study { get; } = new("foundation", "Reward model, DPO and KTO on simulated votes against the sealed truth.", (run, seed) => Of(run).Run(seed), Sizes, Presets);
+
+    private static readonly FoundationSizes miniature = new()
+    {
+        Evidence = new EvidenceSizes { TrainPrompts = 200, HoldOutPrompts = 10, TestPrompts = 60, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 6, TrainPairs = 800 },
+        BaseSamples = 120, Votes = [800], TestPairs = 800, PolicyPrompts = 60, SamplesPerPrompt = 2, PolicyVotes = 800, Exhibit = false,
+    };
+
+    private static FoundationStudy Of(StudyRun run)
+    {
+        var sizes = run.Arguments.GetValue(Sizes) is { } other ? Read(other) : run.IsQuick ? miniature : new FoundationSizes();
+        var presets = run.Arguments.GetValue(Presets)?.FullName ?? Path.Combine(AppContext.BaseDirectory, "presets");
+        return new FoundationStudy(Path.Combine(run.Assets, "base"), Preset<TrainRewardModel>("reward-model"), Preset<TrainPreferencePolicy>("dpo"), Preset<TrainPreferencePolicy>("kto"),
+            Preset<TrainPreferencePolicy>("dpo-overoptimised"), sizes, run);
+
+        T Preset<T>(string name) where T : JobSpec => TrainCommands.Read<T>(new FileInfo(Path.Combine(presets, name + ".json")), name);
+    }
+
+    private static FoundationSizes Read(string json)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<FoundationSizes>(json, new JsonSerializerOptions(JsonSerializerDefaults.Web)
+            {
+                Converters = { new JsonStringEnumConverter() }, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+            }) ?? throw new CannotTrain("--sizes is null; it must be an object.");
+        }
+        catch (JsonException e)
+        {
+            throw new CannotTrain($"--sizes: {e.Message}", e);
+        }
+    }
 
     /// <summary>Runs one seed.</summary>
     public IReadOnlyList<StudyRow> Run(long seed)
     {
         var rows = new List<StudyRow>();
         var random = new SeededRandom((ulong)seed).Split("foundation");
-        var (model, tokenizer) = CommandLine.ModelFolder.LanguageModel(baseFolder);
+        var (model, tokenizer) = ModelFolder.LanguageModel(baseFolder);
         if (sizes.Part is StudyPart.All)
             AddBase(rows, seed, model, tokenizer);
         var set = Sampled(model, tokenizer, seed);
@@ -119,7 +160,7 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         IReadOnlyDictionary<string, WorldPrompt> prompts, IReadOnlyDictionary<string, WorldResponse> responses, IReadOnlyDictionary<string, double> truth)
     {
         using var reward = LlamaReward.From(model);
-        TrainRewardModelRecipe.Run(rewardPreset with { Seed = seed }, reward, tokenizer, new TrainingSplit<PreferencePair>(training, []), Context($"{name}-{seed}", seed));
+        TrainRewardModelRecipe.Run(rewardPreset with { Seed = seed }, reward, tokenizer, new TrainingSplit<PreferencePair>(training, []), run.Training($"{name}-{seed}", seed));
         var scores = Scores(reward, tokenizer, pairs.SelectMany(pair => new[] { pair.First, pair.Second }).Distinct().Select(id => responses[id]).ToList(), prompts);
         return [.. pairs.Select(pair => Math.Sign(truth[pair.First] - truth[pair.Second]) * (scores[pair.First] - scores[pair.Second]))];
     }
@@ -155,7 +196,7 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         var heldOut = pairs.Select(pair => truth[pair.First] > truth[pair.Second]
             ? new TextPair(pair.PromptId, responses[pair.First].Text, responses[pair.Second].Text)
             : new TextPair(pair.PromptId, responses[pair.Second].Text, responses[pair.First].Text)).ToList();
-        var baselines = Baselines.Evaluate([.. training.Select(pair => new TextPair(pair.PromptKey, pair.Chosen, pair.Rejected))], heldOut, random, stop);
+        var baselines = Baselines.Evaluate([.. training.Select(pair => new TextPair(pair.PromptKey, pair.Chosen, pair.Rejected))], heldOut, random, run.Stop);
         if (baselines.Length is { } length)
             rows.Add(StudyRow.Of($"length only, {label}", seed, length.ByPrompt));
         if (baselines.BagOfWords is not { } words)
@@ -186,7 +227,7 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         }
         double[] Read(string id) => Grader.Read(prompts[responses[id].PromptId].Turns, responses[id].Text).ToVector();
         var logistic = LogisticRegression.Fit([.. learn.Select(pair => Features(pair.First.Id, pair.Second.Id))],
-            [.. learn.Select(pair => truth[pair.First.Id] > truth[pair.Second.Id])], GraderReading.FeatureNames.Count, 1e-3, intercept: false, stop);
+            [.. learn.Select(pair => truth[pair.First.Id] > truth[pair.Second.Id])], GraderReading.FeatureNames.Count, 1e-3, intercept: false, run.Stop);
         return Accuracy(pairs, [.. pairs.Select(pair => Math.Sign(truth[pair.First] - truth[pair.Second]) * logistic.Score(Features(pair.First, pair.Second)))], random).ByPrompt;
     }
 
@@ -211,8 +252,8 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
 
         void Policy(string name, TrainPreferencePolicy preset, bool isKto, double gainMin, bool holds)
         {
-            var policy = CommandLine.ModelFolder.LanguageModel(baseFolder).Model;
-            var context = Context($"{(isKto ? "kto" : "dpo")}-{preset.Optimization.LearningRate}-{seed}", seed);
+            var policy = ModelFolder.LanguageModel(baseFolder).Model;
+            var context = run.Training($"{(isKto ? "kto" : "dpo")}-{preset.Optimization.LearningRate}-{seed}", seed);
             if (isKto)
                 TrainPreferencePolicyRecipe.RunKto(preset with { Seed = seed }, policy, tokenizer, new TrainingSplit<LabelledResponse>(unpaired, []), context);
             else
@@ -239,8 +280,8 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
     {
         var encoder = WorldSamples.Encoder(policy, tokenizer);
         var ids = asked.SelectMany(prompt => Enumerable.Repeat(encoder.Prompt(MakeDemo.TurnsOf(prompt.Turns)), sizes.SamplesPerPrompt)).ToList();
-        var answers = new Sampler(policy).Generate(ids, WorldSamples.Options(policy, encoder, seed), stop);
-        var kl = AnswerLogProbs.Of(policy, ids, answers, tokenizer.PadId, stop).Zip(AnswerLogProbs.Of(reference, ids, answers, tokenizer.PadId, stop), (p, q) => p - q).ToList();
+        var answers = new Sampler(policy).Generate(ids, WorldSamples.Options(policy, encoder, seed), run.Stop);
+        var kl = AnswerLogProbs.Of(policy, ids, answers, tokenizer.PadId, run.Stop).Zip(AnswerLogProbs.Of(reference, ids, answers, tokenizer.PadId, run.Stop), (p, q) => p - q).ToList();
         return [.. answers.Select((answer, i) =>
         {
             var prompt = asked[i / sizes.SamplesPerPrompt];
@@ -256,15 +297,15 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         var (train, holdOut, test) = EvidenceSet.DrawPrompts((ulong)seed, asked);
         // Kept by what they are: the same base, seed and sizes have the same answers, so an interrupted study does not sample twice.
         var what = Checkpoint.Fingerprint([JsonSerializer.Serialize(asked), Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(Path.Combine(baseFolder, HuggingFaceFolder.WeightsFile))))]);
-        var kept = Path.Combine(workFolder, $"answers-{seed}-{what[..12]}.json");
+        var kept = Path.Combine(run.Work, $"answers-{seed}-{what[..12]}.json");
         var texts = File.Exists(kept) ? JsonSerializer.Deserialize<Dictionary<string, IReadOnlyList<string>>>(File.ReadAllText(kept))! : []; // written below, whole
         if (texts.Count == 0)
         {
             foreach (var (part, prompts, count) in new[] { ("train", train, asked.ResponsesPerTrainPrompt), ("hold-out", holdOut, asked.ResponsesPerHoldOutPrompt), ("test", test, asked.CandidatesPerTestPrompt) })
                 foreach (var (id, answers) in WorldSamples.Write(model, tokenizer, prompts, PromptDrawing.AskedFor(count), new SeededRandom((ulong)seed).Split("evidence samples").Split(part),
-                    (done, all) => progress.Report(done, all, $"sampling {part}", null), stop))
+                    (done, all) => run.Progress.Report(done, all, $"sampling {part}", null), run.Stop))
                     texts.Add(id, answers);
-            Directory.CreateDirectory(workFolder);
+            Directory.CreateDirectory(run.Work);
             ArtefactFile.Write(kept, stream => JsonSerializer.Serialize(stream, texts));
         }
         return EvidenceSet.Build((ulong)seed, (prompt, _) => texts[prompt.Id], asked);
@@ -273,13 +314,13 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
     /// <summary>What the graders read in the base's own answers, beside the targets of specs/tiny_assistant.md §2.</summary>
     private void AddBase(List<StudyRow> rows, long seed, Llama model, ITokenizer tokenizer)
     {
-        var check = MakeDemo.CheckBase(model, tokenizer, (ulong)seed, sizes.BaseSamples, stop);
+        var check = MakeDemo.CheckBase(model, tokenizer, (ulong)seed, sizes.BaseSamples, run.Stop);
         rows.Add(StudyRow.Of("base: readable", seed, Share(check.Readable, check.Samples), ">= 0.97", check.Readable >= 0.97));
         rows.Add(StudyRow.Of("base: finished", seed, Share(check.Finished, check.Samples)));
         foreach (var (style, share) in check.Style)
             rows.Add(new StudyRow($"base: share {style}, less the corpus's", seed, share.Sampled - share.Corpus, null, "within 0.05", Math.Abs(share.Sampled - share.Corpus) <= 0.05));
         // The control: at temperature 1 the model's own shares. Where they meet the corpus, a gap above is the temperature's.
-        foreach (var (style, share) in MakeDemo.CheckBase(model, tokenizer, (ulong)seed, sizes.BaseSamples, stop, temperature: 1).Style)
+        foreach (var (style, share) in MakeDemo.CheckBase(model, tokenizer, (ulong)seed, sizes.BaseSamples, run.Stop, temperature: 1).Style)
             rows.Add(new StudyRow($"control: base at temperature 1, share {style}, less the corpus's", seed, share.Sampled - share.Corpus, null, null, null));
         foreach (var (topic, answers) in check.CorrectOfAnswered.OrderBy(entry => entry.Key, StringComparer.Ordinal))
             rows.Add(StudyRow.Of($"base: correct of answered, {topic}", seed, WilsonInterval.Compute(answers.Correct, answers.Answered), ">= 0.6", answers.Share >= 0.6));
@@ -296,7 +337,7 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         var scores = new Dictionary<string, double>(StringComparer.Ordinal);
         foreach (var batch in BatchOrder.ByLength([.. encoded.Select(text => text.Ids.Length)], 64))
         {
-            stop.ThrowIfCancellationRequested();
+            run.Stop.ThrowIfCancellationRequested();
             using var scope = torch.NewDisposeScope();
             using var padded = PaddedBatch.Of([.. batch.Select(i => encoded[i])], tokenizer.PadId, reward.Device);
             var values = reward.Rewards(padded.Ids, padded.LastPositions).ToFloats();
@@ -306,6 +347,4 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         return scores;
     }
 
-    private RecipeContext Context(string name, long seed) =>
-        new(Path.Combine(workFolder, name), Path.Combine(workFolder, name, "checkpoints"), seed, progress, TimeProvider.System, stop);
 }

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text;
 using Portal.Engine.Statistics;
 
-namespace Portal.Engine.TinyAssistant.Studies;
+namespace Portal.Engine.Studies;
 
 /// <summary>One line of a study: what was measured, for which seed, beside what it must reach.</summary>
 /// <param name="Interval">95 %; null where the number needs none (a count).</param>
