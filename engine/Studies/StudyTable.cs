@@ -38,5 +38,5 @@ public static class StudyTable
     private static string Cell(StudyRow row) =>
         row.Interval is { } interval ? $"{Number(row.Value)} [{Number(interval.Low)}, {Number(interval.High)}] n {interval.Count}" : Number(row.Value);
 
-    private static string Number(double value) => value.ToString(Math.Abs(value) >= 100 ? "F0" : "F3", CultureInfo.InvariantCulture);
+    private static string Number(double value) => value.ToString(Math.Abs(value) >= 100 || (double.IsInteger(value) && value > 1) ? "F0" : "F3", CultureInfo.InvariantCulture);
 }

@@ -89,6 +89,48 @@ public sealed partial class AnnotatorClient : IDisposable
     /// <exception cref="InvalidOperationException">Refused, or the receipt is about something else.</exception>
     public async Task<Acknowledged> Submit(CancellationToken stop)
     {
+        var (id, about, body) = Verdict();
+        var begin = Stopwatch.GetTimestamp();
+        var receipt = await Send(id, body, stop);
+        var milliseconds = Stopwatch.GetElapsedTime(begin).TotalMilliseconds;
+        return receipt["replayed"]?.GetValue<bool>() is false ? new Acknowledged(id, about, milliseconds)
+            : throw new InvalidOperationException($"The receipt of judgement {id} is {receipt.ToJsonString()}.");
+    }
+
+    /// <summary>
+    /// <see cref="Open"/> and <see cref="Submit"/> while the portal comes and goes: the same judgement again, under the same id, until there is a
+    /// receipt, as the browser's outbox does. The receipt may then be about a repetition.
+    /// </summary>
+    public async Task<Acknowledged> SubmitUntilAcknowledged(CancellationToken stop)
+    {
+        await UntilAnswered(async () =>
+        {
+            await Open(stop);
+            return true;
+        }, stop);
+        var (id, about, body) = Verdict();
+        await UntilAnswered(() => Send(id, body, stop), stop);
+        return new Acknowledged(id, about, double.NaN);
+    }
+
+    /// <summary>Calls again after each failure of the connection; an answer of the portal, a refusal too, ends it.</summary>
+    private static async Task<T> UntilAnswered<T>(Func<Task<T>> call, CancellationToken stop)
+    {
+        while (true)
+        {
+            try
+            {
+                return await call();
+            }
+            catch (HttpRequestException e) when (e.StatusCode is null) // no answer at all
+            {
+                await Task.Delay(100, stop);
+            }
+        }
+    }
+
+    private (JudgementId Id, AssignmentId About, JsonObject Body) Verdict()
+    {
         var (id, about) = (new JudgementId(Guid.NewGuid()), assignment!.Value); // Open came before
         var choice = preferred!.Split(':'); // "prefer:STRENGTH:ID", matched by Open
         var body = new JsonObject
@@ -97,14 +139,18 @@ public sealed partial class AnnotatorClient : IDisposable
             ["reasons"] = new JsonArray(), ["rationale"] = null, ["layout"] = "side-by-side", ["visibleSeconds"] = 1.0, ["clientTime"] = TimeProvider.System.GetUtcNow().ToString("O"),
             ["usedDifferences"] = false, ["usedRaw"] = false,
         };
-        var begin = Stopwatch.GetTimestamp();
+        return (id, about, body);
+    }
+
+    /// <summary>Posts a judgement; its receipt's next task is this annotator's next.</summary>
+    private async Task<JsonNode> Send(JudgementId id, JsonObject body, CancellationToken stop)
+    {
         var receipt = await Post("/api/v1/judgements", body, stop);
-        var milliseconds = Stopwatch.GetElapsedTime(begin).TotalMilliseconds;
-        if (receipt["judgementId"]?.GetValue<string>() != $"{id}" || receipt["replayed"]?.GetValue<bool>() is not false)
+        if (receipt["judgementId"]?.GetValue<string>() != $"{id}")
             throw new InvalidOperationException($"The receipt of judgement {id} is {receipt.ToJsonString()}.");
         last = (id, body);
         assignment = receipt["next"]?["assignmentId"]?.GetValue<string>() is { } next ? AssignmentId.Parse(next, null) : null;
-        return new Acknowledged(id, about, milliseconds);
+        return receipt;
     }
 
     /// <summary>Sends the last judgement again, as a browser does that has lost the receipt; it must be answered as a repetition.</summary>

@@ -28,19 +28,21 @@ namespace Portal.Bench;
 public sealed class PortalInstallation : IDisposable
 {
     private const int ResponsesPerPrompt = 8;
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
 
     private readonly DataDirectory directory;
     private readonly ServiceProvider services;
-    private readonly List<Process> processes = [];
+    private readonly DirectoryInfo published;
     private readonly List<StreamWriter> logs = [];
+    private Process? portal;
+    private Process? engine;
     private readonly SeededRandom random = new(11);
     private int prompts;
     private int imports;
 
-    private PortalInstallation(DataDirectory directory, Uri address)
+    private PortalInstallation(DirectoryInfo published, DataDirectory directory, Uri address)
     {
-        (this.directory, Address) = (directory, address);
+        (this.published, this.directory, Address) = (published, directory, address);
         services = new ServiceCollection().AddPortalData(new PortalDataOptions(directory)).BuildServiceProvider();
     }
 
@@ -63,14 +65,11 @@ public sealed class PortalInstallation : IDisposable
     {
         var directory = new DataDirectory(root);
         directory.Create();
-        var made = new PortalInstallation(directory, new Uri($"http://127.0.0.1:{FreePort()}"));
+        var made = new PortalInstallation(published, directory, new Uri($"http://127.0.0.1:{FreePort()}"));
         try
         {
-            var web = Path.Combine(published.FullName, "web");
-            made.Begin(Path.Combine(web, "Portal.Web"), web, "web.log", ["--urls", made.Address.GetLeftPart(UriPartial.Authority), "--data", root]);
-            await made.UntilItAnswers(stop);
-            made.Begin(Path.Combine(published.FullName, "engine", "Portal.Engine"), root, "engine.log",
-                ["worker", "--data", root, "--notify", made.Address.GetLeftPart(UriPartial.Authority)]);
+            await made.StartPortal(stop);
+            made.StartEngine();
             made.LayOut();
             return made;
         }
@@ -79,6 +78,29 @@ public sealed class PortalInstallation : IDisposable
             made.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Starts the portal, as it was left, and returns when it answers.</summary>
+    public async Task StartPortal(CancellationToken stop)
+    {
+        var web = Path.Combine(published.FullName, "web");
+        portal = Begin(Path.Combine(web, "Portal.Web"), web, "web", ["--urls", Address.GetLeftPart(UriPartial.Authority), "--data", directory.Root]);
+        await UntilItAnswers(portal, stop);
+    }
+
+    public void StartEngine() => engine = Begin(Path.Combine(published.FullName, "engine", "Portal.Engine"), directory.Root, "engine",
+        ["worker", "--data", directory.Root, "--notify", Address.GetLeftPart(UriPartial.Authority)]);
+
+    /// <summary>kill -9 of the portal.</summary>
+    public void KillPortal() => Kill(portal!); // started by Start
+
+    /// <summary>kill -9 of the engine alone; its workers have to end by themselves.</summary>
+    public void KillEngine() => Kill(engine!); // likewise
+
+    private static void Kill(Process process)
+    {
+        process.Kill(entireProcessTree: false);
+        process.WaitForExit();
     }
 
     public PortalDbContext Open() => services.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContext();
@@ -146,11 +168,20 @@ public sealed class PortalInstallation : IDisposable
         return Queue(Imported, new ImportData { ImportId = import, Upload = file, FileName = "bench.jsonl", Format = "pairs" });
     }
 
-    /// <summary>Queues a reward model's training that ends only when it is cancelled.</summary>
-    public JobId QueueTraining() => Queue(Trained, new TrainRewardModel
+    /// <summary>Queues a reward model's training.</summary>
+    /// <param name="spec">Null for one that ends only when it is cancelled.</param>
+    public JobId QueueTraining(TrainRewardModel? spec = null) => Queue(Trained, spec ?? new TrainRewardModel
     {
         LengthMax = 160, Optimization = new OptimizationSpec { LearningRate = 1e-4, HeadLearningRate = 1e-3, BatchSize = 32, Epochs = 1_000, EvaluateEverySteps = 50 },
     });
+
+    /// <summary>The folder of the model that a job made.</summary>
+    /// <exception cref="InvalidOperationException">It made none, or more than one.</exception>
+    public string ModelOf(JobId id)
+    {
+        using var db = Open();
+        return Path.Combine(directory.Models, db.ModelVersions.AsNoTracking().Single(v => v.JobId == id).Folder);
+    }
 
     public Job Job(JobId id)
     {
@@ -195,7 +226,7 @@ public sealed class PortalInstallation : IDisposable
     public void Dispose()
     {
         // The engine first: its workers end with it.
-        foreach (var process in Enumerable.Reverse(processes))
+        foreach (var process in new[] { engine, portal }.OfType<Process>())
         {
             if (!process.HasExited)
             {
@@ -300,21 +331,21 @@ public sealed class PortalInstallation : IDisposable
 
     private string Sentence() => string.Join(' ', Enumerable.Range(0, 8 + random.NextInt(8)).Select(_ => random.Pick(Words)));
 
-    private void Begin(string program, string folder, string log, IEnumerable<string> arguments)
+    private Process Begin(string program, string folder, string log, IEnumerable<string> arguments)
     {
         var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = folder };
         var process = Process.Start(start) ?? throw new InvalidOperationException($"{program} did not start.");
-        processes.Add(process);
-        var writer = new StreamWriter(Path.Combine(directory.Logs, log)) { AutoFlush = true };
+        var writer = new StreamWriter(Path.Combine(directory.Logs, $"bench-{log}-{logs.Count}.log")) { AutoFlush = true };
         logs.Add(writer);
         var lines = TextWriter.Synchronized(writer);
         process.OutputDataReceived += (_, line) => lines.WriteLine(line.Data);
         process.ErrorDataReceived += (_, line) => lines.WriteLine(line.Data);
         process.BeginOutputReadLine();
         process.BeginErrorReadLine();
+        return process;
     }
 
-    private async Task UntilItAnswers(CancellationToken stop)
+    private async Task UntilItAnswers(Process process, CancellationToken stop)
     {
         using var http = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(5) };
         var clock = Stopwatch.StartNew();
@@ -329,8 +360,8 @@ public sealed class PortalInstallation : IDisposable
             {
                 // It does not listen yet.
             }
-            if (processes[0].HasExited || clock.Elapsed > Patience)
-                throw new InvalidOperationException($"The portal does not answer at {Address}.\n{await File.ReadAllTextAsync(Path.Combine(directory.Logs, "web.log"), stop)}");
+            if (process.HasExited || clock.Elapsed > Patience)
+                throw new InvalidOperationException($"The portal does not answer at {Address}.\n{await File.ReadAllTextAsync(Directory.GetFiles(directory.Logs, "bench-web-*").Order().Last(), stop)}");
             await Task.Delay(100, stop);
         }
     }

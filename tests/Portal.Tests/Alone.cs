@@ -23,7 +23,7 @@ public sealed class Alone
 public sealed class LongestFirst : ITestCollectionOrderer
 {
     private static readonly string[] longest =
-        [AdminPagesCollection.Name, nameof(CrashTests), nameof(HhRlhfStudyTests), nameof(JobQueueTests), BrowserCollection.Name, nameof(FirstRoundTests), nameof(ClusterTests), nameof(FoundationStudyTests), nameof(HostileFilesTests), nameof(StoryTests)];
+        [AdminPagesCollection.Name, nameof(KillRoundsTests), nameof(CrashTests), nameof(HhRlhfStudyTests), nameof(JobQueueTests), BrowserCollection.Name, nameof(FirstRoundTests), nameof(ClusterTests), nameof(FoundationStudyTests), nameof(HostileFilesTests), nameof(StoryTests)];
 
     public IEnumerable<ITestCollection> OrderTestCollections(IEnumerable<ITestCollection> testCollections) => testCollections.OrderBy(collection =>
     {

@@ -15,8 +15,7 @@ internal static class BuiltEngine
     /// <exception cref="OperationCanceledException">It took longer than the patience; it was ended.</exception>
     public static async Task<(int Code, string Output, string Errors)> Run(TimeSpan patience, params string[] arguments)
     {
-        var configuration = Path.GetFileName(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
-        var engine = Path.Combine(Repository.Root, "artifacts", "bin", "Portal.Engine", configuration, "Portal.Engine");
+        var engine = Path.Combine(Built("Portal.Engine"), "Portal.Engine");
         using var process = Process.Start(new ProcessStartInfo("nice", ["-n", Niceness, engine, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true })!; // null only where a process may be reused
         try
         {
@@ -31,6 +30,18 @@ internal static class BuiltEngine
                 process.Kill(entireProcessTree: true);
         }
     }
+
+    /// <summary>A folder as `./run` and the benches publish it (web/ and engine/), of what was built beside these tests.</summary>
+    public static DirectoryInfo PublishedIn(DirectoryInfo root)
+    {
+        var published = root.CreateSubdirectory("published");
+        foreach (var (name, project) in new[] { ("web", "Portal.Web"), ("engine", "Portal.Engine") })
+            Directory.CreateSymbolicLink(Path.Combine(published.FullName, name), Built(project));
+        return published;
+    }
+
+    private static string Built(string project) =>
+        Path.Combine(Repository.Root, "artifacts", "bin", project, Path.GetFileName(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar)));
 
     /// <summary>One seed of a study's miniature, on one thread, as <c>./bench evidence NAME --quick --seeds 1</c> runs it: its rows, and what it said (the table included).</summary>
     public static async Task<(IReadOnlyList<StudyRow> Rows, string Said)> Study(string name, params string[] arguments)

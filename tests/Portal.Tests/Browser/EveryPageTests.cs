@@ -126,6 +126,22 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         Assert.Contains("spoiled-390-dark axe: label (critical)", failure.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>In the second colours of a width only the contrast is looked at; and it is.</summary>
+    [Fact]
+    public async Task Faint_words_in_one_of_the_colours_are_found()
+    {
+        await using var page = await portal.Open("/account");
+        await page.Page.EvaluateAsync("""
+            () => { const p = document.createElement('p'); p.textContent = 'faint'; p.id = 'faint'; document.querySelector('main').append(p);
+                    const s = new CSSStyleSheet(); s.replaceSync('@media (prefers-color-scheme: light) { #faint { color: #ddd !important; background: #fff !important } }');
+                    document.adoptedStyleSheets = [...document.adoptedStyleSheets, s]; }
+            """);
+
+        var failure = await Assert.ThrowsAnyAsync<Exception>(() => page.IsInOrderInEveryLook("faint"));
+
+        Assert.Contains("faint-390-light axe: color-contrast (serious)", failure.Message, StringComparison.Ordinal);
+    }
+
     /// <summary>The address pattern of a route: "/models/{Id:guid}" is "/models/" and one part more.</summary>
     private static string RouteOf(string route) => "^" + string.Join("/", route.Split('/').Select(part => part.StartsWith('{') ? "[^/]+" : part)) + "$";
 

@@ -74,10 +74,7 @@ public sealed class RunScriptTests : IDisposable
 
     private Running Start(string[] arguments)
     {
-        var published = Directory.CreateDirectory(Path.Combine(root.FullName, "published")).FullName;
-        var configuration = Path.GetFileName(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
-        foreach (var (name, project) in new[] { ("web", "Portal.Web"), ("engine", "Portal.Engine") })
-            Directory.CreateSymbolicLink(Path.Combine(published, name), Path.Combine(Repository.Root, "artifacts", "bin", project, configuration));
+        var published = BuiltEngine.PublishedIn(root).FullName;
         // Whoever runs the tests in the background ignores Ctrl-C, and a shell cannot undo what it was started with.
         var start = new ProcessStartInfo("env", ["--default-signal=INT", "bash", Path.Combine(Repository.Root, "run"), .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["PORTAL_PUBLISHED"] = published;

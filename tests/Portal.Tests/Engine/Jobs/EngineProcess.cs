@@ -149,6 +149,13 @@ public sealed class EngineProcess : IDisposable
         }
     }
 
+    /// <summary>kill -9 of a worker, if it still lives.</summary>
+    public static void KillWorker(int process)
+    {
+        using var kill = Process.Start(new ProcessStartInfo("kill", $"-9 {process}") { RedirectStandardError = true })!; // null only where a process may be reused
+        kill.WaitForExit();
+    }
+
     /// <summary>All processes below this one, itself included.</summary>
     public static IReadOnlyList<int> Family(int parent) => [parent, .. Processes().Where(p => p.Parent == parent).SelectMany(p => Family(p.Id))];
 
