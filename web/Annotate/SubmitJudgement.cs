@@ -80,8 +80,9 @@ public sealed class SubmitJudgement(WriteQueue writes, Access access, TakeTask t
             assignment.Retake(slot, now, TakeTask.Lease);
         var surplus = assignment.Slot is null || task.VotesMissing == 0;
 
-        var undone = db.PairwiseJudgements.Where(j => j.AssignmentId == assignment.Id).Select(j => new { j.Id, j.SubmittedAt })
-            .Concat(db.BinaryJudgements.Where(j => j.AssignmentId == assignment.Id).Select(j => new { j.Id, j.SubmittedAt }))
+        // By task first: that is indexed, and this runs while every other writer waits.
+        var undone = db.PairwiseJudgements.Where(j => j.TaskId == task.Id && j.AssignmentId == assignment.Id).Select(j => new { j.Id, j.SubmittedAt })
+            .Concat(db.BinaryJudgements.Where(j => j.TaskId == task.Id && j.AssignmentId == assignment.Id).Select(j => new { j.Id, j.SubmittedAt }))
             .OrderByDescending(j => j.SubmittedAt).Select(j => (JudgementId?)j.Id).FirstOrDefault();
         var made = Make(db, request, assignment, task, annotator, undone, surplus, now);
         if (made.Refusal is { } refusal)

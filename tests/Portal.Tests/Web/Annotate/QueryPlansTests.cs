@@ -1,0 +1,150 @@
+using System.Collections.Concurrent;
+using System.Data.Common;
+using System.Diagnostics;
+using System.Text.RegularExpressions;
+using Microsoft.Data.Sqlite;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Diagnostics;
+using Portal.Data;
+using Portal.Data.Feedback;
+using Portal.Web.Annotate;
+using Xunit;
+
+namespace Portal.Tests.Web.Annotate;
+
+/// <summary>
+/// What an annotator waits for must not grow with what is stored: on the way of a task from being taken to the receipt, no statement reads a whole
+/// table. SQLite's own plan of each statement says so.
+/// </summary>
+public sealed partial class QueryPlansTests() : AnnotatingTests(null)
+{
+    [Fact]
+    public async Task No_statement_between_a_task_and_its_receipt_reads_a_whole_table()
+    {
+        var project = Site.Seed.Project();
+        for (var i = 0; i < 5; i++)
+            Site.Seed.Task(project, $"Question {i}?", "a", "b");
+        var person = Site.Person("one");
+        var queue = new Queue(project, TaskKind.Pairwise);
+        using var statements = new Statements(Database);
+
+        var first = (await Take(person, project)).Value.AssignmentId!.Value;
+        Assert.Null((await Site.Get<ShowAssignment>().Handle(person, project, first, Stop)).Refusal);
+        Assert.Null((await Site.Get<SaveDraft>().Handle(person, first, "{}", Site.Clock.GetUtcNow(), Stop)).Refusal);
+        var request = Tie(first);
+        var second = (await Submit(person, request)).Value.Next.AssignmentId!.Value;
+        Assert.True((await Submit(person, request)).Value.Replayed);
+        Assert.Null((await Site.Get<UndoJudgement>().Handle(person, queue, Stop)).Refusal);
+        Assert.Null((await Site.Get<ShowAssignment>().Handle(person, project, first, Stop)).Refusal);
+        Assert.Null((await Submit(person, Tie(first))).Refusal);
+        Assert.Null((await Site.Get<SkipTask>().Handle(person, second, null, Stop)).Refusal);
+
+        Assert.InRange(statements.Seen.Count, 20, 1_000);
+        var offenders = Whole(statements.Seen);
+        Assert.True(offenders.Count == 0, string.Join("\n\n", offenders));
+    }
+
+    /// <summary>Negative control: a judgement looked up by what has no index.</summary>
+    [Fact]
+    public async Task A_statement_that_reads_a_whole_table_is_found()
+    {
+        using var statements = new Statements(Database);
+        var id = new AssignmentId(Guid.NewGuid());
+        await using (var db = Site.Open())
+            await db.PairwiseJudgements.Where(j => j.AssignmentId == id).ToListAsync();
+
+        Assert.StartsWith("PairwiseJudgements is read whole:", Assert.Single(Whole(statements.Seen)), StringComparison.Ordinal);
+    }
+
+    private string Database
+    {
+        get
+        {
+            using var db = Site.Open();
+            return db.Database.GetConnectionString()!; // a relational database has one
+        }
+    }
+
+    /// <summary>The statements whose plan scans a table, with the table's name; those of an installation's few projects and roles may.</summary>
+    private List<string> Whole(IEnumerable<DbCommand> statements)
+    {
+        using var connection = new SqliteConnection(Database);
+        connection.Open();
+        var offenders = new List<string>();
+        foreach (var statement in statements.DistinctBy(statement => statement.CommandText).Where(statement => !statement.CommandText.Contains("\nWHERE 0\n", StringComparison.Ordinal))) // what is asked for null has no rows
+        {
+            using var explain = connection.CreateCommand();
+            explain.CommandText = "EXPLAIN QUERY PLAN " + statement.CommandText;
+            foreach (DbParameter parameter in statement.Parameters)
+                explain.Parameters.AddWithValue(parameter.ParameterName, parameter.Value ?? DBNull.Value);
+            using var plan = explain.ExecuteReader();
+            while (plan.Read())
+                if (Scan().Match(plan.GetString(3)) is { Success: true } scan && TableOf(scan.Groups[1].Value, statement.CommandText) is { } table and not ("Projects" or "AspNetRoles"))
+                    offenders.Add($"{table} is read whole: {statement.CommandText}");
+        }
+        return offenders;
+    }
+
+    /// <summary>The table behind a name in a plan; null for a subquery.</summary>
+    private static string? TableOf(string name, string statement) =>
+        statement.Contains($") AS \"{name}\"", StringComparison.Ordinal) ? null
+        : Regex.Match(statement, $"\"(\\w+)\" AS \"{name}\"") is { Success: true } match ? match.Groups[1].Value : name;
+
+    [GeneratedRegex(@"^SCAN (?!CONSTANT ROW)(\w+)")]
+    private static partial Regex Scan();
+
+    /// <summary>Every statement that EF Core sends to one database while this lives.</summary>
+    private sealed class Statements : IObserver<DiagnosticListener>, IObserver<KeyValuePair<string, object?>>, IDisposable
+    {
+        private readonly ConcurrentQueue<DbCommand> seen = new();
+        private readonly ConcurrentQueue<IDisposable> subscriptions = new();
+        private readonly string database;
+
+        public Statements(string database)
+        {
+            this.database = new SqliteConnectionStringBuilder(database).DataSource;
+            subscriptions.Enqueue(DiagnosticListener.AllListeners.Subscribe(this));
+        }
+
+        public IReadOnlyCollection<DbCommand> Seen => seen;
+
+        public void OnNext(DiagnosticListener value)
+        {
+            if (value.Name == DbLoggerCategory.Name)
+                subscriptions.Enqueue(value.Subscribe(this, name => name == RelationalEventId.CommandExecuting.Name));
+        }
+
+        public void OnNext(KeyValuePair<string, object?> value)
+        {
+            // Other tests have databases of their own.
+            if (value.Value is CommandEventData { Command: SqliteCommand { Connection.DataSource: var source } command } && source == database && Reads().IsMatch(command.CommandText))
+                seen.Enqueue(Copy(command));
+        }
+
+        public void OnCompleted()
+        {
+        }
+
+        public void OnError(Exception error)
+        {
+        }
+
+        public void Dispose()
+        {
+            foreach (var subscription in subscriptions)
+                subscription.Dispose();
+        }
+
+        /// <summary>The command is disposed of before it is looked at.</summary>
+        private static SqliteCommand Copy(SqliteCommand command)
+        {
+            var copy = new SqliteCommand(command.CommandText);
+            foreach (SqliteParameter parameter in command.Parameters)
+                copy.Parameters.AddWithValue(parameter.ParameterName, parameter.Value ?? DBNull.Value);
+            return copy;
+        }
+    }
+
+    [GeneratedRegex(@"^\s*(SELECT|UPDATE|DELETE|WITH)\b")]
+    private static partial Regex Reads();
+}
