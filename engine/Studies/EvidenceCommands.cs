@@ -32,17 +32,17 @@ public static class EvidenceCommands
     private static Command Create(Study study)
     {
         var command = new Command(study.Name, study.Description) { Assets, Seeds, Work, Json, Quick, AtOnce, Threads };
-        foreach (var option in study.Tuning)
+        foreach (var option in study.Options)
             command.Options.Add(option);
         command.SetAction(async (arguments, stop) =>
         {
             var seeds = arguments.GetRequiredValue(Seeds);
             var work = arguments.GetRequiredValue(Work).FullName;
-            IReadOnlyList<Option> changing = [Quick, .. study.Tuning];
+            IReadOnlyList<Option> shown = [Quick, .. study.Options];
             IReadOnlyList<StudyRow> rows;
             if (seeds.Length > 1 && arguments.GetValue(AtOnce) is > 1 and var together)
             {
-                rows = await StudySeeds.Run(study.Name, [.. Given(arguments, [Assets, Work, .. changing])], seeds, together, work, Console.Error, stop);
+                rows = await StudySeeds.Run(study.Name, [.. Given(arguments, [Assets, Work, .. shown])], seeds, together, work, Console.Error, stop);
             }
             else
             {
@@ -53,11 +53,14 @@ public static class EvidenceCommands
             }
             if (arguments.GetValue(Json) is { } file)
                 ArtefactFile.Write(file.FullName, stream => JsonSerializer.Serialize(stream, rows, new JsonSerializerOptions(JsonSerializerDefaults.Web) { WriteIndented = true }));
-            Console.WriteLine(StudyTable.Markdown($"./bench evidence {study.Name} --seeds {string.Join(' ', seeds)}{string.Concat(Given(arguments, changing).Select(word => $" {(word.Contains(' ') ? $"'{word}'" : word)}"))}", rows));
+            Console.WriteLine(StudyTable.Markdown($"./bench evidence {study.Name} --seeds {string.Join(' ', seeds)}{string.Concat(Given(arguments, shown).Select(word => $" {Quoted(word)}"))}", rows));
             return 0;
         });
         return command;
     }
+
+    /// <summary>A word as a shell takes it back.</summary>
+    private static string Quoted(string word) => word.All(letter => char.IsAsciiLetterOrDigit(letter) || "-_./".Contains(letter)) ? word : $"'{word}'";
 
     /// <summary>Those of some options that were typed, as they were typed.</summary>
     private static IEnumerable<string> Given(ParseResult arguments, IReadOnlyList<Option> options) =>

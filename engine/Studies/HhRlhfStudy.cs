@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
@@ -47,17 +46,18 @@ public static class HhRlhfStudy
         var file = DatasetFile.Read(Found(Pairs), run.Stop);
         foreach (var problem in file.Problems)
             run.Progress.Log(JobEventLevel.Warning, problem.ToString());
+        var refused = file.Problems.Select(problem => problem.Row).Distinct().Count();
         var rows = file.Pairs(heldOutShare: 0.2, splitSeed: seed, new Dictionary<string, int>());
         if (run.IsQuick)
             rows = new TrainingSplit<PreferencePair>([.. rows.Train.Take(QuickTrained)], [.. rows.HeldOut.Take(QuickHeldOut)]);
         using var model = Llama2cFile.Load(Found($"{Backbone}/stories260K.bin"));
         using var reward = LlamaReward.From(model);
-        var report = TrainRewardModelRecipe.Run(spec with { Seed = seed }, reward, Llama2cTokenizer.Load(Found($"{Backbone}/tok512.bin")), rows, run.Training(string.Create(CultureInfo.InvariantCulture, $"reward-{seed}"), seed));
+        var report = TrainRewardModelRecipe.Run(spec with { Seed = seed }, reward, Llama2cTokenizer.Load(Found($"{Backbone}/tok512.bin")), rows, run.Training($"reward-{seed}", seed));
 
         return
         [
-            Count("pairs in the file", file.Rows.Count + Refused(file)),
-            Count("pairs refused, each with row, field and reason", Refused(file)),
+            Count("pairs in the file", file.Rows.Count + refused),
+            Count("pairs refused, each with row, field and reason", refused),
             Count("pairs trained on", report.ExamplesTrain),
             Count("share of texts that lost their beginning to fit 512 tokens", report.Truncated / (2.0 * report.ExamplesTrain)),
             Measured("reward model, held-out accuracy", MetricNames.PairwiseAccuracy),
@@ -79,6 +79,4 @@ public static class HhRlhfStudy
             return new StudyRow(measure, seed, row.Value, row is { Low: { } low, High: { } high } ? new ConfidenceInterval(row.Value, low, high, 0.95, row.Count) : null, null, null);
         }
     }
-
-    private static int Refused(DatasetFile file) => file.Problems.Select(problem => problem.Row).Distinct().Count();
 }

@@ -7,8 +7,8 @@ namespace Portal.Engine.Studies;
 /// <param name="Name">The verb behind <c>evidence</c>, and the folder of half-done runs.</param>
 /// <param name="Description">One line for the help.</param>
 /// <param name="Run">One seed: the rows of its table.</param>
-/// <param name="Tuning">The study's own options. A run that sets one is no evidence, and the line above its table says so.</param>
-public sealed record Study(string Name, string Description, Func<StudyRun, long, IReadOnlyList<StudyRow>> Run, params IReadOnlyList<Option> Tuning);
+/// <param name="Options">The study's own options; those that were typed stand in the command below its table.</param>
+public sealed record Study(string Name, string Description, Func<StudyRun, long, IReadOnlyList<StudyRow>> Run, params IReadOnlyList<Option> Options);
 
 /// <summary>What a study is given.</summary>
 /// <param name="Arguments">Holds the values of the study's own options.</param>

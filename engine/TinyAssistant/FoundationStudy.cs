@@ -346,5 +346,4 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         }
         return scores;
     }
-
 }

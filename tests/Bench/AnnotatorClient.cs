@@ -103,24 +103,21 @@ public sealed partial class AnnotatorClient : IDisposable
     /// </summary>
     public async Task<Acknowledged> SubmitUntilAcknowledged(CancellationToken stop)
     {
-        await UntilAnswered(async () =>
-        {
-            await Open(stop);
-            return true;
-        }, stop);
+        await UntilAnswered(() => Open(stop), stop);
         var (id, about, body) = Verdict();
         await UntilAnswered(() => Send(id, body, stop), stop);
         return new Acknowledged(id, about, double.NaN);
     }
 
     /// <summary>Calls again after each failure of the connection; an answer of the portal, a refusal too, ends it.</summary>
-    private static async Task<T> UntilAnswered<T>(Func<Task<T>> call, CancellationToken stop)
+    private static async Task UntilAnswered(Func<Task> call, CancellationToken stop)
     {
         while (true)
         {
             try
             {
-                return await call();
+                await call();
+                return;
             }
             catch (HttpRequestException e) when (e.StatusCode is null) // no answer at all
             {

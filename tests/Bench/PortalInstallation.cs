@@ -34,9 +34,9 @@ public sealed class PortalInstallation : IDisposable
     private readonly ServiceProvider services;
     private readonly DirectoryInfo published;
     private readonly List<StreamWriter> logs = [];
+    private readonly SeededRandom random = new(11);
     private Process? portal;
     private Process? engine;
-    private readonly SeededRandom random = new(11);
     private int prompts;
     private int imports;
 
@@ -335,7 +335,7 @@ public sealed class PortalInstallation : IDisposable
     {
         var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = folder };
         var process = Process.Start(start) ?? throw new InvalidOperationException($"{program} did not start.");
-        var writer = new StreamWriter(Path.Combine(directory.Logs, $"bench-{log}-{logs.Count}.log")) { AutoFlush = true };
+        var writer = new StreamWriter(Path.Combine(directory.Logs, $"bench-{log}-{logs.Count:D3}.log")) { AutoFlush = true };
         logs.Add(writer);
         var lines = TextWriter.Synchronized(writer);
         process.OutputDataReceived += (_, line) => lines.WriteLine(line.Data);

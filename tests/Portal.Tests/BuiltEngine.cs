@@ -40,7 +40,8 @@ internal static class BuiltEngine
         return published;
     }
 
-    private static string Built(string project) =>
+    /// <summary>The folder a project was built into, in the configuration of these tests.</summary>
+    public static string Built(string project) =>
         Path.Combine(Repository.Root, "artifacts", "bin", project, Path.GetFileName(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar)));
 
     /// <summary>One seed of a study's miniature, on one thread, as <c>./bench evidence NAME --quick --seeds 1</c> runs it: its rows, and what it said (the table included).</summary>

@@ -126,7 +126,7 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         Assert.Contains("spoiled-390-dark axe: label (critical)", failure.Message, StringComparison.Ordinal);
     }
 
-    /// <summary>In the second colours of a width only the contrast is looked at; and it is.</summary>
+    /// <summary>In the second colours of a width only the rules about colours run; and they do.</summary>
     [Fact]
     public async Task Faint_words_in_one_of_the_colours_are_found()
     {

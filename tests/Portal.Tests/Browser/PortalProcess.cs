@@ -24,8 +24,7 @@ public sealed partial class PortalProcess : IAsyncDisposable
     /// <param name="environment">Further variables; they win over the defaults.</param>
     public static async Task<PortalProcess> Start(params (string Name, string Value)[] environment)
     {
-        var configuration = Path.GetFileName(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
-        var assembly = Path.Combine(Repository.Root, "artifacts", "bin", "Portal.Web", configuration, "Portal.Web.dll");
+        var assembly = Path.Combine(BuiltEngine.Built("Portal.Web"), "Portal.Web.dll");
         var start = new ProcessStartInfo("dotnet", [assembly])
         {
             RedirectStandardOutput = true,

@@ -78,7 +78,7 @@ public sealed class WatchedPage : IAsyncDisposable
 
     /// <summary>Nothing on the console, no failed or foreign request, no sideways scrolling, no serious finding of axe.</summary>
     /// <param name="look">Named in the message of a failure.</param>
-    /// <param name="onlyColors">The same page has been looked at whole in other colours: of axe's rules only the contrast can say something else.</param>
+    /// <param name="onlyColors">The same page has been looked at whole in other colours: of axe's rules only those about colours can say something else.</param>
     public async Task IsInOrder(string look = "", bool onlyColors = false)
     {
         var wide = await Page.EvaluateAsync<string[]>(
@@ -97,7 +97,7 @@ public sealed class WatchedPage : IAsyncDisposable
             """
             async onlyColors => {
               // One frame, and only what is violated: what passed is not described, which costs most of the time.
-              const { violations } = await axe.run(document, { iframes: false, resultTypes: ["violations"], ...(onlyColors ? { runOnly: ["color-contrast"] } : {}) });
+              const { violations } = await axe.run(document, { iframes: false, resultTypes: ["violations"], ...(onlyColors ? { runOnly: ["color-contrast", "link-in-text-block"] } : {}) });
               return violations.filter(v => ["serious", "critical"].includes(v.impact))
                 .map(v => `${v.id} (${v.impact}): ${v.nodes.slice(0, 3).map(n => n.html).join("; ")}`);
             }

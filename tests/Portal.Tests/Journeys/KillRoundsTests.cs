@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using System.Globalization;
 using Microsoft.EntityFrameworkCore;
 using Portal.Bench;
 using Portal.Data;
@@ -23,8 +22,6 @@ namespace Portal.Tests.Journeys;
 [Trait("Speed", "slow")]
 public sealed class KillRoundsTests(ITestOutputHelper output) : IDisposable
 {
-    private static readonly int Rounds = Environment.GetEnvironmentVariable("PORTAL_SOAK") == "1" ? 20 : 3;
-
     private static readonly TrainRewardModel Spec = new()
     {
         Seed = 3, LengthMax = 160,
@@ -47,9 +44,7 @@ public sealed class KillRoundsTests(ITestOutputHelper output) : IDisposable
     [Fact]
     public async Task Whatever_is_killed_no_acknowledged_judgement_is_lost_and_training_ends_with_the_uninterrupted_weights()
     {
-        var seed = Environment.GetEnvironmentVariable("PORTAL_SEED") is { } text ? int.Parse(text, CultureInfo.InvariantCulture) : Environment.TickCount;
-        output.WriteLine($"PORTAL_SEED={seed}");
-        var random = new Random(seed);
+        var (random, seed) = Soak.Seeded(output);
         using var installation = await PortalInstallation.Start(BuiltEngine.PublishedIn(root), Path.Combine(root.FullName, "data"), CancellationToken.None);
         installation.EnsureTasks(1_000);
         var whole = await Trained(installation, installation.QueueTraining(Spec), "uninterrupted");
@@ -58,9 +53,10 @@ public sealed class KillRoundsTests(ITestOutputHelper output) : IDisposable
         using var failed = new CancellationTokenSource();
         var judging = installation.AddAnnotators(2).Select((name, i) => Judge(installation, name, i, acknowledged, enough.Token, failed.Token)).ToList();
         var turns = new Queue<Victim>();
+        var (kills, resumes) = (0, 0);
         try
         {
-            for (var round = 0; round < Rounds; round++)
+            for (var round = 0; round < Soak.Rounds; round++)
             {
                 installation.EnsureTasks(1_000);
                 var job = installation.QueueTraining(Spec);
@@ -68,10 +64,12 @@ public sealed class KillRoundsTests(ITestOutputHelper output) : IDisposable
                 {
                     if (turns.Count == 0)
                         turns = new Queue<Victim>(Enum.GetValues<Victim>().OrderBy(_ => random.Next()));
-                    await Kill(installation, turns.Dequeue(), job, random);
+                    if (await Kill(installation, turns.Dequeue(), job, random))
+                        kills++;
                 }
 
                 var weights = await Trained(installation, job, $"round {round}");
+                resumes += installation.Job(job).Resumes;
                 output.WriteLine($"{clock.Elapsed.TotalSeconds:F1} s: round {round} is over");
                 Assert.True(whole.Zip(weights, (one, other) => Math.Abs(one - other)).Max() <= 1e-6f, $"round {round}: other weights than those of the uninterrupted run");
             }
@@ -83,13 +81,14 @@ public sealed class KillRoundsTests(ITestOutputHelper output) : IDisposable
             await failed.CancelAsync(); // nobody waits for an answer of a portal that is gone
         }
 
+        Assert.True(resumes > 0, "no kill met a training under way: nothing was shown about resumed weights");
         Assert.Null(installation.Check([.. acknowledged]));
         await using var db = installation.Open();
         // Each annotator had a receipt for all it gave, so that what is stored is what was acknowledged and nothing else.
         Assert.Equal(acknowledged.Count, await db.PairwiseJudgements.CountAsync(j => j.ProjectId == installation.Judged));
         Assert.All(await db.Jobs.ToListAsync(), job => Assert.Equal(JobState.Succeeded, job.State));
         Assert.Null(AuditChain.Verify(db.AuditEvents.AsNoTracking().OrderBy(e => e.Sequence)).Problem);
-        Notes.Write($"kill -9, seed {seed}: {Rounds} rounds, {Rounds * Job.ResumesMax} kills, {acknowledged.Count} acknowledged judgements, each stored once; weights as uninterrupted");
+        Notes.Write($"kill -9, seed {seed}: {Soak.Rounds} rounds, {kills} kills, {resumes} resumes, {acknowledged.Count} acknowledged judgements, each stored once; weights as uninterrupted");
     }
 
     /// <summary>Judges until it is enough, never quite without a pause; a portal that is away is asked again.</summary>
@@ -104,22 +103,31 @@ public sealed class KillRoundsTests(ITestOutputHelper output) : IDisposable
         }
     }
 
-    private async Task Kill(PortalInstallation installation, Victim victim, JobId job, Random random)
+    /// <returns>Whether there was something to kill: a worker may have ended by itself.</returns>
+    private async Task<bool> Kill(PortalInstallation installation, Victim victim, JobId job, Random random)
     {
         await installation.Until(job, row => row.Step > 0 || row.IsOver, "a step", CancellationToken.None);
-        var worker = victim is Victim.Worker ? EngineProcess.WorkerOf(job) : null;
         await Task.Delay(random.Next(0, 3_000)); // the instant is the point here: training, or starting again after the kill before
-        output.WriteLine($"{clock.Elapsed.TotalSeconds:F1} s: {victim} at step {installation.Job(job).Step} of {installation.Job(job).StepsTotal}, {installation.Job(job).State}");
-        if (worker is { } process)
-            EngineProcess.KillWorker(process); // it may have ended: then nothing is killed this time
-        if (victim is Victim.Portal or Victim.PortalAndEngine)
+        var row = installation.Job(job);
+        output.WriteLine($"{clock.Elapsed.TotalSeconds:F1} s: {victim} at step {row.Step} of {row.StepsTotal}, {row.State}");
+        if (victim is Victim.Worker)
+        {
+            if (EngineProcess.WorkerOf(job) is not { } worker)
+                return false;
+            EngineProcess.KillWorker(worker);
+            return true;
+        }
+        var (portal, engine) = (victim is not Victim.Engine, victim is not Victim.Portal);
+        if (portal)
             installation.KillPortal();
-        if (victim is Victim.Engine or Victim.PortalAndEngine)
+        if (engine)
+        {
             installation.KillEngine();
-        if (victim is Victim.Engine or Victim.PortalAndEngine)
             installation.StartEngine();
-        if (victim is Victim.Portal or Victim.PortalAndEngine)
+        }
+        if (portal)
             await installation.StartPortal(CancellationToken.None);
+        return true;
     }
 
     /// <summary>The weights a job ends with; fails unless it succeeds, with one model.</summary>

@@ -45,8 +45,7 @@ public sealed class LivePortal : IAsyncDisposable
     /// <param name="demo">The folder the demo is installed from.</param>
     public async Task StartEngine(string demo)
     {
-        var configuration = Path.GetFileName(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
-        var assembly = Path.Combine(Repository.Root, "artifacts", "bin", "Portal.Engine", configuration, "Portal.Engine.dll");
+        var assembly = Path.Combine(BuiltEngine.Built("Portal.Engine"), "Portal.Engine.dll");
         var start = new ProcessStartInfo("dotnet", ["exec", assembly, "worker", "--data", root, "--demo", demo, "--notify", $"{portal.Address}"])
         {
             RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true,

@@ -17,7 +17,7 @@ public sealed class StoryTests : IDisposable
     public void Dispose() => root.Delete(recursive: true);
 
     /// <summary>Long rounds (PORTAL_SOAK=1) train tokenizer and base too.</summary>
-    private static readonly bool FromNothing = Environment.GetEnvironmentVariable("PORTAL_SOAK") == "1";
+    private static readonly bool FromNothing = Soak.IsLong;
 
     [Fact]
     public async Task A_vote_travels_from_the_shipped_base_to_new_tasks()

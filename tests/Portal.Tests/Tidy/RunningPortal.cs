@@ -25,8 +25,7 @@ internal sealed class RunningPortal : IAsyncDisposable, IObserver<DiagnosticList
     {
         // The list of static files lies beside the portal's assembly, and is looked for beside the program that runs.
         const string assets = "Portal.Web.staticwebassets.endpoints.json";
-        var configuration = Path.GetFileName(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
-        File.Copy(Path.Combine(Repository.Root, "artifacts", "bin", "Portal.Web", configuration, assets), Path.Combine(AppContext.BaseDirectory, assets), overwrite: true);
+        File.Copy(Path.Combine(BuiltEngine.Built("Portal.Web"), assets), Path.Combine(AppContext.BaseDirectory, assets), overwrite: true);
 
         var portal = new RunningPortal();
         using var listeners = DiagnosticListener.AllListeners.Subscribe(portal);

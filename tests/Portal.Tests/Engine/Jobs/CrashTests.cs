@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using Portal.Data.Jobs;
 using Xunit;
 using Xunit.Abstractions;
@@ -8,22 +7,19 @@ namespace Portal.Tests.Engine.Jobs;
 
 /// <summary>
 /// kill -9 at random instants (the seed is printed; PORTAL_SEED repeats it). Whatever is killed: every job ends in a true state, its result
-/// is the uninterrupted one's and stored once, and no process survives its queue. One round beside those of
-/// <see cref="Journeys.KillRoundsTests"/>, 20 with PORTAL_SOAK=1.
+/// is the uninterrupted one's and stored once, and no process survives its queue. 3 rounds, 20 with PORTAL_SOAK=1.
 /// </summary>
 [Trait("Speed", "slow")]
 public sealed class CrashTests(ITestOutputHelper output)
 {
     private const int Steps = 40;
 
-    private static readonly int Rounds = Environment.GetEnvironmentVariable("PORTAL_SOAK") == "1" ? 20 : 1;
-
     [Fact]
     public async Task Killed_workers_are_resumed_and_end_with_the_uninterrupted_result()
     {
-        var random = Seeded();
+        var (random, _) = Soak.Seeded(output);
         using var engine = new EngineProcess();
-        for (var round = 0; round < Rounds; round++)
+        for (var round = 0; round < Soak.Rounds; round++)
         {
             var id = engine.Enqueue(CountingRunner.Spec(Steps, 0.05));
             var kills = random.Next(1, Job.ResumesMax + 1);
@@ -44,9 +40,9 @@ public sealed class CrashTests(ITestOutputHelper output)
     [Fact]
     public async Task A_killed_queue_takes_its_workers_along_and_goes_on_after_a_restart()
     {
-        var random = Seeded();
+        var (random, _) = Soak.Seeded(output);
         using var engine = new EngineProcess();
-        for (var round = 0; round < Rounds; round++)
+        for (var round = 0; round < Soak.Rounds; round++)
         {
             var first = engine.Enqueue(CountingRunner.Spec(Steps, 0.05));
             var second = engine.Enqueue(CountingRunner.Spec(Steps, 0.01), after: first);
@@ -130,12 +126,5 @@ public sealed class CrashTests(ITestOutputHelper output)
             Assert.True(clock.Elapsed < TimeSpan.FromSeconds(10), "a worker outlived its queue by 10 s");
             await Task.Delay(20);
         }
-    }
-
-    private Random Seeded()
-    {
-        var seed = Environment.GetEnvironmentVariable("PORTAL_SEED") is { } text ? int.Parse(text, CultureInfo.InvariantCulture) : Environment.TickCount;
-        output.WriteLine($"PORTAL_SEED={seed}");
-        return new Random(seed);
     }
 }
