@@ -61,6 +61,12 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
     /// </summary>
     public abstract void LockJobs();
 
+    /// <summary>
+    /// Keeps others from making annotators until this transaction ends: that an account has none, and that a pseudonym is free, is read under it.
+    /// SQLite's write lock does so already.
+    /// </summary>
+    public abstract void LockAnnotators();
+
     /// <inheritdoc/>
     protected override void ConfigureConventions(ModelConfigurationBuilder configuration)
     {
@@ -261,6 +267,9 @@ public sealed class SqlitePortalDbContext(DbContextOptions<SqlitePortalDbContext
     public override void LockJobs() { }
 
     /// <inheritdoc/>
+    public override void LockAnnotators() { }
+
+    /// <inheritdoc/>
     protected override void ConfigureConventions(ModelConfigurationBuilder configuration)
     {
         base.ConfigureConventions(configuration);
@@ -277,6 +286,7 @@ public sealed class PostgresPortalDbContext(DbContextOptions<PostgresPortalDbCon
 {
     private const long AuditChainLock = 0x504f5254414c; // "PORTAL"
     private const long JobsLock = 0x504f4a4f4253; // "POJOBS"
+    private const long AnnotatorsLock = 0x504f414e4e4f; // "POANNO"
 
     /// <inheritdoc/>
     public override void LockAuditChain() => Database.ExecuteSql($"SELECT pg_advisory_xact_lock({AuditChainLock})");
@@ -287,6 +297,9 @@ public sealed class PostgresPortalDbContext(DbContextOptions<PostgresPortalDbCon
 
     /// <inheritdoc/>
     public override void LockJobs() => Database.ExecuteSql($"SELECT pg_advisory_xact_lock({JobsLock})");
+
+    /// <inheritdoc/>
+    public override void LockAnnotators() => Database.ExecuteSql($"SELECT pg_advisory_xact_lock({AnnotatorsLock})");
 
     /// <inheritdoc/>
     protected override void ConfigureConventions(ModelConfigurationBuilder configuration)

@@ -75,6 +75,7 @@ public sealed class Access(IDbContextFactory<PortalDbContext> contexts, WriteQue
             return known;
         var id = await writes.WriteAsync(db =>
         {
+            db.LockAnnotators();
             var existing = db.AnnotatorAccounts.Where(l => l.AccountId == person.AccountId).Select(l => (AnnotatorId?)l.AnnotatorId).FirstOrDefault();
             if (existing is { } found)
                 return found;

@@ -50,6 +50,20 @@ public abstract class TakeTaskTests(PostgresFixture? postgres) : AnnotatingTests
     }
 
     [Fact]
+    public async Task Whoever_begins_in_many_tabs_at_once_has_one_pseudonym()
+    {
+        var access = Site.Get<Portal.Web.Accounts.Access>();
+        for (var i = 0; i < 10; i++)
+        {
+            var person = (await access.Find(Site.Person($"annotator-{i}"), Stop))!; // seeded
+            var given = await Task.WhenAll(Enumerable.Range(0, 16).Select(_ => Task.Run(() => access.AnnotatorOf(person, Stop))));
+            Assert.Single(given.Distinct());
+        }
+        using var db = Site.Open();
+        Assert.Equal(10, db.Annotators.Count());
+    }
+
+    [Fact]
     public async Task The_database_itself_refuses_a_second_lease_on_one_place()
     {
         var task = Site.Seed.Task(Site.Seed.Project(), "Q?", "a", "b");
