@@ -132,7 +132,7 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
         builder.Entity<AnnotationTask>(task =>
         {
             // NextTask: open tasks of a project, highest priority first, ties by id.
-            task.HasIndex(t => new { t.ProjectId, t.State, t.Kind, t.Priority, t.Id });
+            task.HasIndex(t => new { t.ProjectId, t.State, t.Kind, t.Priority, t.Id }).IsDescending(false, false, false, true, false);
             task.HasIndex(t => t.PromptId);
             task.HasIndex(t => t.ImportId);
             task.HasIndex(t => t.CandidateId);

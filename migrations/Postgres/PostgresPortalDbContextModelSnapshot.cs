@@ -595,7 +595,8 @@ namespace Portal.Data.Postgres
 
                     b.HasIndex("SecondResponseId");
 
-                    b.HasIndex("ProjectId", "State", "Kind", "Priority", "Id");
+                    b.HasIndex("ProjectId", "State", "Kind", "Priority", "Id")
+                        .IsDescending(false, false, false, true, false);
 
                     b.ToTable("Tasks");
                 });

@@ -7,7 +7,10 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Design;
 using Microsoft.EntityFrameworkCore.Design.Internal;
+using Microsoft.EntityFrameworkCore.Infrastructure;
+using Microsoft.EntityFrameworkCore.Metadata;
 using Microsoft.EntityFrameworkCore.Migrations.Design;
+using Microsoft.EntityFrameworkCore.Migrations.Internal;
 using Microsoft.EntityFrameworkCore.Sqlite.Design.Internal;
 using Microsoft.Extensions.DependencyInjection;
 using Npgsql.EntityFrameworkCore.PostgreSQL.Design.Internal;
@@ -43,6 +46,7 @@ void Write(PortalDbContext db, IDesignTimeServices provider, string folderName)
     // Before the provider's, which only add what is missing: the model and its services must be those of this context.
     services.AddDbContextDesignTimeServices(db);
     provider.ConfigureDesignTimeServices(services);
+    services.AddSingleton<ISnapshotModelProcessor>(new LastModel(db));
     using var built = services.BuildServiceProvider();
     var scaffolder = built.GetRequiredService<IMigrationsScaffolder>();
     var migration = scaffolder.ScaffoldMigration(name, rootNamespace: "Portal.Data", subNamespace: folderName);
@@ -70,4 +74,14 @@ static string FindMigrations()
         }
     }
     throw new DirectoryNotFoundException($"No Portal.sln above {AppContext.BaseDirectory}: run the tool from its repository.");
+}
+
+/// <summary>
+/// The model of the last snapshot. The processor of the Design package answers null for it here, and a second migration would make every table
+/// again.
+/// </summary>
+file sealed class LastModel(PortalDbContext db) : ISnapshotModelProcessor
+{
+    public IModel? Process(IReadOnlyModel? model, bool resetVersion = false) =>
+        model is null ? null : db.GetService<IModelRuntimeInitializer>().Initialize((IModel)model, designTime: true, validationLogger: null);
 }

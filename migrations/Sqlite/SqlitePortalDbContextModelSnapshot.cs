@@ -584,7 +584,8 @@ namespace Portal.Data.Sqlite
 
                     b.HasIndex("SecondResponseId");
 
-                    b.HasIndex("ProjectId", "State", "Kind", "Priority", "Id");
+                    b.HasIndex("ProjectId", "State", "Kind", "Priority", "Id")
+                        .IsDescending(false, false, false, true, false);
 
                     b.ToTable("Tasks");
                 });

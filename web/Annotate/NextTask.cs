@@ -20,8 +20,8 @@ public sealed record Offer(TaskId? TaskId, int Open, DateTimeOffset? FreeAt);
 /// <remarks>
 /// Highest priority first, ties by id, so the answer repeats. Never offers a task the annotator has seen before, or one whose missing
 /// votes are all covered by live leases, or anything of an archived project or of a kind the project does not ask for. Whether a lease is live is told by its time. Promises nothing: two annotators may be offered
-/// the last place, and <see cref="TakeTask"/> decides who gets it. Uses the index (ProjectId, State, Kind, Priority, Id) and
-/// (TaskId, AnnotatorId).
+/// the last place, and <see cref="TakeTask"/> decides who gets it. Walks the index (ProjectId, State, Kind, Priority, Id) in its order, sorting nothing, and
+/// asks (TaskId, AnnotatorId) for each.
 /// </remarks>
 [Needs(Permission.Vote)]
 public sealed class NextTask(IDbContextFactory<PortalDbContext> contexts, Access access, TimeProvider time)
@@ -40,20 +40,25 @@ public sealed class NextTask(IDbContextFactory<PortalDbContext> contexts, Access
         return Find(db, annotator, queue, time.GetUtcNow());
     }
 
-    /// <summary>The query itself, also used inside the write that takes the task.</summary>
+    /// <summary>What a page says about a queue: all of the offer.</summary>
     internal static Offer Find(PortalDbContext db, AnnotatorId annotator, Queue queue, DateTimeOffset now)
     {
-        var open = Unseen(db, annotator, queue);
-        var free = open.Where(t => db.Assignments.Count(a => a.TaskId == t.Id && a.State == AssignmentState.Leased && a.Slot != null
-                                                          && a.ExpiresAt > now) < t.VotesMissing);
-        var next = free.OrderByDescending(t => t.Priority).ThenBy(t => t.Id).Select(t => (TaskId?)t.Id).FirstOrDefault();
-        var count = open.Take(OpenMax).Count();
-        DateTimeOffset? freeAt = null;
-        if (next is null && count > 0)
-            freeAt = db.Assignments.Where(a => a.State == AssignmentState.Leased && a.Slot != null && open.Any(t => t.Id == a.TaskId))
-                .Select(a => (DateTimeOffset?)a.ExpiresAt).Min();
-        return new Offer(next, count, freeAt);
+        var (next, count) = (Free(db, annotator, queue, now), Open(db, annotator, queue));
+        return new Offer(next, count, next is null && count > 0 ? FreeAt(db, annotator, queue) : null);
     }
+
+    /// <summary>The task to take next, also used inside the write that takes it: nothing is counted there while others wait.</summary>
+    internal static TaskId? Free(PortalDbContext db, AnnotatorId annotator, Queue queue, DateTimeOffset now) => Unseen(db, annotator, queue)
+        .Where(t => db.Assignments.Count(a => a.TaskId == t.Id && a.State == AssignmentState.Leased && a.Slot != null && a.ExpiresAt > now) < t.VotesMissing)
+        .OrderByDescending(t => t.Priority).ThenBy(t => t.Id).Select(t => (TaskId?)t.Id).FirstOrDefault();
+
+    /// <summary>Tasks this annotator could still be offered, up to <see cref="OpenMax"/>.</summary>
+    internal static int Open(PortalDbContext db, AnnotatorId annotator, Queue queue) => Unseen(db, annotator, queue).Take(OpenMax).Count();
+
+    /// <summary>The moment the first lease of a task ends that this annotator could be offered; null when there is none.</summary>
+    internal static DateTimeOffset? FreeAt(PortalDbContext db, AnnotatorId annotator, Queue queue) => Unseen(db, annotator, queue)
+        .SelectMany(t => db.Assignments.Where(a => a.TaskId == t.Id && a.State == AssignmentState.Leased && a.Slot != null))
+        .Select(a => (DateTimeOffset?)a.ExpiresAt).Min();
 
     private static IQueryable<AnnotationTask> Unseen(PortalDbContext db, AnnotatorId annotator, Queue queue)
     {

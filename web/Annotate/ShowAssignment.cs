@@ -104,7 +104,7 @@ public sealed class ShowAssignment(IDbContextFactory<PortalDbContext> contexts, 
             project.Guidelines, project.GuidelinesVersion, !knowsGuidelines, changed, Conversation.Parse(prompt.Text), prompt.Topic,
             Shown(assignment.LeftResponseId), assignment.RightResponseId is { } right ? Shown(right) : null, form, draft?.ClientTime,
             Math.Min(task.VotesWanted, task.VotesWanted - task.VotesMissing + 1), task.VotesWanted,
-            SubmitJudgement.Today(db, annotator, now), NextTask.Find(db, annotator, queue, now).Open, canUndo, pseudonym);
+            SubmitJudgement.Today(db, annotator, now), NextTask.Open(db, annotator, queue), canUndo, pseudonym);
 
         ShownResponse Shown(ResponseId response) => new(response, responses.First(r => r.Id == response).Text!); // no text is null, see above
     }

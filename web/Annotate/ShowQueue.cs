@@ -45,7 +45,7 @@ public sealed class ShowQueue(IDbContextFactory<PortalDbContext> contexts, Acces
         var asks = queue.CandidateId is not null || project.TaskKinds.HasFlag(queue.Kind is TaskKind.Pairwise ? TaskKinds.Pairwise : TaskKinds.Binary);
         return new ShownQueue(queue, project.Name, project.IsSynthetic, project.ContentWarning, project.Guidelines, project.GuidelinesVersion, knows,
             asks, NextTask.Find(db, annotator, queue, now), holds, SubmitJudgement.Today(db, annotator, now), skipped, canUndo,
-            NextTask.Find(db, annotator, new Queue(queue.ProjectId, other), now).Open,
+            NextTask.Open(db, annotator, new Queue(queue.ProjectId, other)),
             await db.Annotators.Where(a => a.Id == annotator).Select(a => a.Pseudonym).FirstAsync(stop));
     }
 }
@@ -72,7 +72,7 @@ public sealed class ListQueues(IDbContextFactory<PortalDbContext> contexts, Acce
             .Select(p => new { p.Id, p.Name, p.IsSynthetic, p.TaskKinds }).ToListAsync(stop);
         var flag = kind is TaskKind.Pairwise ? TaskKinds.Pairwise : TaskKinds.Binary;
         List<QueueRow> rows = [.. projects.Select(p => new QueueRow(p.Id, p.Name, p.IsSynthetic, p.TaskKinds.HasFlag(flag),
-            NextTask.Find(db, annotator, new Queue(p.Id, kind), now).Open))];
+            NextTask.Open(db, annotator, new Queue(p.Id, kind))))];
         return (rows, SubmitJudgement.Today(db, annotator, now));
     }
 }

@@ -11,9 +11,8 @@ namespace Portal.Web.Annotate;
 
 /// <summary>What came of asking for a task.</summary>
 /// <param name="AssignmentId">The lease to open; null when there is nothing to take.</param>
-/// <param name="Open">Tasks left for this annotator.</param>
 /// <param name="FreeAt">When others hold everything: the moment to come back. Null otherwise.</param>
-public sealed record Taken(AssignmentId? AssignmentId, int Open, DateTimeOffset? FreeAt);
+public sealed record Taken(AssignmentId? AssignmentId, DateTimeOffset? FreeAt);
 
 /// <summary>
 /// Leases the next task of a queue to an annotator. Asking twice gives the same lease, so that a double click, a reload or a retry takes one.
@@ -46,13 +45,11 @@ public sealed class TakeTask(WriteQueue writes, Access access, IdFactory ids, Ti
         if (held is not null && Hold(db, held, now))
         {
             db.SaveChanges();
-            return new Taken(held.Id, NextTask.Find(db, annotator, queue, now).Open + 1, null);
+            return new Taken(held.Id, null);
         }
 
-        while (NextTask.Find(db, annotator, queue, now) is { } offer)
+        while (NextTask.Free(db, annotator, queue, now) is { } taskId)
         {
-            if (offer.TaskId is not { } taskId)
-                return new Taken(null, offer.Open, offer.FreeAt);
             db.LockTask(taskId);
             var task = db.Tasks.First(t => t.Id == taskId);
             if (FreeSlot(db, task, now) is not { } slot)
@@ -64,9 +61,9 @@ public sealed class TakeTask(WriteQueue writes, Access access, IdFactory ids, Ti
                 ProjectId = task.ProjectId, TaskId = task.Id, AnnotatorId = annotator, Kind = TaskEventKind.Taken, At = now,
             });
             db.SaveChanges();
-            return new Taken(assignment.Id, offer.Open, null);
+            return new Taken(assignment.Id, null);
         }
-        return new Taken(null, 0, null);
+        return new Taken(null, NextTask.FreeAt(db, annotator, queue));
     }
 
     /// <summary>Renews a lease; one that was overtaken meanwhile needs a free place to count again.</summary>

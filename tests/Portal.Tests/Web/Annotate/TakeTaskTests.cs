@@ -96,7 +96,6 @@ public abstract class TakeTaskTests(PostgresFixture? postgres) : AnnotatingTests
         }
 
         Assert.Equal(tasks.Order(new ById()), seen.Order(new ById()));
-        Assert.Equal(0, next.Open);
         Assert.Null(next.FreeAt);
         Assert.Null((await Take(person, project)).Value.AssignmentId);
     }
