@@ -6,8 +6,8 @@ using Xunit;
 namespace Portal.Tests.Browser;
 
 /// <summary>
-/// Each page where people teach: in order (console, axe, no sideways scrolling) at 1440 and 390 pixels, light and dark, with a picture for people
-/// to look at in artifacts/screenshots; and what admins do there.
+/// Each page where people teach: in order (console, axe, no sideways scrolling) at 1440 and 390 pixels, light and dark; and
+/// what admins do there.
 /// </summary>
 [Collection(BrowserCollection.Name)]
 [Trait("Speed", "slow")]

@@ -99,7 +99,7 @@ public sealed class KillRoundsTests(ITestOutputHelper output) : IDisposable
         while (!enough.IsCancellationRequested)
         {
             acknowledged.Add(await annotator.SubmitUntilAcknowledged(failed));
-            await Task.Delay(250, failed);
+            await Task.Delay(500, failed);
         }
     }
 
