@@ -185,11 +185,16 @@ internal sealed class ImportStage(PortalDbContext db, ImportTarget target)
         if (annotators.TryGetValue(pseudonym, out var known))
             return known;
         var name = PersonBehind(pseudonym) is null ? pseudonym : $"{pseudonym} (imported)";
-        if (db.Annotators.AsNoTracking().FirstOrDefault(a => a.Pseudonym == name) is { } found)
-            return annotators[pseudonym] = found.Id;
+        if (Find() is { } found)
+            return annotators[pseudonym] = found;
+        db.LockAnnotators();
+        if (Find() is { } meanwhile) // another import brought the same name while this one waited
+            return annotators[pseudonym] = meanwhile;
         var annotator = new Annotator { Id = target.Ids.New<AnnotatorId>(), Pseudonym = name, IsSimulated = isSimulated, CreatedAt = target.At };
         db.Annotators.Add(annotator);
         return annotators[pseudonym] = annotator.Id;
+
+        AnnotatorId? Find() => db.Annotators.Where(a => a.Pseudonym == name).Select(a => (AnnotatorId?)a.Id).FirstOrDefault();
     }
 
     /// <summary>The annotator with an account here who judges under this pseudonym; null when there is none.</summary>

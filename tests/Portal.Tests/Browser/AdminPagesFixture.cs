@@ -23,6 +23,7 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     private IPlaywright? playwright;
     private IBrowser? chromium;
     private string? state;
+    private IBrowserContext? shared;
 
     public SeededProject Project { get; private set; } = default!; // set on start
     public ModelVersion Candidate { get; private set; } = default!; // likewise
@@ -60,8 +61,19 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     public async Task<WatchedPage> Open(string path, int width = 1440, ColorScheme scheme = ColorScheme.Light, ProjectId? project = null)
     {
         var context = await Profile(width, scheme, await SignedIn());
-        await context.AddCookiesAsync([new Cookie { Name = "portal-project", Value = $"{project ?? Project.Id}", Url = Address.ToString() }]);
+        await Enter(context, project ?? Project.Id);
         return await Visit(context, path);
+    }
+
+    private Task Enter(IBrowserContext context, ProjectId project) =>
+        context.AddCookiesAsync([new Cookie { Name = "portal-project", Value = $"{project}", Url = Address.ToString() }]);
+
+    /// <summary>A page beside others in one profile of the admin, whose cache is warm: for a look that leaves nothing behind in the browser.</summary>
+    public async Task<WatchedPage> OpenBeside(string path)
+    {
+        shared ??= await Profile();
+        await Enter(shared, Project.Id); // a page before may have gone to another
+        return await Visit(shared, path, ownsProfile: false);
     }
 
     /// <summary>A page in a fresh profile that knows nobody.</summary>
@@ -70,9 +82,9 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     /// <summary>A fresh profile of the admin, for a test that watches it in its own way.</summary>
     public async Task<IBrowserContext> Profile() => await Profile(1440, ColorScheme.Light, await SignedIn());
 
-    private async Task<WatchedPage> Visit(IBrowserContext context, string path)
+    private async Task<WatchedPage> Visit(IBrowserContext context, string path, bool ownsProfile = true)
     {
-        var page = new WatchedPage(await context.NewPageAsync(), Address);
+        var page = new WatchedPage(await context.NewPageAsync(), Address, ownsProfile);
         await page.Page.GotoAsync(path, new PageGotoOptions { WaitUntil = WaitUntilState.Load });
         return page;
     }

@@ -103,7 +103,7 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
     {
         var visit = Visits[name];
         var path = visit.Path?.Invoke(portal) ?? "/account";
-        await using var page = visit.IsStranger ? await portal.OpenAsStranger(path) : await portal.Open(path);
+        await using var page = visit.IsStranger ? await portal.OpenAsStranger(path) : await portal.OpenBeside(path);
         if (visit.Reach is { } reach)
             await reach(page, portal);
         await page.Page.Locator("h1").First.WaitForAsync(new() { State = WaitForSelectorState.Attached });

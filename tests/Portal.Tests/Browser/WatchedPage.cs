@@ -13,11 +13,14 @@ public sealed class WatchedPage : IAsyncDisposable
     private readonly ConcurrentQueue<string> problems = new();
     private static readonly Lazy<string> Axe = new(() => new BundledAxeScriptProvider().GetScript());
 
+    private readonly bool ownsProfile;
     private int drawn; // batches of the circuit that this page has drawn since it was gone to
 
-    public WatchedPage(IPage page, Uri address)
+    /// <param name="ownsProfile">The profile is closed with the page; false where pages share one.</param>
+    public WatchedPage(IPage page, Uri address, bool ownsProfile = true)
     {
         Page = page;
+        this.ownsProfile = ownsProfile;
         page.Console += (_, message) =>
         {
             if (message.Type is "error" or "warning")
@@ -130,5 +133,11 @@ public sealed class WatchedPage : IAsyncDisposable
         FullPage = true,
     });
 
-    public async ValueTask DisposeAsync() => await Page.Context.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        if (ownsProfile)
+            await Page.Context.DisposeAsync();
+        else
+            await Page.CloseAsync();
+    }
 }

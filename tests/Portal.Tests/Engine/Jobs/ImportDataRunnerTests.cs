@@ -10,6 +10,7 @@ using Portal.Data.Feedback;
 using Portal.Data.JobSpecs;
 using Portal.Data.Storage;
 using Portal.Engine;
+using Portal.Engine.Datasets;
 using Portal.Engine.Jobs;
 using Portal.Engine.Recipes;
 using Portal.Tests.Data;
@@ -64,6 +65,29 @@ public abstract class ImportDataRunnerTests(PostgresFixture? postgres) : IDispos
         Assert.NotEqual(sparrow.J.PreferredResponseId, sparrow.J.LeftResponseId);
         Assert.Equal(["imported", "robin", "sparrow"], db.Annotators.Select(a => a.Pseudonym).Order().ToList());
         Assert.Single(db.AuditEvents, e => e.Action == "import.finish");
+    }
+
+    [Fact]
+    public async Task Two_imports_that_bring_the_same_new_annotator_share_it()
+    {
+        var target = new ImportTarget(bench.Project, new ImportId(Guid.CreateVersion7()), 1, DateTimeOffset.UtcNow, bench.Get<ContentHasher>(), bench.Get<IdFactory>());
+        await using var one = bench.Database.Open();
+        await using var first = await one.Database.BeginTransactionAsync();
+        var crow = new ImportStage(one, target).AnnotatorOf("crow");
+        await one.SaveChangesAsync();
+        var other = Task.Run(() =>
+        {
+            using var two = bench.Database.Open();
+            using var second = two.Database.BeginTransaction();
+            var id = new ImportStage(two, target).AnnotatorOf("crow");
+            two.SaveChanges();
+            second.Commit();
+            return id;
+        });
+        await Task.Delay(500); // the other has looked by now; it could not see what is not committed yet
+        await first.CommitAsync();
+
+        Assert.Equal(crow, await other);
     }
 
     [Fact]
