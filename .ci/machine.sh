@@ -9,7 +9,8 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
 # need PACKAGE CHECK...: installs a Debian package unless CHECK succeeds. Collects first, so that apt runs once.
-wanted=()
+# What would only be good to have goes into welcome.
+wanted=() welcome=()
 need() {
   local package=$1; shift
   "$@" >/dev/null 2>&1 || wanted+=("$package")
@@ -35,6 +36,8 @@ need_runtime() {
 need_tests() {
   need_runtime
   need chromium command -v chromium
+  # The same Chromium without its windows, tabs and services: pages take half the processor time. Without it they are tested in the whole one.
+  command -v chromium-headless-shell >/dev/null || welcome+=(chromium-headless-shell)
   need postgresql has_file '/usr/lib/postgresql/*/bin/initdb'
 }
 
@@ -45,20 +48,24 @@ need_bench() {
 
 install_wanted() {
   command -v dotnet >/dev/null || die "The .NET 10 SDK is missing (dotnet is not on the PATH); install it, then start again."
-  [ ${#wanted[@]} -eq 0 ] && return 0
-  command -v apt-get >/dev/null || die "Missing: ${wanted[*]}. This machine has no apt-get; install them by hand, then start again."
-  local sudo=()
+  [ ${#wanted[@]} -eq 0 ] || install "${wanted[@]}" || die "Missing: ${wanted[*]}. Install them by hand, then start again."
+  [ ${#welcome[@]} -eq 0 ] || install "${welcome[@]}" || say "Going on without ${welcome[*]}."
+  wanted=() welcome=()
+}
+
+# install PACKAGE...: with apt-get; says why where it cannot.
+install() {
+  command -v apt-get >/dev/null || { say "This machine has no apt-get."; return 1; }
+  local sudo=() log="$artifacts/install.log"
   if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || die "Missing: ${wanted[*]}. Start as root or install sudo."
+    command -v sudo >/dev/null || { say "Start as root or install sudo."; return 1; }
     sudo=(sudo)
   fi
-  say "Installing ${wanted[*]} ..."
-  local log="$artifacts/install.log"
+  say "Installing $* ..."
   mkdir -p "$artifacts"
-  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update >"$log" 2>&1 || { tail -5 "$log" >&2; die "apt-get update failed."; }
-  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${wanted[@]}" >>"$log" 2>&1 \
-    || { tail -20 "$log" >&2; die "Installing ${wanted[*]} failed; the whole log is $log."; }
-  wanted=()
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update >"$log" 2>&1 || { tail -5 "$log" >&2; say "apt-get update failed."; return 1; }
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >>"$log" 2>&1 \
+    || { tail -20 "$log" >&2; say "Installing $* failed; the whole log is $log."; return 1; }
 }
 
 # One hash over everything a build reads. Cheap enough for every start (some 500 small files).

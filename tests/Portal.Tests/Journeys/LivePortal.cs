@@ -38,7 +38,7 @@ public sealed class LivePortal : IAsyncDisposable
         var root = System.IO.Directory.CreateTempSubdirectory("portal-live-").FullName;
         var portal = await PortalProcess.Start(("PORTAL_DATA", root), ("demo", "true"));
         var playwright = await Playwright.CreateAsync();
-        return new LivePortal(root, portal, playwright, await Chromium.Launch(playwright));
+        return new LivePortal(root, portal, playwright, await Chromium.Launch(playwright, whole: true));
     }
 
     /// <summary>Starts the engine that was built beside these tests, and returns when its door is open.</summary>

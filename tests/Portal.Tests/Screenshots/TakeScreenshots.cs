@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.Playwright;
+using Portal.Tests.Browser;
 
 namespace Portal.Tests.Screenshots;
 
@@ -38,11 +39,7 @@ public static class TakeScreenshots
         }
         Directory.CreateDirectory(folder);
         using var playwright = await Playwright.CreateAsync();
-        await using var chromium = await playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions
-        {
-            ExecutablePath = Environment.GetEnvironmentVariable("PORTAL_CHROMIUM") ?? "/usr/bin/chromium",
-            Args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-        });
+        await using var chromium = await Chromium.Launch(playwright, whole: true);
         await using var first = await Context(chromium, address, 1440, ColorScheme.Light);
         var page = await first.NewPageAsync();
         await SignIn(page, File.ReadLines(signIns).Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).First(words => words is ["demo-admin", ..])[1]);
