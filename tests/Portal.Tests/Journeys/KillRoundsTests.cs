@@ -25,7 +25,7 @@ public sealed class KillRoundsTests(ITestOutputHelper output) : IDisposable
     private static readonly TrainRewardModel Spec = new()
     {
         Seed = 3, LengthMax = 160,
-        Optimization = new OptimizationSpec { LearningRate = 1e-3, HeadLearningRate = 1e-2, BatchSize = 8, Epochs = 1, StepsMax = 24, CheckpointEverySteps = 3 },
+        Optimization = new OptimizationSpec { LearningRate = 1e-3, HeadLearningRate = 1e-2, BatchSize = 8, Epochs = 1, StepsMax = 16, CheckpointEverySteps = 2 },
     };
 
     private readonly DirectoryInfo root = Directory.CreateTempSubdirectory("portal-kills-");
