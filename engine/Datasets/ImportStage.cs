@@ -184,17 +184,18 @@ internal sealed class ImportStage(PortalDbContext db, ImportTarget target)
     {
         if (annotators.TryGetValue(pseudonym, out var known))
             return known;
-        var name = PersonBehind(pseudonym) is null ? pseudonym : $"{pseudonym} (imported)";
-        if (Find() is { } found)
+        if (Find(Name()) is { } found)
             return annotators[pseudonym] = found;
         db.LockAnnotators();
-        if (Find() is { } meanwhile) // another import brought the same name while this one waited
+        var name = Name(); // while this waited, a person may have got the pseudonym, or another import have brought it
+        if (Find(name) is { } meanwhile)
             return annotators[pseudonym] = meanwhile;
         var annotator = new Annotator { Id = target.Ids.New<AnnotatorId>(), Pseudonym = name, IsSimulated = isSimulated, CreatedAt = target.At };
         db.Annotators.Add(annotator);
         return annotators[pseudonym] = annotator.Id;
 
-        AnnotatorId? Find() => db.Annotators.Where(a => a.Pseudonym == name).Select(a => (AnnotatorId?)a.Id).FirstOrDefault();
+        string Name() => PersonBehind(pseudonym) is null ? pseudonym : $"{pseudonym} (imported)";
+        AnnotatorId? Find(string called) => db.Annotators.Where(a => a.Pseudonym == called).Select(a => (AnnotatorId?)a.Id).FirstOrDefault();
     }
 
     /// <summary>The annotator with an account here who judges under this pseudonym; null when there is none.</summary>

@@ -96,6 +96,7 @@ public abstract class TakeTaskTests(PostgresFixture? postgres) : AnnotatingTests
         }
 
         Assert.Equal(tasks.Order(new ById()), seen.Order(new ById()));
+        Assert.Equal(0, (await Site.Get<NextTask>().For(person, new Queue(project, TaskKind.Pairwise), Stop)).Value.Open);
         Assert.Null(next.FreeAt);
         Assert.Null((await Take(person, project)).Value.AssignmentId);
     }
