@@ -343,9 +343,10 @@ function watchQueue(queue) {
     if (mine !== generation) return;
     const answer = await call("POST", "/api/v1/assignments", { projectId: project, kind, candidateId: candidate || null });
     if (mine !== generation) return;
-    if (answer.value?.assignmentId || answer.value?.open === 0)
-      Blazor.navigateTo(answer.value.assignmentId ? `/${place}/${project}/${answer.value.assignmentId}` : location.pathname + location.search);
-    else setTimeout(look, wait(answer.value?.freeAt ?? new Date(Date.now() + 15_000).toISOString()));
+    const { assignmentId, freeAt } = answer.value ?? { freeAt: new Date(Date.now() + 15_000).toISOString() };
+    if (assignmentId) Blazor.navigateTo(`/${place}/${project}/${assignmentId}`);
+    else if (freeAt) setTimeout(look, wait(freeAt));
+    else Blazor.navigateTo(location.pathname + location.search); // nobody holds one any more: the page says that all is judged
   };
   setTimeout(look, wait(retry));
 }

@@ -171,7 +171,7 @@ public sealed class AnnotateTests(BrowserFixture portal)
             // server died, the browser shows its own error page; loading again is all it takes.
             for (var tries = 0; await Judged(project, here) == 0 || !await IsScreenOtherThan(page, here); tries++)
             {
-                Assert.True(tries < 300, "the vote did not arrive");
+                Assert.True(tries < 300, $"the vote did not arrive; {page.Page.Url}: {string.Join("; ", page.Problems)}");
                 if (page.Page.Url.StartsWith("chrome-error", StringComparison.Ordinal) || tries % 60 == 59)
                     await page.Page.GotoAsync($"/annotate/{project}/{here}");
                 if (await page.Page.Locator("button:has-text('Take the next one')").CountAsync() > 0 && await Judged(project, here) > 0)
@@ -193,6 +193,54 @@ public sealed class AnnotateTests(BrowserFixture portal)
         using var db = portal.Open();
         Assert.Equal(5, db.PairwiseJudgements.Count(j => j.ProjectId == project));
         Assert.All(db.PairwiseJudgements.Where(j => j.ProjectId == project).ToList(), j => Assert.Equal(2, j.Strength));
+    }
+
+    [Theory]
+    [InlineData(390)]
+    [InlineData(320)]
+    public async Task Whatever_the_header_says_about_what_is_saved_fits_on_a_phone(int width)
+    {
+        var project = Pairs("Chip", 1);
+        await using var page = await Started(project);
+        await page.Page.SetViewportSizeAsync(width, 844);
+        var chip = page.Page.Locator("[data-chip]");
+        foreach (var words in new[] { "saved", "saving", "offline", "kept", "out" })
+        {
+            // The script writes the chip from these words; nobody waits here for the connection to break in five ways.
+            var said = await chip.EvaluateAsync<string>("(chip, words) => { chip.hidden = false; chip.dataset.mark = '!'; return chip.textContent = chip.dataset[words].replace('{0}', '1,280'); }", words);
+            Assert.False(string.IsNullOrWhiteSpace(said), words);
+            Assert.True(await chip.IsVisibleAsync());
+            await page.IsInOrder($"{width}, {said}", onlyColors: true);
+            await page.Picture($"chip-{width}-{words}");
+        }
+        await chip.EvaluateAsync("chip => chip.style.minWidth = '100vw'"); // control: what does not fit is found
+        await Assert.ThrowsAnyAsync<Xunit.Sdk.XunitException>(() => page.IsInOrder("", onlyColors: true));
+    }
+
+    [Theory]
+    [InlineData("submit", "You have judged everything")]
+    [InlineData("skip", "How do I get from the mill to bakery 0")]
+    public async Task Who_waits_for_a_task_that_another_holds_is_led_on_when_it_is_done_or_free(string act, string then)
+    {
+        var project = Pairs("Held", 1);
+        await using var other = await portal.Open($"/annotate/{project}", "reviewer");
+        await other.Page.ClickAsync("button[value=start]");
+        await Screen(other);
+        await using var page = await portal.Open("/my-work");
+        await page.Page.Clock.InstallAsync(); // it looks again twice a minute
+        await page.Page.GotoAsync($"/annotate/{project}");
+        await page.Page.GetByText("with another person").WaitForAsync();
+        await page.Page.Clock.FastForwardAsync("00:40");
+        Assert.Equal(0, await page.Page.GetByText(then).CountAsync());
+
+        if (act == "submit")
+            await other.Page.Keyboard.PressAsync("2");
+        await other.Page.Keyboard.PressAsync(act == "submit" ? "Enter" : "s");
+        await other.Page.GetByText("You have judged everything").WaitForAsync();
+        await page.Page.Clock.FastForwardAsync("00:40");
+
+        await page.Page.GetByText(then).First.WaitForAsync();
+        Assert.Empty(page.Problems);
     }
 
     [Fact]

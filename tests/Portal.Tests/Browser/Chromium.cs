@@ -30,7 +30,15 @@ internal static class Chromium
         await page.FillAsync("input[name='Input.Name']", name);
         await page.FillAsync("input[name='Input.Password']", Password(directory, name));
         await page.ClickAsync("main button.primary");
-        await page.WaitForURLAsync(url => !url.Contains("sign-in", StringComparison.Ordinal));
+        try
+        {
+            // Asked in the page: WaitForURLAsync misses a navigation that ends between its first look and its waiting.
+            await page.WaitForFunctionAsync("() => location.pathname !== '/sign-in'");
+        }
+        catch (TimeoutException problem)
+        {
+            throw new TimeoutException($"{name} was not signed in; {page.Url} says: {await page.InnerTextAsync("body")}", problem);
+        }
     }
 
     /// <summary>A first account's password, from the file that the portal wrote.</summary>

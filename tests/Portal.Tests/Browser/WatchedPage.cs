@@ -93,7 +93,7 @@ public sealed class WatchedPage : IAsyncDisposable
                 .slice(-5).map(e => `${e.tagName}.${e.className} reaches ${Math.round(e.getBoundingClientRect().right)} of ${limit}`);
             }
             """);
-        Assert.True(wide.Length == 0, $"{look} scrolls sideways: " + string.Join("; ", wide));
+        Assert.True(wide.Length == 0, $"{look} scrolls sideways: {string.Join("; ", wide)}. Besides: {string.Join("; ", problems)}");
         if (!await Page.EvaluateAsync<bool>("() => 'axe' in window"))
             await Page.EvaluateAsync(Axe.Value);
         var serious = await Page.EvaluateAsync<string[]>(
