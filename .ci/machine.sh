@@ -68,6 +68,15 @@ install() {
     || { tail -20 "$log" >&2; say "Installing $* failed; the whole log is $log."; return 1; }
 }
 
+# compile ARGUMENT...: dotnet with one compiler for all projects, even where the environment says otherwise: a compiler each takes nearly twice
+# as long. It would wait for the next build; nothing of ours stays behind.
+compile() {
+  local status=0
+  UseSharedCompilation=true dotnet "$@" || status=$?
+  dotnet build-server shutdown --vbcscompiler >/dev/null 2>&1 || true
+  return "$status"
+}
+
 # One hash over everything a build reads. Cheap enough for every start (some 500 small files).
 source_hash() {
   (cd "$root" && find web engine migrations wwwroot-assets docs Directory.Build.props Directory.Packages.props .ci/machine.sh -type f \
@@ -89,8 +98,8 @@ publish() {
     local log="$artifacts/publish.log"
     mkdir -p "$artifacts"
     {
-      dotnet publish "$root/engine/Portal.Engine.csproj" -c Release -r linux-x64 --self-contained false -p:PublishReadyToRun=true -o "$folder.new/engine" -v q &&
-      dotnet publish "$root/web/Portal.Web.csproj" -c Release -o "$folder.new/web" -v q
+      compile publish "$root/engine/Portal.Engine.csproj" -c Release -r linux-x64 --self-contained false -p:PublishReadyToRun=true -o "$folder.new/engine" -v q &&
+      compile publish "$root/web/Portal.Web.csproj" -c Release -o "$folder.new/web" -v q
     } >"$log" 2>&1 || { tail -30 "$log" >&2; die "The build failed; the whole log is $log."; }
     touch "$folder.new/done"
     rm -rf "$folder"

@@ -126,20 +126,25 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         Assert.Contains("spoiled-390-dark axe: label (critical)", failure.Message, StringComparison.Ordinal);
     }
 
-    /// <summary>In the second colours of a width only the rules about colours run; and they do.</summary>
-    [Fact]
-    public async Task Faint_words_in_one_of_the_colours_are_found()
+    /// <summary>Each theme is looked at whole at one width; what only the other width shows is looked at there.</summary>
+    [Theory]
+    [InlineData("", "dark", "390-dark")]
+    [InlineData("", "light", "1440-light")]
+    [InlineData("wide-only", "dark", "1440-dark")]
+    [InlineData("phone-only", "light", "390-light")]
+    public async Task Faint_words_in_one_of_the_colours_are_found(string shownOnly, string theme, string found)
     {
         await using var page = await portal.Open("/account");
         await page.Page.EvaluateAsync("""
-            () => { const p = document.createElement('p'); p.textContent = 'faint'; p.id = 'faint'; document.querySelector('main').append(p);
-                    const s = new CSSStyleSheet(); s.replaceSync('@media (prefers-color-scheme: light) { #faint { color: #ddd !important; background: #fff !important } }');
-                    document.adoptedStyleSheets = [...document.adoptedStyleSheets, s]; }
-            """);
+            ([shownOnly, theme]) => {
+              const p = document.createElement('p'); p.textContent = 'faint'; p.id = 'faint'; p.className = shownOnly; document.querySelector('main').append(p);
+              const s = new CSSStyleSheet(); s.replaceSync(`@media (prefers-color-scheme: ${theme}) { #faint { color: #ddd !important; background: #fff !important } }`);
+              document.adoptedStyleSheets = [...document.adoptedStyleSheets, s]; }
+            """, new[] { shownOnly, theme });
 
         var failure = await Assert.ThrowsAnyAsync<Exception>(() => page.IsInOrderInEveryLook("faint"));
 
-        Assert.Contains("faint-390-light axe: color-contrast (serious)", failure.Message, StringComparison.Ordinal);
+        Assert.Contains($"faint-{found} axe: color-contrast (serious)", failure.Message, StringComparison.Ordinal);
     }
 
     /// <summary>The address pattern of a route: "/models/{Id:guid}" is "/models/" and one part more.</summary>

@@ -11,6 +11,7 @@ namespace Portal.Tests.Browser;
 public sealed class WatchedPage : IAsyncDisposable
 {
     private readonly ConcurrentQueue<string> problems = new();
+    private const string OnlyOnPhones = ".phone-only, .btn.menu", OnlyOnWideScreens = ".wide-only, .nav, .account";
     private static readonly Lazy<string> Axe = new(() => new BundledAxeScriptProvider().GetScript());
 
     private readonly bool ownsProfile;
@@ -81,8 +82,8 @@ public sealed class WatchedPage : IAsyncDisposable
 
     /// <summary>Nothing on the console, no failed or foreign request, no sideways scrolling, no serious finding of axe.</summary>
     /// <param name="look">Named in the message of a failure.</param>
-    /// <param name="onlyColors">The same page has been looked at whole in other colours: of axe's rules only those about colours can say something else.</param>
-    public async Task IsInOrder(string look = "", bool onlyColors = false)
+    /// <param name="colorsOf">Null: all of axe's rules on the whole page. Otherwise the rules about colours, on what this selector names; all else was looked at before.</param>
+    public async Task IsInOrder(string look = "", string? colorsOf = null)
     {
         var wide = await Page.EvaluateAsync<string[]>(
             """
@@ -98,23 +99,31 @@ public sealed class WatchedPage : IAsyncDisposable
             await Page.EvaluateAsync(Axe.Value);
         var serious = await Page.EvaluateAsync<string[]>(
             """
-            async onlyColors => {
+            async colorsOf => {
+              const include = colorsOf === null ? [document] : [...document.querySelectorAll(colorsOf)].filter(e => e.checkVisibility());
+              if (include.length === 0) return [];
               // One frame, and only what is violated: what passed is not described, which costs most of the time.
-              const { violations } = await axe.run(document, { iframes: false, resultTypes: ["violations"], ...(onlyColors ? { runOnly: ["color-contrast", "link-in-text-block"] } : {}) });
+              const { violations } = await axe.run({ include }, { iframes: false, resultTypes: ["violations"], ...(colorsOf === null ? {} : { runOnly: ["color-contrast", "link-in-text-block"] }) });
               return violations.filter(v => ["serious", "critical"].includes(v.impact))
                 .map(v => `${v.id} (${v.impact}): ${v.nodes.slice(0, 3).map(n => n.html).join("; ")}`);
             }
-            """, onlyColors);
+            """, colorsOf);
         Assert.True(serious.Length == 0, $"{look} axe: " + string.Join("\n", serious));
         Assert.True(problems.IsEmpty, $"{look} " + string.Join("\n", problems));
     }
 
-    /// <summary>The page as it stands, at 1440 and 390 pixels, light and dark, without loading it again: in order in each.</summary>
+    /// <summary>
+    /// The page as it stands, at 1440 and 390 pixels, light and dark, without loading it again: in order in each. Axe sees each width and each
+    /// theme whole once; in the two other looks, the colours of what only that width shows.
+    /// </summary>
     /// <param name="pictured">A picture of each look too; for the others <c>./test --pictures</c> takes them, which costs as much as looking.</param>
     public async Task IsInOrderInEveryLook(string name, bool pictured = false)
     {
         pictured |= Environment.GetEnvironmentVariable("PORTAL_PICTURES") == "1";
-        foreach (var (width, scheme) in new[] { (390, ColorScheme.Dark), (390, ColorScheme.Light), (1440, ColorScheme.Dark), (1440, ColorScheme.Light) })
+        foreach (var (width, scheme, colorsOf) in new[]
+        {
+            (390, ColorScheme.Dark, null), (390, ColorScheme.Light, OnlyOnPhones), (1440, ColorScheme.Dark, OnlyOnWideScreens), (1440, ColorScheme.Light, null),
+        })
         {
             await Page.SetViewportSizeAsync(width, width < 900 ? 844 : 900);
             await Page.EmulateMediaAsync(new PageEmulateMediaOptions { ColorScheme = scheme });
@@ -122,7 +131,7 @@ public sealed class WatchedPage : IAsyncDisposable
             var look = $"{name}-{width.ToString(CultureInfo.InvariantCulture)}-{scheme.ToString().ToLowerInvariant()}";
             if (pictured)
                 await Picture(look);
-            await IsInOrder(look, onlyColors: scheme is ColorScheme.Light);
+            await IsInOrder(look, colorsOf);
         }
     }
 

@@ -19,7 +19,7 @@ public sealed class CrashTests(ITestOutputHelper output)
     {
         var (random, _) = Soak.Seeded(output);
         using var engine = new EngineProcess();
-        for (var round = 0; round < Soak.Rounds; round++)
+        for (var round = 0; round < Soak.RoundsOfPart; round++)
         {
             var id = engine.Enqueue(CountingRunner.Spec(Steps, 0.05));
             var kills = random.Next(1, Job.ResumesMax + 1);
@@ -42,7 +42,7 @@ public sealed class CrashTests(ITestOutputHelper output)
     {
         var (random, _) = Soak.Seeded(output);
         using var engine = new EngineProcess();
-        for (var round = 0; round < Soak.Rounds; round++)
+        for (var round = 0; round < Soak.RoundsOfPart; round++)
         {
             var first = engine.Enqueue(CountingRunner.Spec(Steps, 0.05));
             var second = engine.Enqueue(CountingRunner.Spec(Steps, 0.01), after: first);
