@@ -57,7 +57,7 @@ public sealed class AdminPagesTests(AdminPagesFixture fixture)
         await page.Page.SetInputFilesAsync("input[type=file]", new FilePayload { Name = "<img src=x onerror=alert(1)>.jsonl", MimeType = "application/json", Buffer = "{\"prompt\":\"a\"}\n"u8.ToArray() });
         await page.Page.ClickAsync("main button.primary");
 
-        await page.Page.WaitForURLAsync(url => url.Contains("upload=", StringComparison.Ordinal));
+        await page.Page.Reaches(url => url.Contains("upload=", StringComparison.Ordinal));
         await page.Page.Locator("main .note.bad").WaitForAsync();
 
         Assert.Contains("engine is not running", await page.Page.Locator("main .note.bad").TextContentAsync(), StringComparison.Ordinal);

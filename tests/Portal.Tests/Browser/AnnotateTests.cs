@@ -294,7 +294,7 @@ public sealed class AnnotateTests(BrowserFixture portal)
         await page.Page.FillAsync("textarea[name=rationale]", "By hand.");
 
         await page.Page.ClickAsync("button[value=submit].primary");
-        await page.Page.WaitForURLAsync(url => url.Contains("/annotate/", StringComparison.Ordinal));
+        await page.Page.Reaches(url => url.Contains("/annotate/", StringComparison.Ordinal));
         await page.Page.ClickAsync("button[value=undo]");
         Assert.True(await page.Page.IsCheckedAsync("input[data-key='3']"));
         await page.Page.ClickAsync("button[value=submit].primary");

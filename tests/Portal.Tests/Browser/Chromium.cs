@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Playwright;
 using Portal.Data.Storage;
 
@@ -30,14 +31,27 @@ internal static class Chromium
         await page.FillAsync("input[name='Input.Name']", name);
         await page.FillAsync("input[name='Input.Password']", Password(directory, name));
         await page.ClickAsync("main button.primary");
+        await page.Reaches(url => !url.Contains("sign-in", StringComparison.Ordinal));
+    }
+
+    /// <summary>Waits until the page is where it should be, and loaded.</summary>
+    /// <remarks>Not WaitForURLAsync: that misses a navigation which ends between its first look and its waiting, and waits for ever.</remarks>
+    public static async Task Reaches(this IPage page, Func<string, bool> place)
+    {
+        for (var waited = Stopwatch.StartNew(); !place(page.Url) || !await IsLoaded(page); await Task.Delay(10))
+            if (waited.ElapsedMilliseconds > PatienceMs)
+                throw new TimeoutException($"The page stayed at {page.Url}, which says: {await page.InnerTextAsync("body")}");
+    }
+
+    private static async Task<bool> IsLoaded(IPage page)
+    {
         try
         {
-            // Asked in the page: WaitForURLAsync misses a navigation that ends between its first look and its waiting.
-            await page.WaitForFunctionAsync("() => location.pathname !== '/sign-in'");
+            return await page.EvaluateAsync<string>("document.readyState") == "complete";
         }
-        catch (TimeoutException problem)
+        catch (PlaywrightException)
         {
-            throw new TimeoutException($"{name} was not signed in; {page.Url} says: {await page.InnerTextAsync("body")}", problem);
+            return false; // between two pages
         }
     }
 

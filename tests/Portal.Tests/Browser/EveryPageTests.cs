@@ -57,7 +57,7 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
             await Judge(page, p);
             await page.Page.GotoAsync("/my-work");
             await page.Page.Locator("td a.btn").First.ClickAsync();
-            await page.Page.WaitForURLAsync("**/my-work/*");
+            await page.Page.Reaches(url => url.Contains("/my-work/", StringComparison.Ordinal));
         }),
         ["review"] = new("/review", _ => "/review"),
         ["review-empty"] = new("/review", _ => "/review?state=dismissed"),
@@ -177,7 +177,7 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         var here = page.Page.Url;
         await page.Page.Locator("[data-key='2']").ClickAsync(new() { Force = true });
         await page.Page.ClickAsync("button[value=submit].primary");
-        await page.Page.WaitForURLAsync(url => url != here);
+        await page.Page.Reaches(url => url != here);
     }
 }
 

@@ -68,7 +68,7 @@ public sealed partial class FirstRoundTests : IAsyncLifetime
         await page.FillAsync("label:has-text('Name') input", "Alder Green");
         await page.FillAsync("textarea", "Choose the **kinder** answer.");
         await page.ClickAsync("main button.primary");
-        await page.WaitForURLAsync("**/projects/*?made=1");
+        await page.Reaches(url => url.EndsWith("?made=1", StringComparison.Ordinal));
         var project = ProjectIdIn(page.Url);
         await Look(watched, "project-made");
 
@@ -84,7 +84,7 @@ public sealed partial class FirstRoundTests : IAsyncLifetime
         await page.Locator("section:has(#first) tbody tr").Nth(Prompts - 1).WaitForAsync();
         await Look(watched, "import-mapped");
         await page.ClickAsync("section:has(#decide) button.primary");
-        await page.WaitForURLAsync("**/data/imports/*");
+        await page.Reaches(url => url.Contains("/data/imports/", StringComparison.Ordinal));
         await page.Locator("main .badge.good").First.WaitForAsync(); // by itself: the page follows the job
         await Look(watched, "imported");
 
@@ -236,7 +236,7 @@ public sealed partial class FirstRoundTests : IAsyncLifetime
         await watched.IsInteractive();
         await page.ClickAsync("section:has(#sample) button");
         await page.ClickAsync("section:has(#sample) .note a");
-        await page.WaitForURLAsync("**/jobs/*");
+        await page.Reaches(url => url.Contains("/jobs/", StringComparison.Ordinal));
         await RunEnds(page);
         Assert.EndsWith($"/annotate/{project}", await page.GetAttributeAsync(".head a.btn.primary", "href"), StringComparison.Ordinal);
         return JobId.Parse(new Uri(page.Url).Segments[^1], null);

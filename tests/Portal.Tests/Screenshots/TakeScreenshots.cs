@@ -103,14 +103,14 @@ public static class TakeScreenshots
             shots.Add(new Shot($"{place}-start", $"/{place}/{{ProjectId:guid}}", queue));
             await page.GotoAsync(queue);
             await page.ClickAsync("button[value=start]");
-            await page.WaitForURLAsync($"**/{place}/*/*");
+            await page.Reaches(url => new Uri(url).Segments is [_, var first, _, _] && first == place + "/");
             if (place == "annotate")
             {
                 // One judgement, so that My work has one to change.
                 await page.Locator("[data-key='2']").ClickAsync(new() { Force = true });
                 var before = page.Url;
                 await page.ClickAsync("button[value=submit].primary");
-                await page.WaitForURLAsync(url => url != before);
+                await page.Reaches(url => url != before);
             }
             shots.Add(new Shot(task, $"/{place}/{{ProjectId:guid}}/{{AssignmentId:guid}}", new Uri(page.Url).PathAndQuery));
         }
@@ -122,7 +122,7 @@ public static class TakeScreenshots
         // The newest policy is the one with something to compare.
         await page.GotoAsync("/models");
         await page.ClickAsync("th a:has-text('Policy'):not(:has-text('v1'))");
-        await page.WaitForURLAsync("**/models/*");
+        await page.Reaches(url => url.Contains("/models/", StringComparison.Ordinal));
         shots.Add(new Shot("model", "/models/{Id:guid}", new Uri(page.Url).PathAndQuery));
         shots.Add(new Shot("results", "/models/{Id:guid}/results", await Link(page, "a[href$='/results']")));
 
@@ -162,7 +162,7 @@ public static class TakeScreenshots
         await page.FillAsync("input[name='Input.Name']", "demo-admin");
         await page.FillAsync("input[name='Input.Password']", password);
         await page.ClickAsync("main button.primary");
-        await page.WaitForURLAsync(url => !url.Contains("sign-in", StringComparison.Ordinal));
+        await page.Reaches(url => !url.Contains("sign-in", StringComparison.Ordinal));
     }
 
     private static async Task<IBrowserContext> Context(IBrowser chromium, string address, int width, ColorScheme scheme)
