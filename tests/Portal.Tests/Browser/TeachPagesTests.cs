@@ -75,7 +75,7 @@ public sealed class TeachPagesTests(BrowserFixture portal)
 
         await page.Page.FillAsync("label:has-text('Name') input", name);
         await page.Page.ClickAsync("button.primary");
-        await page.Page.Reaches(url => url.EndsWith("?made=1", StringComparison.Ordinal));
+        await page.Page.Reaches(url => url.Contains("/projects/", StringComparison.Ordinal) && url.EndsWith("?made=1", StringComparison.Ordinal));
 
         await page.Page.Locator("header .project", new() { HasText = name }).WaitForAsync(); // one is in it
         await page.Page.GotoAsync("/data");

@@ -68,7 +68,7 @@ public sealed partial class FirstRoundTests : IAsyncLifetime
         await page.FillAsync("label:has-text('Name') input", "Alder Green");
         await page.FillAsync("textarea", "Choose the **kinder** answer.");
         await page.ClickAsync("main button.primary");
-        await page.Reaches(url => url.EndsWith("?made=1", StringComparison.Ordinal));
+        await page.Reaches(url => url.Contains("/projects/", StringComparison.Ordinal) && url.EndsWith("?made=1", StringComparison.Ordinal));
         var project = ProjectIdIn(page.Url);
         await Look(watched, "project-made");
 
