@@ -50,7 +50,7 @@ public sealed class PortalBench(PortalBenchOptions options)
         say(quietness);
         TrainingProcess.Prepare();
         var watch = Stopwatch.StartNew();
-        using var installation = await PortalInstallation.Start(options.Published, options.Work.FullName, stop);
+        using var installation = await PortalInstallation.Start(options.Published, options.Work.FullName, pairs: 1_000, stop);
         installation.EnsureTasks(Levels[^1] * 4);
         var annotators = new List<AnnotatorClient>();
         try

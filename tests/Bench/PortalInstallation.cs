@@ -61,7 +61,8 @@ public sealed class PortalInstallation : IDisposable
     /// <summary>Starts both processes on an empty folder, waits until they answer, and lays the rows out.</summary>
     /// <param name="published">The folder that holds web/ and engine/.</param>
     /// <param name="root">The data directory; must not exist.</param>
-    public static async Task<PortalInstallation> Start(DirectoryInfo published, string root, CancellationToken stop)
+    /// <param name="pairs">Judged pairs of the project to train in.</param>
+    public static async Task<PortalInstallation> Start(DirectoryInfo published, string root, int pairs, CancellationToken stop)
     {
         var directory = new DataDirectory(root);
         directory.Create();
@@ -70,7 +71,7 @@ public sealed class PortalInstallation : IDisposable
         {
             await made.StartPortal(stop);
             made.StartEngine();
-            made.LayOut();
+            made.LayOut(pairs);
             return made;
         }
         catch
@@ -255,7 +256,7 @@ public sealed class PortalInstallation : IDisposable
         return job.Id;
     }
 
-    private void LayOut()
+    private void LayOut(int pairs)
     {
         using var db = Open();
         (Judged, Imported, Trained) = (Ids.New<ProjectId>(), Ids.New<ProjectId>(), Ids.New<ProjectId>());
@@ -264,7 +265,7 @@ public sealed class PortalInstallation : IDisposable
         var annotator = new Annotator { Id = Ids.New<AnnotatorId>(), Pseudonym = "bench-00", IsSimulated = true, CreatedAt = Now };
         db.Annotators.Add(annotator);
         var texts = new List<string>();
-        for (var i = 0; i < 1_000; i++)
+        for (var i = 0; i < pairs; i++)
         {
             var (prompt, answers) = Prompt(db, Trained, 2, texts);
             var task = AnnotationTask.Create(Ids.New<TaskId>(), Trained, TaskKind.Pairwise, prompt.Id, answers[0].Id, answers[1].Id, 1, Now);

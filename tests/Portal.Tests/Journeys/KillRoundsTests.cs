@@ -45,7 +45,7 @@ public sealed class KillRoundsTests(ITestOutputHelper output) : IDisposable
     public async Task Whatever_is_killed_no_acknowledged_judgement_is_lost_and_training_ends_with_the_uninterrupted_weights()
     {
         var (random, seed) = Soak.Seeded(output);
-        using var installation = await PortalInstallation.Start(BuiltEngine.PublishedIn(root), Path.Combine(root.FullName, "data"), CancellationToken.None);
+        using var installation = await PortalInstallation.Start(BuiltEngine.PublishedIn(root), Path.Combine(root.FullName, "data"), pairs: 200, CancellationToken.None);
         installation.EnsureTasks(1_000);
         var whole = await Trained(installation, installation.QueueTraining(Spec), "uninterrupted");
         var acknowledged = new ConcurrentBag<Acknowledged>();
