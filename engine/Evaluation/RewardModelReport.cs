@@ -39,8 +39,8 @@ public static class RewardModelReport
                 AddAccuracy(MetricNames.PairwiseAccuracy, $"held-out/{topic.Key}", topic.Select(entry => entry.Index));
         var calibration = Calibration.OfPreferences(differences);
         rows.Add(new Measurement(MetricNames.CalibrationError, MetricNames.HeldOut, calibration.ExpectedCalibrationError, null, null, calibration.Count));
-        rows.Add(new Measurement("brier", MetricNames.HeldOut, calibration.Brier, null, null, calibration.Count));
-        rows.Add(new Measurement("log_loss", MetricNames.HeldOut, calibration.LogLoss, null, null, calibration.Count));
+        rows.Add(new Measurement(MetricNames.Brier, MetricNames.HeldOut, calibration.Brier, null, null, calibration.Count));
+        rows.Add(new Measurement(MetricNames.LogLoss, MetricNames.HeldOut, calibration.LogLoss, null, null, calibration.Count));
         var baselines = Baselines.Evaluate([.. training.Select(TextOf)], [.. heldOut.Select(TextOf)], random, stop);
         if (baselines.Length is { } length)
             rows.Add(Measurement.OfPrompts(MetricNames.LengthBaseline, MetricNames.HeldOut, length.ByPrompt, length.Prompts));

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Portal.Data.JobSpecs;
+using Portal.Data.Registry;
 using Portal.Engine.Datasets;
 using Portal.Engine.Evaluation;
 using Portal.Engine.Losses;
@@ -79,10 +80,10 @@ public static class TrainPreferencePolicyRecipe
         {
             var (loss, margins) = Evaluate();
             var right = margins.Count(margin => margin > 0);
-            measurements.Add(Measurement.Of("rewards/accuracies", "held-out", WilsonInterval.Compute(right, margins.Length)));
+            measurements.Add(Measurement.Of(MetricNames.RewardAccuracies, MetricNames.HeldOut, WilsonInterval.Compute(right, margins.Length)));
             var byPrompt = Bootstrap.Mean(margins, [.. heldOutRows.Select(entry => entry.Row.PromptKey)], new SeededRandom((ulong)spec.Seed));
-            measurements.Add(Measurement.OfPrompts("rewards/margins", "held-out", byPrompt, prompts: byPrompt.Count));
-            measurements.Add(new Measurement("loss", "held-out", loss, null, null, margins.Length));
+            measurements.Add(Measurement.OfPrompts(MetricNames.RewardMargins, MetricNames.HeldOut, byPrompt, prompts: byPrompt.Count));
+            measurements.Add(new Measurement(MetricNames.Loss, MetricNames.HeldOut, loss, null, null, margins.Length));
         }
         HuggingFaceFolder.Save(model, context.ArtefactFolder, tokenizer);
         return steps.Write(nameof(TrainPreferencePolicy), kept, new ExampleCounts(train.Count, heldOut.Count, filtered, truncated), started.Elapsed, measurements);
@@ -161,7 +162,7 @@ public static class TrainPreferencePolicyRecipe
                 if (chosen.Count < 2)
                     continue;
                 var byPrompt = Bootstrap.Mean([.. chosen.Select(item => item.Reward)], [.. chosen.Select(item => item.entry.Row.PromptKey)], new SeededRandom((ulong)spec.Seed));
-                measurements.Add(Measurement.OfPrompts(isGood ? "rewards/desirable" : "rewards/undesirable", "held-out", byPrompt, prompts: byPrompt.Count));
+                measurements.Add(Measurement.OfPrompts(isGood ? MetricNames.RewardDesirable : MetricNames.RewardUndesirable, MetricNames.HeldOut, byPrompt, prompts: byPrompt.Count));
             }
         }
         HuggingFaceFolder.Save(model, context.ArtefactFolder, tokenizer);
@@ -276,7 +277,7 @@ public static class TrainPreferencePolicyRecipe
                 accuracy += share * result.Accuracy;
                 tokens += result.Tokens;
             }
-            if (!steps.Finish(step, loss, tokens, look, ("rewards/accuracies", accuracy)))
+            if (!steps.Finish(step, loss, tokens, look, (MetricNames.RewardAccuracies, accuracy)))
                 break;
         }
         if (evaluate is null)

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Portal.Data.JobSpecs;
+using Portal.Data.Registry;
 using Portal.Engine.Datasets;
 using Portal.Engine.Evaluation;
 using Portal.Engine.Losses;
@@ -71,7 +72,7 @@ public static class TrainSftRecipe
             if (kept != steps.Done)
                 last = TokenLosses(model, tokenizer, heldOut, context);
             context.Metric("heldout/loss", kept, last.Mean);
-            measurements.Add(Measurement.Of("loss", "held-out",
+            measurements.Add(Measurement.Of(MetricNames.Loss, MetricNames.HeldOut,
                 Bootstrap.Mean(last.PerRow, [.. heldOut.Select(row => row.PromptKey)], new SeededRandom((ulong)spec.Seed))));
         }
         HuggingFaceFolder.Save(model, context.ArtefactFolder, tokenizer);

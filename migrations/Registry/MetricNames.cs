@@ -48,6 +48,27 @@ public static class MetricNames
     /// <summary>Share of texts cut or left out because they were too long, 0 to 1.</summary>
     public const string TruncatedShare = "truncated_share";
 
+    /// <summary>A recipe's own loss on held-out rows, nats.</summary>
+    public const string Loss = "loss";
+
+    /// <summary>DPO: share of held-out pairs whose chosen answer gained more on the rejected one than under the reference, 0 to 1 (TRL's name).</summary>
+    public const string RewardAccuracies = "rewards/accuracies";
+
+    /// <summary>DPO: by how much, mean over pairs, in units of beta · nats (TRL's name).</summary>
+    public const string RewardMargins = "rewards/margins";
+
+    /// <summary>KTO: mean implied reward of good held-out answers, beta · nats.</summary>
+    public const string RewardDesirable = "rewards/desirable";
+
+    /// <summary>KTO: the same of bad ones.</summary>
+    public const string RewardUndesirable = "rewards/undesirable";
+
+    /// <summary>Mean squared error of the predicted preference, 0 to 1; 0.25 is a coin's.</summary>
+    public const string Brier = "brier";
+
+    /// <summary>Mean of −log of the probability given to what people preferred, nats; ln 2 is a coin's.</summary>
+    public const string LogLoss = "log_loss";
+
     /// <summary>Part: held-out prompts.</summary>
     public const string HeldOut = "held-out";
 

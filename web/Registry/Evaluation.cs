@@ -24,6 +24,13 @@ public sealed record MetricReading(string Name, MeasureFormat Format, MeasureFor
         new(MetricNames.RepetitionShare, MeasureFormat.Percent, MeasureFormat.Points, 1, false),
         new(MetricNames.LengthTokens, MeasureFormat.Plain, MeasureFormat.Signed, 1, null),
         new(MetricNames.KlNats, MeasureFormat.Plain, MeasureFormat.Signed, 2, null),
+        new(MetricNames.RewardAccuracies, MeasureFormat.Percent, MeasureFormat.Points, 1, true),
+        new(MetricNames.RewardMargins, MeasureFormat.Signed, MeasureFormat.Signed, 2, true),
+        new(MetricNames.RewardDesirable, MeasureFormat.Signed, MeasureFormat.Signed, 2, true),
+        new(MetricNames.RewardUndesirable, MeasureFormat.Signed, MeasureFormat.Signed, 2, false),
+        new(MetricNames.Loss, MeasureFormat.Plain, MeasureFormat.Signed, 3, false),
+        new(MetricNames.Brier, MeasureFormat.Plain, MeasureFormat.Signed, 3, false),
+        new(MetricNames.LogLoss, MeasureFormat.Plain, MeasureFormat.Signed, 3, false),
     ];
 
     /// <summary>True for a name with a text of its own.</summary>

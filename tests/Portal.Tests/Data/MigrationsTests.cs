@@ -12,6 +12,7 @@ namespace Portal.Tests.Data;
 
 /// <summary>The generated migrations of both providers: complete, and applicable to databases with rows in them.</summary>
 [Collection(PostgresFixture.Collection)]
+[Trait("Speed", "slow")]
 public sealed class MigrationsTests(PostgresFixture postgres)
 {
     [Theory]

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.Playwright;
+using Portal.Data.Storage;
 using Portal.Tests.Browser;
 
 namespace Portal.Tests.Screenshots;
@@ -18,23 +19,23 @@ public static class TakeScreenshots
     private static readonly int[] Widths = [1440, 390];
     private static readonly ColorScheme[] Schemes = [ColorScheme.Light, ColorScheme.Dark];
 
-    /// <summary>The pictures that README and documents show: kept among the sources, cut to one screen so that they stay small.</summary>
+    /// <summary>The pictures that README shows: kept among the sources, cut to one screen so that they stay small.</summary>
     private static readonly (string Page, int Width, ColorScheme Scheme)[] Kept =
     [
-        ("annotate", 1440, ColorScheme.Light), ("annotate", 390, ColorScheme.Dark), ("home", 1440, ColorScheme.Light), ("results", 1440, ColorScheme.Light), ("run", 1440, ColorScheme.Dark),
+        ("annotate", 1440, ColorScheme.Light), ("results", 1440, ColorScheme.Light),
     ];
 
     /// <summary>A page to be seen.</summary>
     /// <param name="Route">Its route as the page writes it; <c>ScreenshotsTests</c> compares these with all pages.</param>
     private sealed record Shot(string Name, string Route, string Path, bool IsSignedIn = true);
 
-    /// <param name="args">screenshots ADDRESS SIGN-INS-FILE OUT-FOLDER [KEEP-FOLDER].</param>
+    /// <param name="args">screenshots ADDRESS DATA-FOLDER OUT-FOLDER [KEEP-FOLDER].</param>
     /// <returns>0, or 1 when a page did not show itself; it is named on standard error.</returns>
     public static async Task<int> Run(string[] args)
     {
-        if (args is not [_, var address, var signIns, var folder, .. var rest])
+        if (args is not [_, var address, var data, var folder, .. var rest])
         {
-            await Console.Error.WriteLineAsync("screenshots ADDRESS SIGN-INS-FILE OUT-FOLDER [KEEP-FOLDER]");
+            await Console.Error.WriteLineAsync("screenshots ADDRESS DATA-FOLDER OUT-FOLDER [KEEP-FOLDER]");
             return 2;
         }
         Directory.CreateDirectory(folder);
@@ -42,7 +43,7 @@ public static class TakeScreenshots
         await using var chromium = await Chromium.Launch(playwright, whole: true);
         await using var first = await Context(chromium, address, 1440, ColorScheme.Light);
         var page = await first.NewPageAsync();
-        await SignIn(page, File.ReadLines(signIns).Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).First(words => words is ["demo-admin", ..])[1]);
+        await Chromium.SignIn(page, new DataDirectory(data), "demo-admin");
         var shots = await FindPages(page, address);
         var cookies = (await first.CookiesAsync()).Select(c => new Cookie { Name = c.Name, Value = c.Value, Domain = c.Domain, Path = c.Path, HttpOnly = c.HttpOnly, SameSite = c.SameSite }).ToList();
 
@@ -154,15 +155,6 @@ public static class TakeScreenshots
         {
             return e.Message.Split('\n')[0];
         }
-    }
-
-    private static async Task SignIn(IPage page, string password)
-    {
-        await page.GotoAsync("/sign-in");
-        await page.FillAsync("input[name='Input.Name']", "demo-admin");
-        await page.FillAsync("input[name='Input.Password']", password);
-        await page.ClickAsync("main button.primary");
-        await page.Reaches(url => !url.Contains("sign-in", StringComparison.Ordinal));
     }
 
     private static async Task<IBrowserContext> Context(IBrowser chromium, string address, int width, ColorScheme scheme)

@@ -15,7 +15,7 @@ namespace Portal.Tests.Tidy
             ["Statistics", "Tokenizers"],
             ["Models", "Losses", "Agreement"],
             ["Generation", "Datasets"],
-            ["Evaluation"],
+            ["Evaluation", "Sae"],
             ["Recipes"],
             ["Jobs", "Serving", "TinyAssistant", "Studies", "CommandLine", "EngineCommandLine", "TrainingProcess", "FullDisk"],
         ];

@@ -9,6 +9,7 @@ namespace Portal.Tests.Data.Storage;
 
 /// <summary>The write queue on Postgres: several threads, a transaction each, tried again where Postgres asks for it.</summary>
 [Collection(PostgresFixture.Collection)]
+[Trait("Speed", "slow")]
 public sealed class WriteQueueOnPostgresTests(PostgresFixture postgres) : WriteQueueTests(postgres)
 {
     [Theory]

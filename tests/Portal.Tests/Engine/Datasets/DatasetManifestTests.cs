@@ -317,4 +317,5 @@ public abstract class DatasetManifestTests : IDisposable
 public sealed class DatasetManifestOnSqliteTests() : DatasetManifestTests(null);
 
 [Collection(PostgresFixture.Collection)]
+[Trait("Speed", "slow")]
 public sealed class DatasetManifestOnPostgresTests(PostgresFixture postgres) : DatasetManifestTests(postgres);

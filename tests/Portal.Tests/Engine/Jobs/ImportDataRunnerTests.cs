@@ -237,6 +237,7 @@ public abstract class ImportDataRunnerTests(PostgresFixture? postgres) : IDispos
 public sealed class ImportDataRunnerOnSqliteTests() : ImportDataRunnerTests(null);
 
 [Collection(PostgresFixture.Collection)]
+[Trait("Speed", "slow")]
 public sealed class ImportDataRunnerOnPostgresTests(PostgresFixture postgres) : ImportDataRunnerTests(postgres);
 
 /// <summary>The real file, and what people who judge meanwhile notice.</summary>

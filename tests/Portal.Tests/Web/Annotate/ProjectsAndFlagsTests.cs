@@ -174,4 +174,5 @@ public abstract class ProjectsAndFlagsTests : IDisposable
 public sealed class ProjectsAndFlagsOnSqliteTests() : ProjectsAndFlagsTests(null);
 
 [Collection(PostgresFixture.Collection)]
+[Trait("Speed", "slow")]
 public sealed class ProjectsAndFlagsOnPostgresTests(PostgresFixture postgres) : ProjectsAndFlagsTests(postgres);

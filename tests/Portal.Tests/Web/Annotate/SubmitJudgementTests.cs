@@ -127,4 +127,5 @@ public abstract class SubmitJudgementTests(PostgresFixture? postgres) : Annotati
 public sealed class SubmitJudgementOnSqliteTests() : SubmitJudgementTests(null);
 
 [Collection(PostgresFixture.Collection)]
+[Trait("Speed", "slow")]
 public sealed class SubmitJudgementOnPostgresTests(PostgresFixture postgres) : SubmitJudgementTests(postgres);

@@ -212,4 +212,5 @@ public abstract class TakeTaskTests(PostgresFixture? postgres) : AnnotatingTests
 public sealed class TakeTaskOnSqliteTests() : TakeTaskTests(null);
 
 [Collection(PostgresFixture.Collection)]
+[Trait("Speed", "slow")]
 public sealed class TakeTaskOnPostgresTests(PostgresFixture postgres) : TakeTaskTests(postgres);

@@ -98,4 +98,5 @@ public abstract class UndoAndDraftTests(PostgresFixture? postgres) : AnnotatingT
 public sealed class UndoAndDraftOnSqliteTests() : UndoAndDraftTests(null);
 
 [Collection(PostgresFixture.Collection)]
+[Trait("Speed", "slow")]
 public sealed class UndoAndDraftOnPostgresTests(PostgresFixture postgres) : UndoAndDraftTests(postgres);

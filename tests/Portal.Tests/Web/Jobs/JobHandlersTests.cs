@@ -210,4 +210,5 @@ public abstract class JobHandlersTests : IDisposable
 public sealed class JobHandlersOnSqliteTests() : JobHandlersTests(null);
 
 [Collection(PostgresFixture.Collection)]
+[Trait("Speed", "slow")]
 public sealed class JobHandlersOnPostgresTests(PostgresFixture postgres) : JobHandlersTests(postgres);

@@ -96,4 +96,5 @@ public abstract class MyWorkTests(PostgresFixture? postgres) : AnnotatingTests(p
 public sealed class MyWorkOnSqliteTests() : MyWorkTests(null);
 
 [Collection(PostgresFixture.Collection)]
+[Trait("Speed", "slow")]
 public sealed class MyWorkOnPostgresTests(PostgresFixture postgres) : MyWorkTests(postgres);
