@@ -9,7 +9,7 @@ using Portal.Engine.Tokenizers;
 namespace Portal.Engine.CommandLine;
 
 /// <summary>
-/// <c>engine train sft|reward|dpo|kto</c>: a recipe without a queue, on folders and files. The preset is the very JSON that a job holds.
+/// <c>engine train sft|reward|dpo|kto|sae</c>: a recipe without a queue, on folders and files. The preset is the very JSON that a job holds.
 /// </summary>
 public static class TrainCommands
 {
@@ -24,7 +24,7 @@ public static class TrainCommands
     private static readonly Option<int?> Threads = new("--threads") { Description = "Threads to compute with; all cores where left out." };
     private static readonly Option<bool> Json = new("--json") { Description = "Progress and result as one JSON object a line on standard output." };
 
-    /// <summary>The command with its four recipes.</summary>
+    /// <summary>The command with its five recipes.</summary>
     public static Command Create() => new("train", "Train a model on files, with no queue and no database.")
     {
         Recipe("sft", "Supervised fine-tuning on dialogues (or the better answers of pairs).", new TrainSft(), Sft,
@@ -35,6 +35,7 @@ public static class TrainCommands
             (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
         Recipe("kto", "Kahneman-Tversky optimisation on single verdicts.", new TrainPreferencePolicy { Method = PreferenceMethod.Kto }, Policy,
             (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
+        Recipe("sae", "A sparse autoencoder on a model's states at the ends of sentences and responses.", new TrainSae(), Sae, (spec, steps) => spec with { Steps = steps }),
     };
 
     /// <summary><c>engine recipe PRESET.json</c>: the recipe that the preset names.</summary>
@@ -53,7 +54,8 @@ public static class TrainCommands
                 TrainSft sft => Sft(sft, run),
                 TrainRewardModel reward => Reward(reward, run),
                 TrainPreferencePolicy policy => Policy(policy, run),
-                _ => throw new CannotTrain($"A preset of the kind {spec.Kind} is no recipe; TrainSft, TrainRewardModel and TrainPreferencePolicy are."),
+                TrainSae sae => Sae(sae, run),
+                _ => throw new CannotTrain($"A preset of the kind {spec.Kind} is no recipe; TrainSft, TrainRewardModel, TrainPreferencePolicy and TrainSae are."),
             }, stop);
             return Task.FromResult(0);
         });
@@ -78,6 +80,15 @@ public static class TrainCommands
         return spec.Method is PreferenceMethod.Kto
             ? TrainPreferencePolicyRecipe.RunKto(spec, model, tokenizer, run.File.Verdicts(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context)
             : TrainPreferencePolicyRecipe.RunDpo(spec, model, tokenizer, run.File.Pairs(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context);
+    }
+
+    private static TrainingReport Sae(TrainSae spec, RecipeRun run)
+    {
+        var (backbone, tokenizer) = ModelFolder.Backbone(run.Model);
+        var rows = run.File.Responses(run.HeldOutShare, spec.Rules.SplitSeed);
+        var (sae, report) = TrainSaeRecipe.Run(spec, backbone, tokenizer, rows, Path.Combine(run.Context.CheckpointFolder, "states"), run.Context);
+        sae.Dispose();
+        return report;
     }
 
     private sealed record RecipeRun(string Model, DatasetFile File, double HeldOutShare, IDictionary<string, int> Unused, RecipeContext Context);
@@ -168,6 +179,10 @@ public static class ModelFolder
     /// <summary>A reward model and its tokenizer; with <paramref name="freshHead"/> also from a language model's folder.</summary>
     public static (LlamaReward Model, ITokenizer Tokenizer) RewardModel(string folder, bool freshHead) =>
         Open(folder, () => (HuggingFaceFolder.LoadRewardModel(folder, freshHead), TokenizerFolder.Load(folder)));
+
+    /// <summary>The decoder of a language model or a reward model, and its tokenizer.</summary>
+    public static (LlamaBackbone Model, ITokenizer Tokenizer) Backbone(string folder) =>
+        Open(folder, () => (HuggingFaceFolder.LoadDecoder(folder), TokenizerFolder.Load(folder)));
 
     private static T Open<T>(string folder, Func<T> open)
     {

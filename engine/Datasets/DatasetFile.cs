@@ -10,8 +10,8 @@ namespace Portal.Engine.Datasets;
 /// </summary>
 /// <param name="Rows">What was read, with the key of each prompt.</param>
 /// <param name="Problems">Rows that were refused, each with row, field and reason.</param>
-/// <param name="Unused">Good rows that this kind of training has no use for, counted by reason ("tie", "a prompt alone").</param>
-public sealed record DatasetFile(IReadOnlyList<(string PromptKey, ParsedRow Row)> Rows, IReadOnlyList<RowProblem> Problems, IReadOnlyDictionary<string, int> Unused)
+/// <param name="Answers">Every response of the file with its prompt, those that nobody judged too.</param>
+public sealed record DatasetFile(IReadOnlyList<(string PromptKey, ParsedRow Row)> Rows, IReadOnlyList<RowProblem> Problems, IReadOnlyList<(IReadOnlyList<Message> Prompt, string Text)> Answers)
 {
     /// <summary>Reads a whole file.</summary>
     /// <exception cref="CannotTrain">The file is missing or cannot be read at all.</exception>
@@ -21,7 +21,7 @@ public sealed record DatasetFile(IReadOnlyList<(string PromptKey, ParsedRow Row)
             throw new CannotTrain($"{path}: there is no such file.");
         var rows = new List<(string, ParsedRow)>();
         var problems = new List<RowProblem>();
-        var unused = new SortedDictionary<string, int>(StringComparer.Ordinal);
+        var records = new PortalRows();
         try
         {
             using var file = File.OpenRead(path);
@@ -30,15 +30,16 @@ public sealed record DatasetFile(IReadOnlyList<(string PromptKey, ParsedRow Row)
                 problems.AddRange(outcome.Problems);
                 if (outcome is { Accepted: true, Parsed: { } row })
                     rows.Add((PromptSplit.Key(row.Prompt), row));
-                else if (outcome.Accepted)
-                    unused["a record without a verdict"] = unused.GetValueOrDefault("a record without a verdict") + 1;
+                else if (outcome is { Accepted: true, Record: { } record } && records.Add(record, outcome.Row, Path.GetFileName(path)) is { } problem)
+                    problems.Add(problem);
             }
         }
         catch (CannotImportException e)
         {
             throw new CannotTrain(e.Message, e);
         }
-        return new DatasetFile(rows, problems, unused);
+        rows.AddRange(records.Judgements.Select(row => (PromptSplit.Key(row.Prompt), row)));
+        return new DatasetFile(rows, problems, [.. rows.SelectMany(entry => entry.Item2.Responses.Select(text => (entry.Item2.Prompt, text))), .. records.Responses]);
     }
 
     /// <summary>Pairs with a preference, split by prompt.</summary>
@@ -66,11 +67,18 @@ public sealed record DatasetFile(IReadOnlyList<(string PromptKey, ParsedRow Row)
             : row is { Kind: RowKind.Binary, Binary: BinaryVerdict.Good } ? new TrainingDialogue(key, [.. Turns(row.Prompt), new Turn("assistant", row.Responses[0])])
             : null);
 
+    /// <summary>Every response, whatever was said of it; equal ones to equal prompts once. Split by prompt as all others.</summary>
+    public TrainingSplit<ResponseText> Responses(double heldOutShare, long splitSeed)
+    {
+        var split = SplitOf(heldOutShare, splitSeed);
+        var byPart = Answers.Select(answer => (Key: PromptSplit.Key(answer.Prompt), answer.Prompt, answer.Text)).DistinctBy(answer => (answer.Key, answer.Text))
+            .ToLookup(answer => split.PartOf(answer.Prompt) is SplitPart.Train, answer => new ResponseText(answer.Key, Turns(answer.Prompt), answer.Text));
+        return new TrainingSplit<ResponseText>([.. byPart[true]], [.. byPart[false]]);
+    }
+
     private TrainingSplit<T> Split<T>(double heldOutShare, long splitSeed, IDictionary<string, int> unused, Func<string, ParsedRow, T?> use) where T : class
     {
-        foreach (var (reason, count) in Unused)
-            unused[reason] = count;
-        var split = new PromptSplit(heldOutShare, 0, splitSeed.ToString(System.Globalization.CultureInfo.InvariantCulture));
+        var split = SplitOf(heldOutShare, splitSeed);
         var (train, heldOut) = (new List<T>(), new List<T>());
         foreach (var (key, row) in Rows)
         {
@@ -84,6 +92,8 @@ public sealed record DatasetFile(IReadOnlyList<(string PromptKey, ParsedRow Row)
         }
         return new TrainingSplit<T>(train, heldOut);
     }
+
+    private static PromptSplit SplitOf(double heldOutShare, long splitSeed) => new(heldOutShare, 0, splitSeed.ToString(System.Globalization.CultureInfo.InvariantCulture));
 
     private static IReadOnlyList<Turn> Turns(IReadOnlyList<Message> messages) => StoredTurns.ForTraining(StoredTurns.Of(messages));
 }

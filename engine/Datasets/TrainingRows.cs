@@ -14,6 +14,9 @@ public sealed record PreferencePair(string PromptKey, IReadOnlyList<Turn> Prompt
 public sealed record LabelledResponse(string PromptKey, IReadOnlyList<Turn> Prompt, string Response, bool IsGood, double Weight = 1,
     string? Topic = null);
 
+/// <summary>One answer, whatever anybody thought of it.</summary>
+public sealed record ResponseText(string PromptKey, IReadOnlyList<Turn> Prompt, string Response, string? Topic = null);
+
 /// <summary>A whole dialogue to imitate; the assistant's turns are learned.</summary>
 public sealed record TrainingDialogue(string PromptKey, IReadOnlyList<Turn> Turns, string? Topic = null);
 

@@ -123,7 +123,7 @@ public static class PolicySamples
 }
 
 /// <summary>A reward model with its tokenizer, ready to score. Texts that are too long lose their beginning.</summary>
-public sealed class RewardScorer(LlamaReward model, ITokenizer tokenizer)
+public sealed class RewardScorer(IRewardModel model, ITokenizer tokenizer)
 {
     private const int TextsAtOnce = 64;
 
@@ -135,7 +135,7 @@ public sealed class RewardScorer(LlamaReward model, ITokenizer tokenizer)
     public IReadOnlyList<(double Reward, int LengthTokens, bool IsTruncated)> Read(IReadOnlyList<(IReadOnlyList<Turn> Prompt, string Answer)> items, CancellationToken stop)
     {
         using var noGrad = no_grad();
-        var encoder = new DialogueEncoder(tokenizer, model.Config.ContextLength, Overlong.TruncateLeft);
+        var encoder = new DialogueEncoder(tokenizer, model.ContextLength, Overlong.TruncateLeft);
         var read = new List<(EncodedText Text, bool IsTruncated)>(items.Count);
         foreach (var (prompt, answer) in items)
         {

@@ -49,6 +49,24 @@ public static class HuggingFaceFolder
         return model;
     }
 
+    /// <summary>Reads a decoder without any head: of a language model, a reward model, or one that was saved alone.</summary>
+    /// <inheritdoc cref="LoadLanguageModel"/>
+    public static LlamaBackbone LoadDecoder(string folder)
+    {
+        using var weights = new WeightFiles(folder);
+        var config = ReadConfig(folder);
+        weights.CheckBackbone(config);
+        var model = new LlamaBackbone(config);
+        weights.Fill(LlamaWeights.Of(model));
+        return model;
+    }
+
+    /// <summary>Writes a decoder alone (LlamaModel) and its tokenizer; as for language models.</summary>
+    public static void SaveDecoder(LlamaBackbone model, string folder, ITokenizer? tokenizer, SafetensorsType type = SafetensorsType.F32)
+    {
+        Save(LlamaWeights.Of(model), model.Config, "LlamaModel", folder, tokenizer, type, notes: null);
+    }
+
     /// <summary>Writes a language model and its tokenizer.</summary>
     /// <param name="model">The model.</param>
     /// <param name="folder">Made where absent; files of the same name are replaced one by one, each only when whole.</param>

@@ -12,7 +12,7 @@ namespace Portal.Engine.Models;
 /// Folder layout of Hugging Face's LlamaForSequenceClassification with one label: <c>score.weight</c> [1, hidden], no bias.
 /// A fresh head is zero, so training starts at reward 0 for every text (loss ln 2).
 /// </remarks>
-public sealed class LlamaReward : Module
+public sealed class LlamaReward : Module, IRewardModel
 {
     private readonly WeightHolder score;
 
@@ -38,6 +38,9 @@ public sealed class LlamaReward : Module
     /// <summary>Where the weights are.</summary>
     public Device Device => ScoreWeight.device;
 
+    /// <inheritdoc/>
+    public int ContextLength => Config.ContextLength;
+
     /// <summary>A reward model on a copy of a language model's decoder.</summary>
     public static LlamaReward From(Llama model)
     {
@@ -46,12 +49,15 @@ public sealed class LlamaReward : Module
         return reward;
     }
 
+    /// <inheritdoc/>
+    public Tensor Rewards(Tensor ids, Tensor lastPositions) => Rewards(ids, lastPositions, run: null);
+
     /// <summary>Rewards of some texts.</summary>
     /// <param name="ids">Token ids, [B, T] int64.</param>
     /// <param name="lastPositions">Where each row's last real token is, [B] int64; see <see cref="LastPositions"/>.</param>
     /// <param name="run">Left padding and hooks; null for right-padded rows.</param>
     /// <returns>[B], in the caller's scope.</returns>
-    public Tensor Rewards(Tensor ids, Tensor lastPositions, LlamaRun? run = null)
+    public Tensor Rewards(Tensor ids, Tensor lastPositions, LlamaRun? run)
     {
         using var scope = NewDisposeScope();
         var hidden = Backbone.Hidden(ids, run);

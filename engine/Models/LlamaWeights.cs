@@ -68,6 +68,41 @@ public static class LlamaWeights
         return slots.ToDictionary(slot => slot.Name, slot => slot.Save().to_type(ScalarType.Float32).cpu().clone());
     }
 
+    /// <summary>A copy of a decoder's first blocks, with its embedding and final norm.</summary>
+    /// <param name="blocks">How many, 0 to all.</param>
+    public static LlamaBackbone Truncated(LlamaBackbone model, int blocks)
+    {
+        if (blocks < 0 || blocks > model.Config.LayerCount)
+        {
+            throw new ArgumentException($"the model has {model.Config.LayerCount} blocks; the first {blocks} cannot be taken");
+        }
+
+        var shorter = new LlamaBackbone(model.Config with { LayerCount = blocks });
+        var values = Of(model).ToDictionary(slot => slot.Name, StringComparer.Ordinal);
+        using var noGrad = no_grad();
+        foreach (var slot in Of(shorter))
+        {
+            using var scope = NewDisposeScope();
+            slot.Load(values[slot.Name].Save());
+        }
+
+        return shorter;
+    }
+
+    /// <summary>SHA-256 of a decoder's weights as float32, in hexadecimal: the same for a policy and a reward model that share one, whatever file they lie in.</summary>
+    public static string Hash(LlamaBackbone model)
+    {
+        using var noGrad = no_grad();
+        using var hash = System.Security.Cryptography.IncrementalHash.CreateHash(System.Security.Cryptography.HashAlgorithmName.SHA256);
+        foreach (var slot in Of(model))
+        {
+            using var scope = NewDisposeScope();
+            hash.AppendData(slot.Save().to_type(ScalarType.Float32).cpu().contiguous().bytes);
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
     /// <summary>Copies one model's decoder into another of the same shape (a policy into its reference, a base into a reward model).</summary>
     /// <exception cref="ArgumentException">The shapes differ.</exception>
     public static void Copy(LlamaBackbone from, LlamaBackbone to)

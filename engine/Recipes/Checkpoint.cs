@@ -59,8 +59,9 @@ public sealed class Checkpoint
     }
 
     /// <summary>Restores the newest whole checkpoint of this run into module and optimiser.</summary>
+    /// <param name="load">Reads the optimiser's state.</param>
     /// <returns>Where the run stands; null when there is nothing to resume.</returns>
-    public RunState? Resume(Optimization optimization)
+    public RunState? Resume(Action<Stream> load)
     {
         foreach (var step in Directory.EnumerateDirectories(folder, "step-*").Where(name => !name.EndsWith(".new", StringComparison.Ordinal)).OrderDescending())
         {
@@ -69,14 +70,15 @@ public sealed class Checkpoint
                 continue;
             Fill(Path.Combine(step, WeightsFile));
             using var file = File.OpenRead(Path.Combine(step, "optimizer.bin"));
-            optimization.Load(file);
+            load(file);
             return stored.State;
         }
         return null;
     }
 
     /// <summary>Keeps the run as it is now.</summary>
-    public void Save(Optimization optimization, RunState state)
+    /// <param name="save">Writes the optimiser's state.</param>
+    public void Save(Action<Stream> save, RunState state)
     {
         var final = Path.Combine(folder, $"step-{state.Step:D6}");
         var fresh = final + ".new";
@@ -86,7 +88,7 @@ public sealed class Checkpoint
         try
         {
             Write(Path.Combine(fresh, WeightsFile));
-            ArtefactFile.Write(Path.Combine(fresh, "optimizer.bin"), optimization.Save);
+            ArtefactFile.Write(Path.Combine(fresh, "optimizer.bin"), save);
             ArtefactFile.Write(Path.Combine(fresh, "state.json"), file => JsonSerializer.Serialize(file, new Stored(fingerprint, state)));
         }
         catch

@@ -27,10 +27,22 @@ public static class TrainRewardModelRecipe
     /// <returns>What was measured; weights, tokenizer and report are in the context's artefact folder.</returns>
     /// <exception cref="CannotTrain">No usable pair, or the loss diverged.</exception>
     public static TrainingReport Run(TrainRewardModel spec, LlamaReward model, ITokenizer tokenizer, TrainingSplit<PreferencePair> rows,
-        RecipeContext context)
+        RecipeContext context) =>
+        Run(spec, new TrainedReward(model, model, [.. model.Backbone.parameters()], [model.ScoreWeight], folder => HuggingFaceFolder.Save(model, folder, tokenizer)), tokenizer, rows, context);
+
+    /// <summary>A model of any kind, and which of its weights move.</summary>
+    /// <param name="Module">Whose weights are kept in checkpoints.</param>
+    /// <param name="Body">Parameters at the learning rate; may be empty.</param>
+    /// <param name="Head">Parameters at the head's rate.</param>
+    /// <param name="Save">Writes the model into a folder.</param>
+    public sealed record TrainedReward(IRewardModel Model, nn.Module Module, IReadOnlyList<Parameter> Body, IReadOnlyList<Parameter> Head, Action<string> Save);
+
+    /// <inheritdoc cref="Run(TrainRewardModel, LlamaReward, ITokenizer, TrainingSplit{PreferencePair}, RecipeContext)"/>
+    public static TrainingReport Run(TrainRewardModel spec, TrainedReward trained, ITokenizer tokenizer, TrainingSplit<PreferencePair> rows, RecipeContext context)
     {
         var started = Stopwatch.StartNew();
-        var encoder = new DialogueEncoder(tokenizer, Math.Min(spec.LengthMax, model.Config.ContextLength), spec.Overlong);
+        var model = trained.Model;
+        var encoder = new DialogueEncoder(tokenizer, Math.Min(spec.LengthMax, model.ContextLength), spec.Overlong);
         var train = Encode(encoder, rows.Train);
         var (filtered, truncated) = (encoder.Filtered, encoder.Truncated);
         var heldOut = Encode(encoder, rows.HeldOut);
@@ -40,10 +52,10 @@ public static class TrainRewardModelRecipe
             context.Log($"{truncated} of {2 * train.Count} training texts ({(double)truncated / (2 * train.Count):P1}) lost their beginning to fit {spec.LengthMax} tokens.");
         var fingerprint = Checkpoint.Fingerprint(
             [spec.ToJson(), .. train.Select(pair => $"{string.Join(' ', pair.Chosen.Ids)}|{string.Join(' ', pair.Rejected.Ids)}|{pair.Row.Margin}|{pair.Row.Weight}")]);
-        using var steps = new TrainingSteps(context, spec, spec.Optimization, model, model.Backbone.parameters(), [model.ScoreWeight], [.. train.Select(LengthOf)], fingerprint);
+        using var steps = new TrainingSteps(context, spec, spec.Optimization, trained.Module, trained.Body, trained.Head, [.. train.Select(LengthOf)], fingerprint);
         Func<HeldOutFigures>? evaluate = heldOut.Count == 0 ? null : () =>
         {
-            var share = Share(Differences(model, tokenizer, heldOut, context));
+            var share = Share(Differences(trained, tokenizer, heldOut, context));
             return new HeldOutFigures(share, "held-out accuracy", ("heldout/accuracy", share));
         };
         foreach (var (step, batches) in steps.Rest())
@@ -71,15 +83,15 @@ public static class TrainRewardModelRecipe
         if (heldOut.Count > 0)
         {
             context.Report(steps.Done, steps.Done, "evaluating");
-            var differences = Differences(model, tokenizer, heldOut, context);
+            var differences = Differences(trained, tokenizer, heldOut, context);
             kept = steps.KeepBest(Share(differences));
             if (kept != steps.Done)
-                differences = Differences(model, tokenizer, heldOut, context);
+                differences = Differences(trained, tokenizer, heldOut, context);
             context.Metric("heldout/accuracy", kept, Share(differences));
             measurements.AddRange(RewardModelReport.Measure(differences, [.. heldOut.Select(pair => pair.Row)], [.. train.Select(pair => pair.Row)],
                 spec.Seed, context.Stop));
         }
-        HuggingFaceFolder.Save(model, context.ArtefactFolder, tokenizer);
+        trained.Save(context.ArtefactFolder);
         return steps.Write(nameof(TrainRewardModel), kept, new ExampleCounts(train.Count, heldOut.Count, filtered, truncated), started.Elapsed, measurements);
     }
 
@@ -91,7 +103,7 @@ public static class TrainRewardModelRecipe
         [.. rows.Select(row => encoder.Pair(row) is { } pair ? new EncodedPair(row, pair.Chosen, pair.Rejected) : null).OfType<EncodedPair>()];
 
     /// <summary>Rewards of both sides of some pairs in one forward pass, [B] each, and the real tokens read.</summary>
-    internal static (Tensor Chosen, Tensor Rejected, int Tokens) Rewards(LlamaReward model, int padId, IReadOnlyList<EncodedPair> pairs)
+    internal static (Tensor Chosen, Tensor Rejected, int Tokens) Rewards(IRewardModel model, int padId, IReadOnlyList<EncodedPair> pairs)
     {
         using var batch = PaddedBatch.Of([.. pairs.Select(pair => pair.Chosen), .. pairs.Select(pair => pair.Rejected)], padId, model.Device);
         var rewards = model.Rewards(batch.Ids, batch.LastPositions);
@@ -103,21 +115,21 @@ public static class TrainRewardModelRecipe
         differences.Sum(difference => difference > 0 ? 1 : difference == 0 ? 0.5 : 0) / differences.Count;
 
     /// <summary>Chosen minus rejected reward of each held-out pair.</summary>
-    private static double[] Differences(LlamaReward model, ITokenizer tokenizer, IReadOnlyList<EncodedPair> pairs, RecipeContext context)
+    private static double[] Differences(TrainedReward trained, ITokenizer tokenizer, IReadOnlyList<EncodedPair> pairs, RecipeContext context)
     {
-        model.eval();
+        trained.Module.eval();
         using var noGrad = no_grad();
         var differences = new double[pairs.Count];
         foreach (var batch in BatchOrder.ByLength([.. pairs.Select(LengthOf)], 64))
         {
             context.ThrowIfStopped();
             using var scope = NewDisposeScope();
-            var (chosen, rejected, _) = Rewards(model, tokenizer.PadId, [.. batch.Select(i => pairs[i])]);
+            var (chosen, rejected, _) = Rewards(trained.Model, tokenizer.PadId, [.. batch.Select(i => pairs[i])]);
             var values = chosen.sub(rejected).ToFloats();
             for (var row = 0; row < batch.Length; row++)
                 differences[batch[row]] = values[row];
         }
-        model.train();
+        trained.Module.train();
         return differences;
     }
 }

@@ -47,7 +47,7 @@ internal sealed class TrainingSteps : IDisposable
         stepsTotal = Optimization.StepsTotal(options, (lengths.Count + options.BatchSize - 1) / options.BatchSize);
         optimization = new Optimization(body, head, options, stepsTotal);
         checkpoint = new Checkpoint(context.CheckpointFolder, fingerprint, model);
-        state = checkpoint.Resume(optimization) ?? new RunState(0);
+        state = checkpoint.Resume(optimization.Load) ?? new RunState(0);
         if (state.Step > 0)
             context.Log($"Resumed at step {state.Step} of {stepsTotal}.");
         model.train();
@@ -98,7 +98,7 @@ internal sealed class TrainingSteps : IDisposable
             }
         }
         if (IsDue(options.CheckpointEverySteps))
-            checkpoint.Save(optimization, state with { Losses = losses });
+            checkpoint.Save(optimization.Save, state with { Losses = losses });
         return true;
     }
 

@@ -1,3 +1,5 @@
+using Portal.Data.JobSpecs;
+
 namespace Portal.Engine.Sae;
 
 /// <summary>What happens to a hidden state before the encoder sees it.</summary>
@@ -8,16 +10,6 @@ public enum SaeNormalisation
 
     /// <summary>Each vector to mean 0 and deviation 1, the deviation with n − 1 (SARM; "layer_norm" in SAELens).</summary>
     ZScore,
-}
-
-/// <summary>Which latents of a vector stay.</summary>
-public enum SaeSelection
-{
-    /// <summary>The k largest of each vector.</summary>
-    TopK,
-
-    /// <summary>While training the k·B largest of a batch of B vectors; afterwards whatever exceeds <see cref="SaeConfig.Threshold"/>.</summary>
-    BatchTopK,
 }
 
 /// <summary>Where in a text a vector was read.</summary>

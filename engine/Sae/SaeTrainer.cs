@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Portal.Data.JobSpecs;
 using TorchSharp;
 using static TorchSharp.torch;
 using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
@@ -58,6 +59,7 @@ public sealed unsafe class SaeTrainer : IDisposable
     private readonly Moments encoder, bias, decoder, centre;
     private readonly long[] silent;
     private readonly Batch batch = new();
+    private Tensor? states, preActivations;
     private long steps;
     private double threshold;
 
@@ -89,9 +91,7 @@ public sealed unsafe class SaeTrainer : IDisposable
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
         Centre(x, positions);
-        var centred = tensor(batch.Centred.AsSpan(0, rows * width).ToArray(), [rows, width]);
-        var preActivations = nn.functional.linear(centred, sae.EncoderWeight, sae.LatentBias);
-        fixed (float* p = Floats(preActivations))
+        fixed (float* p = Floats(Encode(rows)))
         {
             Select(p, rows);
             var dead = options.AuxiliaryCoefficient > 0 ? DeadLatents() : [];
@@ -137,11 +137,31 @@ public sealed unsafe class SaeTrainer : IDisposable
             moments.Load(reader);
     }
 
-    public void Dispose() => batch.Dispose();
+    public void Dispose()
+    {
+        states?.Dispose();
+        preActivations?.Dispose();
+    }
 
     private static Span<float> Floats(Tensor tensor) => MemoryMarshal.Cast<byte, float>(tensor.bytes);
 
     private static ParallelOptions Threads => new() { MaxDegreeOfParallelism = Math.Max(1, get_num_threads()) };
+
+    /// <summary>p of the centred rows. [B, M]. In memory that is kept: megabytes asked of the system at each step cost more than the product.</summary>
+    private Tensor Encode(int rows)
+    {
+        if (states is null || states.shape[0] != rows)
+            (states, preActivations) = (Kept(states, rows, config.Width), Kept(preActivations, rows, config.Latents));
+        batch.Centred.AsSpan(0, rows * config.Width).CopyTo(Floats(states));
+        preActivations!.copy_(sae.LatentBias.expand(rows, -1)); // made with the states
+        return preActivations.addmm_(states, sae.EncoderWeight.t());
+
+        static Tensor Kept(Tensor? old, int rows, int columns)
+        {
+            old?.Dispose();
+            return empty(rows, columns).DetachFromDisposeScope();
+        }
+    }
 
     /// <summary>x − b_pre.</summary>
     private void Centre(ReadOnlySpan<float> x, ReadOnlySpan<SaePosition> positions)
@@ -397,7 +417,7 @@ public sealed unsafe class SaeTrainer : IDisposable
     }
 
     /// <summary>Memory of a step, kept from one to the next.</summary>
-    private sealed class Batch : IDisposable
+    private sealed class Batch
     {
         private int rows;
 
@@ -455,8 +475,6 @@ public sealed unsafe class SaeTrainer : IDisposable
             if (AuxiliaryCount > 0)
                 Sort(AuxiliaryIndices.AsSpan(0, count * AuxiliaryCount), AuxiliaryGrouped, AuxiliaryGroupStart, latents);
         }
-
-        public void Dispose() => rows = 0;
 
         private static void Sort(ReadOnlySpan<int> keys, int[] grouped, int[] start, int latents)
         {

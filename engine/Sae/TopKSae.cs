@@ -1,3 +1,4 @@
+using Portal.Data.JobSpecs;
 using Portal.Engine.Models;
 using Portal.Engine.Statistics;
 using TorchSharp;

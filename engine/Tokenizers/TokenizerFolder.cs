@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+
 namespace Portal.Engine.Tokenizers;
 
 /// <summary>Finds the tokenizer of a model folder, and writes one beside a model.</summary>
@@ -26,6 +28,20 @@ public static class TokenizerFolder
         }
 
         return Llama2cTokenizer.Load(binary);
+    }
+
+    /// <summary>SHA-256 of a vocabulary, in hexadecimal: each id's bytes in order. Two tokenizers of the same vocabulary read the same ids the same way.</summary>
+    public static string Hash(ITokenizer tokenizer)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        for (var id = 0; id < tokenizer.VocabularySize; id++)
+        {
+            var bytes = tokenizer.BytesOf(id);
+            hash.AppendData(BitConverter.GetBytes(bytes.Length));
+            hash.AppendData(bytes);
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
     /// <summary>Writes a tokenizer into a folder so that <see cref="Load"/> reads it back.</summary>

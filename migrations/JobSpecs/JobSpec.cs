@@ -14,6 +14,7 @@ namespace Portal.Data.JobSpecs;
 [JsonDerivedType(typeof(TrainSft), nameof(TrainSft))]
 [JsonDerivedType(typeof(TrainRewardModel), nameof(TrainRewardModel))]
 [JsonDerivedType(typeof(TrainPreferencePolicy), nameof(TrainPreferencePolicy))]
+[JsonDerivedType(typeof(TrainSae), nameof(TrainSae))]
 [JsonDerivedType(typeof(SampleResponses), nameof(SampleResponses))]
 [JsonDerivedType(typeof(ImportData), nameof(ImportData))]
 [JsonDerivedType(typeof(ExportData), nameof(ExportData))]
@@ -37,7 +38,7 @@ public abstract record JobSpec
     public string Kind => GetType().Name;
 
     /// <summary>The kinds that train: counted against a project's quota of the day.</summary>
-    public static IReadOnlyList<string> TrainingKinds { get; } = [nameof(TrainSft), nameof(TrainRewardModel), nameof(TrainPreferencePolicy)];
+    public static IReadOnlyList<string> TrainingKinds { get; } = [nameof(TrainSft), nameof(TrainRewardModel), nameof(TrainPreferencePolicy), nameof(TrainSae)];
 
     /// <summary>True for jobs that train: one at a time, in a process of their own, counted against the day's quota.</summary>
     [JsonIgnore]

@@ -69,6 +69,30 @@ public static class MetricNames
     /// <summary>Mean of −log of the probability given to what people preferred, nats; ln 2 is a coin's.</summary>
     public const string LogLoss = "log_loss";
 
+    /// <summary>SAE: share of the vectors' variance about their mean that the codes leave over (sums apart), 0 and up.</summary>
+    public const string SaeFvu = "sae/fvu";
+
+    /// <summary>SAE: mean squared error over the vector's own square, the training loss.</summary>
+    public const string SaeNmse = "sae/nmse";
+
+    /// <summary>SAE: latents above 0 in a vector (L0).</summary>
+    public const string SaeActive = "sae/active";
+
+    /// <summary>SAE: mean cosine of a vector and its reconstruction.</summary>
+    public const string SaeCosine = "sae/cosine";
+
+    /// <summary>SAE: mean length of the reconstruction over the vector's.</summary>
+    public const string SaeLengthRatio = "sae/length_ratio";
+
+    /// <summary>SAE: share of latents that no vector uses, 0 to 1.</summary>
+    public const string SaeDeadShare = "sae/dead_share";
+
+    /// <summary>FVU of as many principal components as an SAE has active latents.</summary>
+    public const string PrincipalComponentsBaseline = "baseline/principal_components";
+
+    /// <summary>FVU of an encoder that was never trained, with the best decoder for its codes.</summary>
+    public const string RandomEncoderBaseline = "baseline/random_encoder";
+
     /// <summary>Part: held-out prompts.</summary>
     public const string HeldOut = "held-out";
 

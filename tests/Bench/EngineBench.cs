@@ -48,6 +48,7 @@ public sealed class EngineBench(EngineBenchOptions options)
         ["OMP_NUM_THREADS"] = threads.ToString(CultureInfo.InvariantCulture),
         ["OPENBLAS_NUM_THREADS"] = threads.ToString(CultureInfo.InvariantCulture),
         ["OMP_WAIT_POLICY"] = "PASSIVE",
+        ["OPENBLAS_THREAD_TIMEOUT"] = "20",
         ["MALLOC_MMAP_THRESHOLD_"] = "8589934592",
         ["MALLOC_MMAP_MAX_"] = "0",
         ["MALLOC_TRIM_THRESHOLD_"] = "17179869184",

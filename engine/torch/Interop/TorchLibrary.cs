@@ -28,6 +28,9 @@ internal static partial class TorchLibrary
             // libgomp and OpenBLAS read these when they are loaded, so they must stand in the C environment before; .NET's
             // SetEnvironmentVariable does not reach it. Spinning workers cost a factor of two on small machines.
             setenv("OMP_WAIT_POLICY", "PASSIVE", overwrite: 0);
+            // OpenBLAS's own workers look for work for 2^26 cycles before they sleep, some 25 ms taken from whoever else wants the core; 2^20 bridges
+            // the gap between two products of a step (a reward model: as fast or faster, a sixth less processor time).
+            setenv("OPENBLAS_THREAD_TIMEOUT", "20", overwrite: 0);
             var beside = Path.Combine(AppContext.BaseDirectory, "libportal_torch.so");
             var wantsOther = !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("TORCH_HOME"));
             if (!wantsOther && File.Exists(beside) && NativeLibrary.TryLoad(beside, out library))

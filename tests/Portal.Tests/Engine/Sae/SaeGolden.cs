@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Portal.Data.JobSpecs;
 using Portal.Engine.Sae;
 using TorchSharp;
 using static TorchSharp.torch;
