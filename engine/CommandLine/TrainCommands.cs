@@ -4,12 +4,13 @@ using Portal.Data.JobSpecs;
 using Portal.Engine.Datasets;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
+using Portal.Engine.Sae;
 using Portal.Engine.Tokenizers;
 
 namespace Portal.Engine.CommandLine;
 
 /// <summary>
-/// <c>engine train sft|reward|dpo|kto|sae</c>: a recipe without a queue, on folders and files. The preset is the very JSON that a job holds.
+/// <c>engine train sft|reward|dpo|kto|sae|sarm</c>: a recipe without a queue, on folders and files. The preset is the very JSON that a job holds.
 /// </summary>
 public static class TrainCommands
 {
@@ -18,13 +19,14 @@ public static class TrainCommands
     private static readonly Option<FileInfo> Data = new("--data") { Description = "Judgements or dialogues, in any format the portal imports.", Required = true };
     private static readonly Option<DirectoryInfo> Out = new("--out") { Description = "Where weights, tokenizer and report.json go.", Required = true };
     private static readonly Option<DirectoryInfo> Checkpoints = new("--checkpoints") { Description = "Where a half-done run is kept; an interrupted run goes on from there. Default: OUT/checkpoints." };
+    private static readonly Option<DirectoryInfo?> SaeOption = new("--sae") { Description = "The folder of the SAE that `train sarm` reads with (SAELens or sparsify)." };
     private static readonly Option<double> HeldOut = new("--held-out") { Description = "Share of prompts held out.", DefaultValueFactory = _ => 0.2 };
     private static readonly Option<long?> Seed = new("--seed") { Description = "Overrides the preset's seed." };
     private static readonly Option<int?> Steps = new("--steps") { Description = "Overrides the preset's limit of steps." };
     private static readonly Option<int?> Threads = new("--threads") { Description = "Threads to compute with; all cores where left out." };
     private static readonly Option<bool> Json = new("--json") { Description = "Progress and result as one JSON object a line on standard output." };
 
-    /// <summary>The command with its five recipes.</summary>
+    /// <summary>The command with its six recipes.</summary>
     public static Command Create() => new("train", "Train a model on files, with no queue and no database.")
     {
         Recipe("sft", "Supervised fine-tuning on dialogues (or the better answers of pairs).", new TrainSft(), Sft,
@@ -36,13 +38,15 @@ public static class TrainCommands
         Recipe("kto", "Kahneman-Tversky optimisation on single verdicts.", new TrainPreferencePolicy { Method = PreferenceMethod.Kto }, Policy,
             (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
         Recipe("sae", "A sparse autoencoder on a model's states at the ends of sentences and responses.", new TrainSae(), Sae, (spec, steps) => spec with { Steps = steps }),
+        Recipe("sarm", "A reward model on the features of a sparse autoencoder.", new TrainSarm(), Sarm,
+            (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }, SaeOption),
     };
 
     /// <summary><c>engine recipe PRESET.json</c>: the recipe that the preset names.</summary>
     public static Command CreateRecipe()
     {
         var preset = new Argument<FileInfo>("preset") { Description = "The spec as JSON; its \"kind\" says which recipe." };
-        var command = new Command("recipe", "Run a preset: the recipe that its kind names, on files.") { preset, Model, Data, Out, Checkpoints, HeldOut, Seed, Threads, Json };
+        var command = new Command("recipe", "Run a preset: the recipe that its kind names, on files.") { preset, Model, SaeOption, Data, Out, Checkpoints, HeldOut, Seed, Threads, Json };
         command.SetAction((arguments, stop) =>
         {
             TrainingProcess.Prepare(arguments.GetValue(Threads));
@@ -55,7 +59,8 @@ public static class TrainCommands
                 TrainRewardModel reward => Reward(reward, run),
                 TrainPreferencePolicy policy => Policy(policy, run),
                 TrainSae sae => Sae(sae, run),
-                _ => throw new CannotTrain($"A preset of the kind {spec.Kind} is no recipe; TrainSft, TrainRewardModel, TrainPreferencePolicy and TrainSae are."),
+                TrainSarm sarm => Sarm(sarm, run),
+                _ => throw new CannotTrain($"A preset of the kind {spec.Kind} is no recipe; TrainSft, TrainRewardModel, TrainPreferencePolicy, TrainSae and TrainSarm are."),
             }, stop);
             return Task.FromResult(0);
         });
@@ -91,12 +96,23 @@ public static class TrainCommands
         return report;
     }
 
-    private sealed record RecipeRun(string Model, DatasetFile File, double HeldOutShare, IDictionary<string, int> Unused, RecipeContext Context);
+    private static TrainingReport Sarm(TrainSarm spec, RecipeRun run)
+    {
+        var (backbone, tokenizer) = ModelFolder.Backbone(run.Model);
+        var sae = ModelFolder.Sae(run.Sae ?? throw new CannotTrain("--sae: name the folder of the SAE; `engine train sae` makes one."));
+        var (model, report) = TrainSarmRecipe.Run(spec, backbone, sae, tokenizer, run.File.Pairs(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context);
+        model.Dispose();
+        return report;
+    }
+
+    private sealed record RecipeRun(string Model, string? Sae, DatasetFile File, double HeldOutShare, IDictionary<string, int> Unused, RecipeContext Context);
 
     private static Command Recipe<TSpec>(string name, string description, TSpec defaults, Func<TSpec, RecipeRun, TrainingReport> run,
-        Func<TSpec, int, TSpec> withSteps) where TSpec : JobSpec
+        Func<TSpec, int, TSpec> withSteps, params IReadOnlyList<Option> further) where TSpec : JobSpec
     {
         var command = new Command(name, description) { Preset, Model, Data, Out, Checkpoints, HeldOut, Seed, Steps, Threads, Json };
+        foreach (var option in further)
+            command.Add(option);
         command.SetAction((arguments, stop) =>
         {
             TrainingProcess.Prepare(arguments.GetValue(Threads));
@@ -130,7 +146,7 @@ public static class TrainCommands
         var unused = new SortedDictionary<string, int>(StringComparer.Ordinal);
         try
         {
-            Show(run(new RecipeRun(arguments.GetRequiredValue(Model).FullName, file, arguments.GetValue(HeldOut), unused, context)), asJson);
+            Show(run(new RecipeRun(arguments.GetRequiredValue(Model).FullName, arguments.GetValue(SaeOption)?.FullName, file, arguments.GetValue(HeldOut), unused, context)), asJson);
         }
         finally
         {
@@ -183,6 +199,9 @@ public static class ModelFolder
     /// <summary>The decoder of a language model or a reward model, and its tokenizer.</summary>
     public static (LlamaBackbone Model, ITokenizer Tokenizer) Backbone(string folder) =>
         Open(folder, () => (HuggingFaceFolder.LoadDecoder(folder), TokenizerFolder.Load(folder)));
+
+    /// <summary>A sparse autoencoder.</summary>
+    public static TopKSae Sae(string folder) => Open(folder, () => SaeFolder.Load(folder));
 
     private static T Open<T>(string folder, Func<T> open)
     {

@@ -51,15 +51,22 @@ public sealed class SarmReward : Module, IRewardModel
     /// <inheritdoc/>
     public int ContextLength => Backbone.Config.ContextLength;
 
+    /// <summary>The states that the SAE reads at the ends of some texts. [B, d].</summary>
+    /// <inheritdoc cref="IRewardModel.Rewards"/>
+    public Tensor States(Tensor ids, Tensor lastPositions)
+    {
+        using var scope = NewDisposeScope();
+        var hidden = Backbone.Hidden(ids, new LlamaRun { FinalNorm = false });
+        var (batch, width) = (hidden.shape[0], hidden.shape[2]);
+        return scope.MoveToOuter(hidden.gather(1, lastPositions.view(batch, 1, 1).expand(batch, 1, width)).view(batch, width));
+    }
+
     /// <summary>The codes at the ends of some texts. [B, w].</summary>
     /// <inheritdoc cref="IRewardModel.Rewards"/>
     public SparseCodes Codes(Tensor ids, Tensor lastPositions)
     {
         using var scope = NewDisposeScope();
-        var hidden = Backbone.Hidden(ids, new LlamaRun { FinalNorm = false });
-        var (batch, width) = (hidden.shape[0], hidden.shape[2]);
-        var last = hidden.gather(1, lastPositions.view(batch, 1, 1).expand(batch, 1, width)).view(batch, width);
-        var codes = Sae.Encode(last, SaePosition.ResponseEnd);
+        var codes = Sae.Encode(States(ids, lastPositions), SaePosition.ResponseEnd);
         return new SparseCodes(scope.MoveToOuter(codes.Values), scope.MoveToOuter(codes.Indices));
     }
 

@@ -15,6 +15,7 @@ namespace Portal.Data.JobSpecs;
 [JsonDerivedType(typeof(TrainRewardModel), nameof(TrainRewardModel))]
 [JsonDerivedType(typeof(TrainPreferencePolicy), nameof(TrainPreferencePolicy))]
 [JsonDerivedType(typeof(TrainSae), nameof(TrainSae))]
+[JsonDerivedType(typeof(TrainSarm), nameof(TrainSarm))]
 [JsonDerivedType(typeof(SampleResponses), nameof(SampleResponses))]
 [JsonDerivedType(typeof(ImportData), nameof(ImportData))]
 [JsonDerivedType(typeof(ExportData), nameof(ExportData))]
@@ -38,7 +39,7 @@ public abstract record JobSpec
     public string Kind => GetType().Name;
 
     /// <summary>The kinds that train: counted against a project's quota of the day.</summary>
-    public static IReadOnlyList<string> TrainingKinds { get; } = [nameof(TrainSft), nameof(TrainRewardModel), nameof(TrainPreferencePolicy), nameof(TrainSae)];
+    public static IReadOnlyList<string> TrainingKinds { get; } = [nameof(TrainSft), nameof(TrainRewardModel), nameof(TrainPreferencePolicy), nameof(TrainSae), nameof(TrainSarm)];
 
     /// <summary>True for jobs that train: one at a time, in a process of their own, counted against the day's quota.</summary>
     [JsonIgnore]

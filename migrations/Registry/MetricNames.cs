@@ -93,6 +93,12 @@ public static class MetricNames
     /// <summary>FVU of an encoder that was never trained, with the best decoder for its codes.</summary>
     public const string RandomEncoderBaseline = "baseline/random_encoder";
 
+    /// <summary>SARM: latents above 0 at the end of at least one response.</summary>
+    public const string SarmLiveLatents = "sarm/live_latents";
+
+    /// <summary>SARM: share of a latent's most activating ends that are still its most activating ones after training, 0 to 1; 1 is no drift of meaning.</summary>
+    public const string SarmContextOverlap = "sarm/context_overlap";
+
     /// <summary>Part: held-out prompts.</summary>
     public const string HeldOut = "held-out";
 
