@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Portal.Data.JobSpecs;
@@ -12,7 +11,6 @@ using Portal.Engine.Recipes;
 using Portal.Engine.Statistics;
 using Portal.Engine.Studies;
 using Portal.Engine.Tokenizers;
-using TorchSharp;
 
 namespace Portal.Engine.TinyAssistant;
 
@@ -24,7 +22,7 @@ public sealed record FoundationSizes
     /// <summary>Votes of the two reward models.</summary>
     public IReadOnlyList<int> Votes { get; init; } = [3_000, 10_000];
 
-    /// <summary>Test pairs with |Δr*| of at least <see cref="FoundationStudy.DifferenceMin"/>, at most so many.</summary>
+    /// <summary>Test pairs with |Δr*| of at least <see cref="StudyWorld.DifferenceMin"/>, at most so many.</summary>
     public int TestPairs { get; init; } = 4_000;
 
     /// <summary>Prompts and samples each that policies are compared on.</summary>
@@ -67,9 +65,6 @@ public enum StudyPart
 public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPreset, TrainPreferencePolicy dpoPreset, TrainPreferencePolicy ktoPreset,
     TrainPreferencePolicy exhibitPreset, FoundationSizes sizes, StudyRun run)
 {
-    /// <summary>Pairs nearer to a tie than this say nothing about a reward model.</summary>
-    public const double DifferenceMin = 0.3;
-
     private static readonly Option<string> Sizes = new("--sizes") { Description = "Other sizes, as JSON: {\"part\": \"Reward\", \"votes\": [3000]}. For tuning, on seeds that are not reported; not evidence." };
     private static readonly Option<DirectoryInfo> Presets = new("--presets") { Description = "Other presets than the shipped ones. For tuning; not evidence." };
 
@@ -115,88 +110,56 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         var (model, tokenizer) = ModelFolder.LanguageModel(baseFolder);
         if (sizes.Part is StudyPart.All)
             AddBase(rows, seed, model, tokenizer);
-        var set = Sampled(model, tokenizer, seed);
-        var prompts = set.Train.Concat(set.HoldOut).Concat(set.Test).ToDictionary(prompt => prompt.Id);
-        var responses = set.Responses.ToDictionary(response => response.Id);
-        var truth = set.Responses.ToDictionary(response => response.Id, response => TruthScorer.Score(prompts[response.PromptId].Turns, response.Text));
-        var pairs = TestPairs(set, truth, random.Split("test pairs"));
+        var world = StudyWorld.Sampled(run, baseFolder, model, tokenizer, sizes.Evidence, seed);
+        var pairs = world.TestPairs(sizes.TestPairs, random.Split("test pairs"));
 
         foreach (var count in sizes.Part is StudyPart.Policies ? [] : sizes.Votes)
         {
-            var votes = set.JudgeByCrowd(count);
-            var training = Preferences(votes, prompts, responses);
-            var differences = TrainAndScore($"reward-{count}", seed, training, model, tokenizer, pairs, prompts, responses, truth);
+            var votes = world.Set.JudgeByCrowd(count);
+            var training = world.Preferences(votes);
+            var differences = TrainAndScore($"reward-{count}", seed, training, model, tokenizer, pairs, world);
             var label = $"{count:N0} votes";
             var target = count >= 10_000 ? 0.75 : 0.72;
-            var accuracy = Accuracy(pairs, differences, random);
+            var accuracy = StudyWorld.Accuracy(pairs, differences, random);
             rows.Add(StudyRow.Of($"reward model, {label}", seed, accuracy.ByPrompt, $">= {target}", accuracy.Accuracy >= target));
-            AddBaselines(rows, label, seed, training, pairs, responses, truth, accuracy, random);
-            foreach (var topic in pairs.Select((pair, i) => (Topic: prompts[pair.PromptId].Topic, i)).GroupBy(entry => entry.Topic).OrderBy(group => group.Key))
+            AddBaselines(rows, label, seed, training, pairs, world, accuracy, random);
+            foreach (var topic in pairs.Select((pair, i) => (Topic: world.Prompts[pair.PromptId].Topic, i)).GroupBy(entry => entry.Topic).OrderBy(group => group.Key))
                 rows.Add(StudyRow.Of($"reward model, {label}, {topic.Key}", seed,
-                    Accuracy([.. topic.Select(entry => pairs[entry.i])], [.. topic.Select(entry => differences[entry.i])], random).ByPrompt));
+                    StudyWorld.Accuracy([.. topic.Select(entry => pairs[entry.i])], [.. topic.Select(entry => differences[entry.i])], random).ByPrompt));
             if (sizes.Control && count == sizes.Votes[0])
             {
                 // The control: the same pairs with the votes' sides drawn by lot. Whatever it reaches above chance is not learned from votes.
                 var lot = random.Split("shuffled votes");
                 var shuffled = TrainAndScore("shuffled", seed, [.. training.Select(pair => lot.Chance(0.5) ? pair : pair with { Chosen = pair.Rejected, Rejected = pair.Chosen })],
-                    model, tokenizer, pairs, prompts, responses, truth);
-                rows.Add(StudyRow.Of($"control: reward model, {label}, shuffled", seed, Accuracy(pairs, shuffled, random).ByPrompt));
+                    model, tokenizer, pairs, world);
+                rows.Add(StudyRow.Of($"control: reward model, {label}, shuffled", seed, StudyWorld.Accuracy(pairs, shuffled, random).ByPrompt));
             }
             if (count == sizes.Votes[^1])
             {
-                rows.Add(StudyRow.Of("vote ceiling: r* agrees with votes", seed, VoteCeiling(votes, truth)));
-                rows.Add(StudyRow.Of("graders' logistic on r*'s sign", seed, GradersLogistic(set, prompts, responses, truth, pairs, random)));
+                rows.Add(StudyRow.Of("vote ceiling: r* agrees with votes", seed, VoteCeiling(votes, world.Truth)));
+                rows.Add(StudyRow.Of("graders' logistic on r*'s sign", seed, GradersLogistic(world, pairs, random)));
             }
         }
 
         if (sizes.Part is not StudyPart.Reward)
-            AddPolicies(rows, seed, model, tokenizer, set, prompts, responses, random);
+            AddPolicies(rows, seed, model, tokenizer, world, random);
         model.Dispose();
         return rows;
     }
 
     /// <summary>A reward model on these pairs, and by how much it puts the better response of each test pair before the other.</summary>
-    private List<double> TrainAndScore(string name, long seed, IReadOnlyList<PreferencePair> training, Llama model, ITokenizer tokenizer, IReadOnlyList<TestPair> pairs,
-        IReadOnlyDictionary<string, WorldPrompt> prompts, IReadOnlyDictionary<string, WorldResponse> responses, IReadOnlyDictionary<string, double> truth)
+    private IReadOnlyList<double> TrainAndScore(string name, long seed, IReadOnlyList<PreferencePair> training, Llama model, ITokenizer tokenizer, IReadOnlyList<StudyPair> pairs,
+        StudyWorld world)
     {
         using var reward = LlamaReward.From(model);
         TrainRewardModelRecipe.Run(rewardPreset with { Seed = seed }, reward, tokenizer, new TrainingSplit<PreferencePair>(training, []), run.Training($"{name}-{seed}", seed));
-        var scores = Scores(reward, tokenizer, pairs.SelectMany(pair => new[] { pair.First, pair.Second }).Distinct().Select(id => responses[id]).ToList(), prompts);
-        return [.. pairs.Select(pair => Math.Sign(truth[pair.First] - truth[pair.Second]) * (scores[pair.First] - scores[pair.Second]))];
+        return world.Differences(reward, tokenizer, pairs, run.Stop);
     }
 
-    private sealed record TestPair(string PromptId, string First, string Second);
-
-    private List<TestPair> TestPairs(EvidenceSet set, IReadOnlyDictionary<string, double> truth, SeededRandom random)
+    private void AddBaselines(List<StudyRow> rows, string label, long seed, IReadOnlyList<PreferencePair> training, IReadOnlyList<StudyPair> pairs, StudyWorld world,
+        PairwiseAccuracyResult accuracy, SeededRandom random)
     {
-        var test = set.Test.Select(prompt => prompt.Id).ToHashSet(StringComparer.Ordinal);
-        var pairs = set.Responses.Where(response => test.Contains(response.PromptId)).GroupBy(response => response.PromptId)
-            .SelectMany(group => group.SelectMany((first, i) => group.Skip(i + 1).Select(second => new TestPair(group.Key, first.Id, second.Id))))
-            .Where(pair => Math.Abs(truth[pair.First] - truth[pair.Second]) >= DifferenceMin).ToList();
-        random.Shuffle(pairs);
-        return [.. pairs.Take(sizes.TestPairs)];
-    }
-
-    private static List<PreferencePair> Preferences(JudgedPairs votes, IReadOnlyDictionary<string, WorldPrompt> prompts, IReadOnlyDictionary<string, WorldResponse> responses) =>
-        [.. votes.Pairwise.Where(vote => vote.PreferredResponseId is not null).Select(vote =>
-        {
-            var rejected = vote.PreferredResponseId == vote.LeftResponseId ? vote.RightResponseId : vote.LeftResponseId;
-            var prompt = prompts[vote.PromptId];
-            return new PreferencePair(vote.PromptId, MakeDemo.TurnsOf(prompt.Turns), responses[vote.PreferredResponseId!].Text, responses[rejected].Text, // filtered above
-                vote.Strength / 3.0, Topic: prompt.Topic.ToString());
-        })];
-
-    private static PairwiseAccuracyResult Accuracy(IReadOnlyList<TestPair> pairs, IReadOnlyList<double> differences, SeededRandom random) =>
-        PairwiseAccuracy.Compute(pairs.Select((pair, i) => new ScoredPair(pair.PromptId, differences[i])), random)
-        ?? throw new CannotTrain("The study has no test pairs: its sizes are too small.");
-
-    private void AddBaselines(List<StudyRow> rows, string label, long seed, IReadOnlyList<PreferencePair> training, IReadOnlyList<TestPair> pairs,
-        IReadOnlyDictionary<string, WorldResponse> responses, IReadOnlyDictionary<string, double> truth, PairwiseAccuracyResult accuracy, SeededRandom random)
-    {
-        var heldOut = pairs.Select(pair => truth[pair.First] > truth[pair.Second]
-            ? new TextPair(pair.PromptId, responses[pair.First].Text, responses[pair.Second].Text)
-            : new TextPair(pair.PromptId, responses[pair.Second].Text, responses[pair.First].Text)).ToList();
-        var baselines = Baselines.Evaluate([.. training.Select(pair => new TextPair(pair.PromptKey, pair.Chosen, pair.Rejected))], heldOut, random, run.Stop);
+        var baselines = world.Baselines(training, pairs, random, run.Stop);
         if (baselines.Length is { } length)
             rows.Add(StudyRow.Of($"length only, {label}", seed, length.ByPrompt));
         if (baselines.BagOfWords is not { } words)
@@ -213,33 +176,31 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         return WilsonInterval.Compute(agrees, decided.Count);
     }
 
-    private ConfidenceInterval GradersLogistic(EvidenceSet set, IReadOnlyDictionary<string, WorldPrompt> prompts, IReadOnlyDictionary<string, WorldResponse> responses,
-        IReadOnlyDictionary<string, double> truth, IReadOnlyList<TestPair> pairs, SeededRandom random)
+    private ConfidenceInterval GradersLogistic(StudyWorld world, IReadOnlyList<StudyPair> pairs, SeededRandom random)
     {
-        var train = set.Train.Select(prompt => prompt.Id).ToHashSet(StringComparer.Ordinal);
-        var learn = set.Responses.Where(response => train.Contains(response.PromptId)).GroupBy(response => response.PromptId)
-            .SelectMany(group => group.Zip(group.Skip(1))).Where(pair => truth[pair.First.Id] != truth[pair.Second.Id]).Take(3_000).ToList();
+        var train = world.Set.Train.Select(prompt => prompt.Id).ToHashSet(StringComparer.Ordinal);
+        var learn = world.Set.Responses.Where(response => train.Contains(response.PromptId)).GroupBy(response => response.PromptId)
+            .SelectMany(group => group.Zip(group.Skip(1))).Where(pair => world.Truth[pair.First.Id] != world.Truth[pair.Second.Id]).Take(3_000).ToList();
         SparseVector Features(string first, string second)
         {
             var (a, b) = (Read(first), Read(second));
             var values = a.Zip(b, (x, y) => x - y).ToArray();
             return new SparseVector([.. Enumerable.Range(0, values.Length)], values);
         }
-        double[] Read(string id) => Grader.Read(prompts[responses[id].PromptId].Turns, responses[id].Text).ToVector();
+        double[] Read(string id) => Grader.Read(world.Prompts[world.Responses[id].PromptId].Turns, world.Responses[id].Text).ToVector();
         var logistic = LogisticRegression.Fit([.. learn.Select(pair => Features(pair.First.Id, pair.Second.Id))],
-            [.. learn.Select(pair => truth[pair.First.Id] > truth[pair.Second.Id])], GraderReading.FeatureNames.Count, 1e-3, intercept: false, run.Stop);
-        return Accuracy(pairs, [.. pairs.Select(pair => Math.Sign(truth[pair.First] - truth[pair.Second]) * logistic.Score(Features(pair.First, pair.Second)))], random).ByPrompt;
+            [.. learn.Select(pair => world.Truth[pair.First.Id] > world.Truth[pair.Second.Id])], GraderReading.FeatureNames.Count, 1e-3, intercept: false, run.Stop);
+        return StudyWorld.Accuracy(pairs, [.. pairs.Select(pair => Math.Sign(world.Truth[pair.First] - world.Truth[pair.Second]) * logistic.Score(Features(pair.First, pair.Second)))], random).ByPrompt;
     }
 
-    private void AddPolicies(List<StudyRow> rows, long seed, Llama model, ITokenizer tokenizer, EvidenceSet set, IReadOnlyDictionary<string, WorldPrompt> prompts,
-        IReadOnlyDictionary<string, WorldResponse> responses, SeededRandom random)
+    private void AddPolicies(List<StudyRow> rows, long seed, Llama model, ITokenizer tokenizer, StudyWorld world, SeededRandom random)
     {
-        var training = Preferences(set.JudgeByCrowd(sizes.PolicyVotes), prompts, responses);
+        var training = world.Preferences(world.Set.JudgeByCrowd(sizes.PolicyVotes));
         var unpaired = training.SelectMany(pair => new[]
         {
             new LabelledResponse(pair.PromptKey, pair.Prompt, pair.Chosen, true, Topic: pair.Topic), new LabelledResponse(pair.PromptKey, pair.Prompt, pair.Rejected, false, Topic: pair.Topic),
         }).ToList();
-        var asked = set.Test.Take(sizes.PolicyPrompts).ToList();
+        var asked = world.Set.Test.Take(sizes.PolicyPrompts).ToList();
         var before = Sample(model, model, tokenizer, asked, seed);
         var beforeReadable = before.Average(answer => answer.Readable);
         rows.Add(new StudyRow("base: readable share", seed, beforeReadable, null, null, null));
@@ -290,27 +251,6 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
         })];
     }
 
-    /// <summary>The prompts of the study with the base's answers.</summary>
-    private EvidenceSet Sampled(Llama model, ITokenizer tokenizer, long seed)
-    {
-        var asked = sizes.Evidence;
-        var (train, holdOut, test) = EvidenceSet.DrawPrompts((ulong)seed, asked);
-        // Kept by what they are: the same base, seed and sizes have the same answers, so an interrupted study does not sample twice.
-        var what = Checkpoint.Fingerprint([JsonSerializer.Serialize(asked), Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(Path.Combine(baseFolder, HuggingFaceFolder.WeightsFile))))]);
-        var kept = Path.Combine(run.Work, $"answers-{seed}-{what[..12]}.json");
-        var texts = File.Exists(kept) ? JsonSerializer.Deserialize<Dictionary<string, IReadOnlyList<string>>>(File.ReadAllText(kept))! : []; // written below, whole
-        if (texts.Count == 0)
-        {
-            foreach (var (part, prompts, count) in new[] { ("train", train, asked.ResponsesPerTrainPrompt), ("hold-out", holdOut, asked.ResponsesPerHoldOutPrompt), ("test", test, asked.CandidatesPerTestPrompt) })
-                foreach (var (id, answers) in WorldSamples.Write(model, tokenizer, prompts, PromptDrawing.AskedFor(count), new SeededRandom((ulong)seed).Split("evidence samples").Split(part),
-                    (done, all) => run.Progress.Report(done, all, $"sampling {part}", null), run.Stop))
-                    texts.Add(id, answers);
-            Directory.CreateDirectory(run.Work);
-            ArtefactFile.Write(kept, stream => JsonSerializer.Serialize(stream, texts));
-        }
-        return EvidenceSet.Build((ulong)seed, (prompt, _) => texts[prompt.Id], asked);
-    }
-
     /// <summary>What the graders read in the base's own answers, beside the targets of specs/tiny_assistant.md §2.</summary>
     private void AddBase(List<StudyRow> rows, long seed, Llama model, ITokenizer tokenizer)
     {
@@ -327,23 +267,4 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
     }
 
     private static ConfidenceInterval Share(double share, int count) => WilsonInterval.Compute(share * count, count);
-
-    private Dictionary<string, double> Scores(LlamaReward reward, ITokenizer tokenizer, IReadOnlyList<WorldResponse> texts, IReadOnlyDictionary<string, WorldPrompt> prompts)
-    {
-        using var noGrad = torch.no_grad();
-        reward.eval();
-        var encoder = new DialogueEncoder(tokenizer, reward.Config.ContextLength, Overlong.TruncateLeft);
-        var encoded = texts.Select(text => encoder.Answer(MakeDemo.TurnsOf(prompts[text.PromptId].Turns), text.Text)!).ToList(); // cut, never left out
-        var scores = new Dictionary<string, double>(StringComparer.Ordinal);
-        foreach (var batch in BatchOrder.ByLength([.. encoded.Select(text => text.Ids.Length)], 64))
-        {
-            run.Stop.ThrowIfCancellationRequested();
-            using var scope = torch.NewDisposeScope();
-            using var padded = PaddedBatch.Of([.. batch.Select(i => encoded[i])], tokenizer.PadId, reward.Device);
-            var values = reward.Rewards(padded.Ids, padded.LastPositions).ToFloats();
-            for (var row = 0; row < batch.Length; row++)
-                scores[texts[batch[row]].Id] = values[row];
-        }
-        return scores;
-    }
 }

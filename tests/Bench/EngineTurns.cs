@@ -8,6 +8,7 @@ using Portal.Engine.Generation;
 using Portal.Engine.Losses;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
+using Portal.Engine.Sae;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -15,7 +16,7 @@ namespace Portal.Bench;
 
 /// <summary>One case of the engine's bench.</summary>
 /// <param name="Name">As in the table: "generate-b8".</param>
-/// <param name="Kind">"sft", "dpo", "rm", "logprob" or "generate": what the peer calls it.</param>
+/// <param name="Kind">"sft", "dpo", "rm", "logprob" "generate" or "sae": what the peer calls it.</param>
 /// <param name="Batch">Rows.</param>
 /// <param name="Length">Tokens of a row; not used for generation.</param>
 /// <param name="Prompt">Tokens of the prompt: left out of DPO's log-probs, given to generation.</param>
@@ -48,6 +49,7 @@ internal sealed class EngineTurns
             "rm" => Training(RewardModel(wanted, folder)),
             "logprob" => LogProbs(wanted, folder),
             "generate" => Generate(wanted, folder),
+            "sae" => Training(Sae(wanted, folder)),
             _ => throw new ArgumentException($"\"{wanted.Kind}\" is no case of this bench."),
         };
         Say(ready with { Torch = LibraryVersion, Threads = get_num_threads() });
@@ -86,6 +88,19 @@ internal sealed class EngineTurns
     {
         var first = side.Step();
         return (new Hello(first, [side.Step()], [], side.Tokens, "", 0), () => side.Step());
+    }
+
+    /// <summary>The step of <see cref="TrainSaeRecipe"/>, on vectors that are normalised already.</summary>
+    private static (int Tokens, Func<double> Step) Sae(EngineCase wanted, string folder)
+    {
+        var sae = SaeFolder.Load(folder);
+        using var file = Safetensors.Open(Path.Combine(folder, FeaturesBench.VectorsFile));
+        using var read = file.Read("vectors");
+        var (vectors, width) = (read.ToFloats(), sae.Config.Width);
+        var trainer = new SaeTrainer(sae, new SaeTrainerOptions());
+        var (positions, steps) = (new SaePosition[wanted.Batch], vectors.Length / width / wanted.Batch);
+        var step = 0;
+        return (wanted.Batch, () => trainer.Step(vectors.AsSpan(step++ % steps * wanted.Batch * width, wanted.Batch * width), positions, FeaturesBench.LearningRate).Nmse);
     }
 
     /// <summary>The step of <see cref="TrainSftRecipe"/>.</summary>

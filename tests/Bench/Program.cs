@@ -9,7 +9,7 @@ var quick = new Option<bool>("--quick") { Description = "A small model, short ru
 var json = new Option<FileInfo?>("--json") { Description = "Write the rows to this file as well." };
 
 var threads = new Option<int>("--threads") { Description = "Threads of an operator, on both sides.", DefaultValueFactory = _ => 2 };
-var peer = new Option<FileInfo>("--peer") { Description = "The peer's script, torch_reference.py.", Required = true };
+var peer = new Option<FileInfo>("--peer") { Description = "The peer's script.", Required = true };
 var work = new Option<DirectoryInfo>("--work") { Description = "A folder for the bench's own files; removed afterwards.", Required = true };
 var only = new Option<string[]>("--case") { Description = "Only these cases.", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [] };
 var engine = new Command("engine", "Training, log-probs and generation against plain PyTorch.") { quick, json, threads, peer, work, only };
@@ -17,6 +17,14 @@ engine.SetAction(async (parsed, stop) =>
 {
     var options = new EngineBenchOptions(parsed.GetRequiredValue(peer), parsed.GetRequiredValue(work), parsed.GetValue(quick), parsed.GetValue(threads), parsed.GetRequiredValue(only));
     var (rows, setting) = await new EngineBench(options).Run(Console.Error.WriteLine, stop);
+    return await Print(rows, "PyTorch", setting, parsed.GetValue(json), stop);
+});
+
+var features = new Command("features", "Training of sparse autoencoders against dense and gather-based PyTorch.") { quick, json, threads, peer, work, only };
+features.SetAction(async (parsed, stop) =>
+{
+    var options = new FeaturesBenchOptions(parsed.GetRequiredValue(peer), parsed.GetRequiredValue(work), parsed.GetValue(quick), parsed.GetValue(threads), parsed.GetRequiredValue(only));
+    var (rows, setting) = await new FeaturesBench(options).Run(Console.Error.WriteLine, stop);
     return await Print(rows, "PyTorch", setting, parsed.GetValue(json), stop);
 });
 
@@ -38,7 +46,7 @@ turns.SetAction(parsed => EngineTurns.Run(
     new EngineCase("", parsed.GetRequiredValue(kind), parsed.GetValue(batch), parsed.GetValue(length), parsed.GetValue(prompt), parsed.GetValue(fresh)),
     parsed.GetRequiredValue(weights), parsed.GetValue(threads)));
 
-var root = new RootCommand("Portal's benches.") { engine, portal, turns };
+var root = new RootCommand("Portal's benches.") { engine, features, portal, turns };
 var command = root.Parse(args);
 if (command.Errors.Count > 0)
 {
