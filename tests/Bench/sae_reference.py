@@ -6,23 +6,10 @@ SAELens folder and its vectors. Talks as torch_reference.py does: a line of JSON
 
 usage: sae_reference.py dense|gather --weights FOLDER --batch B --threads K --rate LR
 """
-import argparse, json, os, struct, sys, time
+import argparse, json, os
 import torch
 import torch.nn.functional as F
-
-
-def read_safetensors(path):
-    with open(path, "rb") as f:
-        size, = struct.unpack("<Q", f.read(8))
-        header = json.loads(f.read(size))
-        data = f.read()
-    out = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            assert entry["dtype"] == "F32", name
-            begin, end = entry["data_offsets"]
-            out[name] = torch.frombuffer(bytearray(data[begin:end]), dtype=torch.float32).reshape(entry["shape"]).clone()
-    return out
+from turns import read_safetensors, take_turns
 
 
 def main():
@@ -66,14 +53,7 @@ def main():
         return value
 
     first, second = run(), run()
-    print(json.dumps({"first_loss": first, "more_losses": [second], "greedy_ids": [], "tokens": a.batch, "torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
-    for line in sys.stdin:
-        seconds = []
-        for _ in range(int(line)):
-            begin = time.perf_counter()
-            run()
-            seconds.append(time.perf_counter() - begin)
-        print(json.dumps({"all": seconds}), flush=True)
+    take_turns(run, first_loss=first, more_losses=[second], greedy_ids=[], tokens=a.batch)
 
 
 main()

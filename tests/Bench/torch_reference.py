@@ -8,24 +8,9 @@ ends with its input. Both sides are started by the bench under the same environm
 usage: torch_reference.py CASE --weights FILE.safetensors --shape D,L,H,F,V --batch B --length T --prompt P --new N --threads K
 CASE is one of sft, dpo, rm, logprob, generate. DPO uses cached reference log-probs, as the engine's recipe does.
 """
-import argparse, json, math, struct, sys, time
+import argparse, math
 import torch, torch.nn as nn, torch.nn.functional as F
-
-
-def read_safetensors(path):
-    """Header length (u64 LE), JSON header, then raw tensors; only F32 is written by the bench."""
-    with open(path, "rb") as f:
-        size, = struct.unpack("<Q", f.read(8))
-        header = json.loads(f.read(size))
-        data = f.read()
-    out = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        assert entry["dtype"] == "F32", name
-        begin, end = entry["data_offsets"]
-        out[name] = torch.frombuffer(bytearray(data[begin:end]), dtype=torch.float32).reshape(entry["shape"]).clone()
-    return out
+from turns import read_safetensors, take_turns
 
 
 class RmsNorm(nn.Module):
@@ -197,15 +182,7 @@ def main():
     else:
         first = run()
         more.insert(0, run())
-    print(json.dumps({"first_loss": first, "more_losses": more, "greedy_ids": greedy_ids, "tokens": count, "torch": torch.__version__,
-                      "threads": torch.get_num_threads()}), flush=True)
-    for line in sys.stdin:
-        seconds = []
-        for _ in range(int(line)):
-            begin = time.perf_counter()
-            run()
-            seconds.append(time.perf_counter() - begin)
-        print(json.dumps({"all": seconds}), flush=True)
+    take_turns(run, first_loss=first, more_losses=more, greedy_ids=greedy_ids, tokens=count)
 
 
 main()
