@@ -67,9 +67,14 @@ public sealed class LlamaReward : Module, IRewardModel
     /// <summary>The scores of hidden states at given positions: [B, T, hidden] and [B] to [B].</summary>
     public Tensor Score(Tensor hidden, Tensor lastPositions)
     {
+        return functional.linear(AtLast(hidden, lastPositions), ScoreWeight).view(hidden.shape[0]);
+    }
+
+    /// <summary>The hidden states at given positions: [B, T, hidden] and [B] to [B, hidden].</summary>
+    public static Tensor AtLast(Tensor hidden, Tensor lastPositions)
+    {
         var (batch, width) = (hidden.shape[0], hidden.shape[2]);
-        var last = hidden.gather(1, lastPositions.view(batch, 1, 1).expand(batch, 1, width)).view(batch, width);
-        return functional.linear(last, ScoreWeight).view(batch);
+        return hidden.gather(1, lastPositions.view(batch, 1, 1).expand(batch, 1, width)).view(batch, width);
     }
 
     /// <summary>

@@ -99,7 +99,7 @@ public static class TrainRewardModelRecipe
 
     private static int LengthOf(EncodedPair pair) => Math.Max(pair.Chosen.Ids.Length, pair.Rejected.Ids.Length);
 
-    private static List<EncodedPair> Encode(DialogueEncoder encoder, IReadOnlyList<PreferencePair> rows) =>
+    internal static List<EncodedPair> Encode(DialogueEncoder encoder, IReadOnlyList<PreferencePair> rows) =>
         [.. rows.Select(row => encoder.Pair(row) is { } pair ? new EncodedPair(row, pair.Chosen, pair.Rejected) : null).OfType<EncodedPair>()];
 
     /// <summary>Rewards of both sides of some pairs in one forward pass, [B] each, and the real tokens read.</summary>

@@ -61,9 +61,9 @@ public static class TrainSarmRecipe
             throw new CannotTrain($"headL2 is {spec.HeadL2}; it must be above 0, or pairs that can be told apart have no best head.");
         var started = Stopwatch.StartNew();
         var encoder = new DialogueEncoder(tokenizer, Math.Min(spec.LengthMax, sarm.ContextLength), spec.Overlong);
-        var (train, _) = Encode(encoder, rows.Train);
+        var train = TrainRewardModelRecipe.Encode(encoder, rows.Train);
         var (filtered, truncated) = (encoder.Filtered, encoder.Truncated);
-        var (heldOut, kept) = Encode(encoder, rows.HeldOut);
+        var heldOut = TrainRewardModelRecipe.Encode(encoder, rows.HeldOut);
         if (train.Count == 0)
             throw new CannotTrain($"No pair can be trained on: {rows.Train.Count} were given, {filtered} have a side longer than {spec.LengthMax} tokens.");
         context.Report(0, 1, "reading codes");
@@ -83,7 +83,7 @@ public static class TrainSarmRecipe
             var better = Codes(sarm, tokenizer, [.. heldOut.Select(pair => pair.Chosen)], context.Stop);
             var worse = Codes(sarm, tokenizer, [.. heldOut.Select(pair => pair.Rejected)], context.Stop);
             double[] differences = [.. better.Zip(worse, (one, other) => head.Score(one) - head.Score(other))];
-            measurements.AddRange(RewardModelReport.Measure(differences, [.. kept], [.. rows.Train], spec.Seed, context.Stop));
+            measurements.AddRange(RewardModelReport.Measure(differences, [.. heldOut.Select(pair => pair.Row)], [.. train.Select(pair => pair.Row)], spec.Seed, context.Stop));
         }
         SarmFolder.Save(sarm, context.ArtefactFolder, tokenizer);
         return new TrainingReport
@@ -91,19 +91,6 @@ public static class TrainSarmRecipe
             Recipe = nameof(TrainSarm), Spec = spec.ToJson(), Fingerprint = Checkpoint.Fingerprint([spec.ToJson(), .. train.Select(pair => string.Join(' ', pair.Chosen.Ids))]), Steps = head.Iterations, KeptStep = head.Iterations,
             ExamplesTrain = train.Count, ExamplesHeldOut = heldOut.Count, Filtered = filtered, Truncated = truncated, Seconds = started.Elapsed.TotalSeconds, Losses = [head.Objective], Measurements = measurements,
         };
-    }
-
-    private static (List<(EncodedText Chosen, EncodedText Rejected)> Pairs, List<PreferencePair> Rows) Encode(DialogueEncoder encoder, IReadOnlyList<PreferencePair> rows)
-    {
-        var (pairs, kept) = (new List<(EncodedText, EncodedText)>(), new List<PreferencePair>());
-        foreach (var row in rows)
-        {
-            if (encoder.Pair(row) is not { } pair)
-                continue;
-            pairs.Add(pair);
-            kept.Add(row);
-        }
-        return (pairs, kept);
     }
 
     /// <summary>Codes at the ends of texts, in their order.</summary>

@@ -125,9 +125,9 @@ public static class SaeFolder
             config = config with { Threshold = low };
         }
         if (!config.CentresPositions)
-            return Made(config, encoder.t(), bias, decoder, centre.unsqueeze(0));
+            return TopKSae.Of(config, encoder.t(), bias, decoder, centre.unsqueeze(0));
         using var centres = Safetensors.Open(Path.Combine(folder, CentresFile));
-        return Made(config, encoder.t(), bias, decoder, Read(centres, "pre_bias", [config.Centres, d]));
+        return TopKSae.Of(config, encoder.t(), bias, decoder, Read(centres, "pre_bias", [config.Centres, d]));
     }
 
     private static TopKSae LoadSparsify(string folder, string path, JsonObject json, int? layer)
@@ -146,19 +146,8 @@ public static class SaeFolder
         Validate(config, path);
         using var file = Safetensors.Open(Path.Combine(folder, SparsifyFile));
         using var scope = NewDisposeScope();
-        return Made(config, Read(file, "encoder.weight", [config.Latents, d]), Read(file, "encoder.bias", [config.Latents]), Read(file, "W_dec", [config.Latents, d]),
+        return TopKSae.Of(config, Read(file, "encoder.weight", [config.Latents, d]), Read(file, "encoder.bias", [config.Latents]), Read(file, "W_dec", [config.Latents, d]),
             Read(file, "b_dec", [d]).unsqueeze(0));
-    }
-
-    private static TopKSae Made(SaeConfig config, Tensor encoder, Tensor bias, Tensor decoder, Tensor centres)
-    {
-        var sae = new TopKSae(config);
-        using var noGrad = no_grad();
-        sae.EncoderWeight.copy_(encoder);
-        sae.LatentBias.copy_(bias);
-        sae.DecoderWeight.copy_(decoder);
-        sae.PreBias.copy_(centres);
-        return sae;
     }
 
     private static Tensor Read(Safetensors file, string name, long[] shape)

@@ -57,8 +57,7 @@ public sealed class SarmReward : Module, IRewardModel
     {
         using var scope = NewDisposeScope();
         var hidden = Backbone.Hidden(ids, new LlamaRun { FinalNorm = false });
-        var (batch, width) = (hidden.shape[0], hidden.shape[2]);
-        return scope.MoveToOuter(hidden.gather(1, lastPositions.view(batch, 1, 1).expand(batch, 1, width)).view(batch, width));
+        return scope.MoveToOuter(LlamaReward.AtLast(hidden, lastPositions));
     }
 
     /// <summary>The codes at the ends of some texts. [B, w].</summary>

@@ -79,6 +79,18 @@ public sealed class TopKSae : Module
         return sae;
     }
 
+    /// <summary>An SAE with copies of these weights; shapes as of the properties.</summary>
+    public static TopKSae Of(SaeConfig config, Tensor encoder, Tensor bias, Tensor decoder, Tensor centres)
+    {
+        var sae = new TopKSae(config);
+        using var noGrad = no_grad();
+        sae.EncoderWeight.copy_(encoder);
+        sae.LatentBias.copy_(bias);
+        sae.DecoderWeight.copy_(decoder);
+        sae.PreBias.copy_(centres);
+        return sae;
+    }
+
     /// <summary>Remembers the threshold that BatchTopK uses after training.</summary>
     public void SetThreshold(double threshold) => Config = Config with { Threshold = threshold };
 

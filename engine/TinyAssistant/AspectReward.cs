@@ -79,10 +79,7 @@ internal sealed class AspectReward : nn.Module, IRewardModel
     private Tensor Aspects(Tensor ids, Tensor lastPositions)
     {
         using var scope = NewDisposeScope();
-        var hidden = backbone.Hidden(ids);
-        var (batch, width) = (hidden.shape[0], hidden.shape[2]);
-        var last = hidden.gather(1, lastPositions.view(batch, 1, 1).expand(batch, 1, width)).view(batch, width);
-        return scope.MoveToOuter(nn.functional.linear(last, heads));
+        return scope.MoveToOuter(nn.functional.linear(LlamaReward.AtLast(backbone.Hidden(ids), lastPositions), heads));
     }
 
     private void FitWeights(IReadOnlyList<PreferencePair> votes, IReadOnlyList<(string PromptKey, string Text)> texts, IReadOnlyList<EncodedText> encoded, ITokenizer tokenizer, CancellationToken stop)

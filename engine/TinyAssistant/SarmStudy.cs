@@ -159,13 +159,13 @@ public sealed class SarmStudy(string baseFolder, TrainRewardModel preset, SarmSi
         }
     }
 
-    private static TopKSae Copy(TopKSae sae) => Filled(new TopKSae(sae.Config), sae.EncoderWeight, sae.LatentBias, sae.DecoderWeight, sae.PreBias);
+    private static TopKSae Copy(TopKSae sae) => TopKSae.Of(sae.Config, sae.EncoderWeight, sae.LatentBias, sae.DecoderWeight, sae.PreBias);
 
     /// <summary>The same shape, normaliser and centre; an encoder that was never trained.</summary>
     private static TopKSae RandomEncoder(TopKSae sae, long seed)
     {
         using var fresh = TopKSae.Fresh(sae.Config, seed + 1_000);
-        return Filled(new TopKSae(sae.Config), fresh.EncoderWeight, fresh.LatentBias, fresh.DecoderWeight, sae.PreBias);
+        return TopKSae.Of(sae.Config, fresh.EncoderWeight, fresh.LatentBias, fresh.DecoderWeight, sae.PreBias);
     }
 
     /// <summary>A "code" that is the normalised state itself: the head on it is linear.</summary>
@@ -173,16 +173,6 @@ public sealed class SarmStudy(string baseFolder, TrainRewardModel preset, SarmSi
     {
         using var scope = NewDisposeScope();
         var whole = config with { Latents = config.Width, K = config.Width, UseRelu = false };
-        return Filled(new TopKSae(whole), eye(config.Width), zeros(config.Width), eye(config.Width), zeros(1, config.Width));
-    }
-
-    private static TopKSae Filled(TopKSae sae, Tensor encoder, Tensor bias, Tensor decoder, Tensor centre)
-    {
-        using var noGrad = no_grad();
-        sae.EncoderWeight.copy_(encoder);
-        sae.LatentBias.copy_(bias);
-        sae.DecoderWeight.copy_(decoder);
-        sae.PreBias.copy_(centre);
-        return sae;
+        return TopKSae.Of(whole, eye(config.Width), zeros(config.Width), eye(config.Width), zeros(1, config.Width));
     }
 }
