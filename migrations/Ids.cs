@@ -310,6 +310,63 @@ public readonly record struct ReleaseId(Guid Value) : IEntityId<ReleaseId>
     public static ReleaseId Parse(string text, IFormatProvider? provider) => new(Guid.Parse(text));
 }
 
+/// <summary>Identifies a description of a reward model's features.</summary>
+[JsonConverter(typeof(IdJsonConverter<FeatureDescriptionId>))]
+public readonly record struct FeatureDescriptionId(Guid Value) : IEntityId<FeatureDescriptionId>
+{
+    /// <inheritdoc/>
+    public static FeatureDescriptionId From(Guid value) => new(value);
+    /// <inheritdoc/>
+    public override string ToString() => Value.ToString();
+    /// <summary>Parses the text form; false when it is none. Lets routes and query strings bind the id.</summary>
+    public static bool TryParse(string? text, IFormatProvider? provider, out FeatureDescriptionId id)
+    {
+        var ok = Guid.TryParse(text, out var value);
+        id = new(value);
+        return ok;
+    }
+    /// <summary>Parses the text form or throws <see cref="FormatException"/>.</summary>
+    public static FeatureDescriptionId Parse(string text, IFormatProvider? provider) => new(Guid.Parse(text));
+}
+
+/// <summary>Identifies a label of a feature.</summary>
+[JsonConverter(typeof(IdJsonConverter<FeatureLabelId>))]
+public readonly record struct FeatureLabelId(Guid Value) : IEntityId<FeatureLabelId>
+{
+    /// <inheritdoc/>
+    public static FeatureLabelId From(Guid value) => new(value);
+    /// <inheritdoc/>
+    public override string ToString() => Value.ToString();
+    /// <summary>Parses the text form; false when it is none. Lets routes and query strings bind the id.</summary>
+    public static bool TryParse(string? text, IFormatProvider? provider, out FeatureLabelId id)
+    {
+        var ok = Guid.TryParse(text, out var value);
+        id = new(value);
+        return ok;
+    }
+    /// <summary>Parses the text form or throws <see cref="FormatException"/>.</summary>
+    public static FeatureLabelId Parse(string text, IFormatProvider? provider) => new(Guid.Parse(text));
+}
+
+/// <summary>Identifies a set of toggles.</summary>
+[JsonConverter(typeof(IdJsonConverter<ToggleSetId>))]
+public readonly record struct ToggleSetId(Guid Value) : IEntityId<ToggleSetId>
+{
+    /// <inheritdoc/>
+    public static ToggleSetId From(Guid value) => new(value);
+    /// <inheritdoc/>
+    public override string ToString() => Value.ToString();
+    /// <summary>Parses the text form; false when it is none. Lets routes and query strings bind the id.</summary>
+    public static bool TryParse(string? text, IFormatProvider? provider, out ToggleSetId id)
+    {
+        var ok = Guid.TryParse(text, out var value);
+        id = new(value);
+        return ok;
+    }
+    /// <summary>Parses the text form or throws <see cref="FormatException"/>.</summary>
+    public static ToggleSetId Parse(string text, IFormatProvider? provider) => new(Guid.Parse(text));
+}
+
 /// <summary>Stores an id as its GUID.</summary>
 internal sealed class IdConverter<T>() : ValueConverter<T, Guid>(id => id.Value, value => Wrap(value)) where T : struct, IEntityId<T>
 {

@@ -10,6 +10,7 @@ using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.Registry;
 using Portal.Data.Review;
+using Portal.Data.SaeFeatures;
 
 namespace Portal.Data;
 
@@ -40,6 +41,11 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
     public DbSet<ReleaseRecord> Releases => Set<ReleaseRecord>();
     public DbSet<EvaluationResult> EvaluationResults => Set<EvaluationResult>();
     public DbSet<EvaluationSample> EvaluationSamples => Set<EvaluationSample>();
+    public DbSet<FeatureDescription> FeatureDescriptions => Set<FeatureDescription>();
+    public DbSet<SaeFeature> SaeFeatures => Set<SaeFeature>();
+    public DbSet<FeatureContext> FeatureContexts => Set<FeatureContext>();
+    public DbSet<FeatureLabel> FeatureLabels => Set<FeatureLabel>();
+    public DbSet<ToggleSet> ToggleSets => Set<ToggleSet>();
     public DbSet<Job> Jobs => Set<Job>();
     public DbSet<JobEvent> JobEvents => Set<JobEvent>();
     public DbSet<MetricPoint> MetricPoints => Set<MetricPoint>();
@@ -85,6 +91,9 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
         Id<JobId>(configuration);
         Id<InvitationId>(configuration);
         Id<ReleaseId>(configuration);
+        Id<FeatureDescriptionId>(configuration);
+        Id<FeatureLabelId>(configuration);
+        Id<ToggleSetId>(configuration);
 
         static void Id<T>(ModelConfigurationBuilder configuration) where T : struct, IEntityId<T> =>
             configuration.Properties<T>().HaveConversion<IdConverter<T>>();
@@ -210,6 +219,42 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
         builder.Entity<ReleaseRecord>().HasIndex(r => new { r.ProjectId, r.Kind, r.Id });
         builder.Entity<EvaluationResult>().HasIndex(r => new { r.ModelVersionId, r.Name, r.Part });
         builder.Entity<EvaluationSample>().HasIndex(s => new { s.CandidateId, s.PromptId });
+
+        builder.Entity<FeatureDescription>(description =>
+        {
+            description.HasIndex(d => new { d.ModelVersionId, d.At });
+            description.Property(d => d.CodesSha256).HasMaxLength(64);
+            description.HasOne<ModelVersion>().WithMany().HasForeignKey(d => d.ModelVersionId);
+        });
+        builder.Entity<SaeFeature>(feature =>
+        {
+            feature.HasKey(f => new { f.DescriptionId, f.Latent });
+            feature.HasOne<FeatureDescription>().WithMany().HasForeignKey(f => f.DescriptionId);
+        });
+        builder.Entity<FeatureContext>(context =>
+        {
+            context.HasIndex(c => new { c.DescriptionId, c.Latent, c.Band });
+            context.HasOne<FeatureDescription>().WithMany().HasForeignKey(c => c.DescriptionId);
+        });
+        builder.Entity<FeatureLabel>(label =>
+        {
+            label.HasIndex(l => new { l.ModelVersionId, l.Latent, l.Version }).IsUnique();
+            label.Property(l => l.Text).HasMaxLength(FeatureLabel.TextLengthMax);
+            label.Property(l => l.Pattern).HasMaxLength(FeatureLabel.PatternLengthMax);
+            label.HasOne<ModelVersion>().WithMany().HasForeignKey(l => l.ModelVersionId);
+        });
+        builder.Entity<ToggleSet>(set =>
+        {
+            set.HasIndex(s => new { s.ProjectId, s.Number }).IsUnique();
+            set.HasIndex(s => s.ModelVersionId);
+            set.HasIndex(s => s.PublishedVersionId);
+            set.Property(s => s.Name).HasMaxLength(ToggleSet.NameLengthMax);
+            set.Property(s => s.Reason).HasMaxLength(ToggleSet.ReasonLengthMax);
+            set.Property(s => s.Target).HasMaxLength(FeatureLabel.PatternLengthMax);
+            set.Property(s => s.RowVersion).IsConcurrencyToken();
+            set.Ignore(s => s.IsSelfApproved);
+            set.HasOne<ModelVersion>().WithMany().HasForeignKey(s => s.ModelVersionId);
+        });
 
         builder.Entity<Job>(job =>
         {

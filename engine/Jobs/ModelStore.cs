@@ -36,7 +36,7 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
         var version = await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == id && v.ProjectId == project, stop)
             ?? throw new CannotTrain($"There is no model version {id} in this project.");
         if (version.Kind != kind)
-            throw new CannotTrain($"{version.Label} is not a {(kind is ModelKind.Policy ? "policy" : "reward model")}.");
+            throw new CannotTrain($"{version.Label} is not {(kind is ModelKind.SparseAutoencoder ? "an" : "a")} {kind.Noun()}.");
         return version.Status is ModelStatus.Retired
             ? throw new CannotTrain($"{version.Label} is retired and cannot be used.")
             : version;

@@ -16,7 +16,7 @@ internal static class ListModels
     {
         var contexts = http.RequestServices.GetRequiredService<IDbContextFactory<PortalDbContext>>();
         await using var db = await contexts.CreateDbContextAsync(http.RequestAborted);
-        var versions = await db.ModelVersions.AsNoTracking().Where(v => v.Status != ModelStatus.Retired)
+        var versions = await db.ModelVersions.AsNoTracking().Where(v => v.Status != ModelStatus.Retired && v.Kind != ModelKind.SparseAutoencoder)
             .OrderByDescending(v => v.CreatedAt).ThenBy(v => v.Id).Take(ModelsMax)
             .Select(v => new { v.Id, v.ProjectId, v.Kind, v.CreatedAt }).ToListAsync(http.RequestAborted);
         await EngineHttp.Answer(http, new ModelList("list", [.. versions.Select(v => new ServedModel($"{v.Id}", "model",

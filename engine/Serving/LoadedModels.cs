@@ -145,7 +145,8 @@ public sealed class LoadedModels(IDbContextFactory<PortalDbContext> contexts, Mo
         return version.Kind == kind
             ? version
             : throw new DoorRefusal(StatusCodes.Status400BadRequest,
-                kind is ModelKind.Policy ? $"{version.Label} scores texts; name a policy to write one." : $"{version.Label} writes texts; name a reward model to score one.", "model");
+                version.Kind is ModelKind.SparseAutoencoder ? $"{version.Label} neither writes nor scores; name the reward model that reads it."
+                : kind is ModelKind.Policy ? $"{version.Label} scores texts; name a policy to write one." : $"{version.Label} writes texts; name a reward model to score one.", "model");
     }
 
     private Opened Open(ModelVersion version)

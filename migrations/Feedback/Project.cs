@@ -97,6 +97,7 @@ public sealed class Project
     {
         ModelKind.RewardModel => CurrentRewardModelId,
         ModelKind.Policy => CurrentPolicyId,
+        ModelKind.SparseAutoencoder => null,
     };
 
     /// <summary>Makes a version the one that serves.</summary>
@@ -108,6 +109,8 @@ public sealed class Project
     {
         if (version.ProjectId != Id)
             return new Problem("version", "This version belongs to another project.", ProblemKind.NotFound);
+        if (version.Kind is ModelKind.SparseAutoencoder)
+            return new Problem("version", $"{version.Label} serves inside a reward model; release the reward model that reads its features.", ProblemKind.Conflict);
         if (version.Status is ModelStatus.Retired)
             return new Problem("version", $"{version.Label} is retired and cannot serve.", ProblemKind.Conflict);
         if (CurrentOf(version.Kind) == version.Id)

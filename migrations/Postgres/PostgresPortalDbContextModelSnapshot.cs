@@ -1402,6 +1402,294 @@ namespace Portal.Data.Postgres
                     b.ToTable("Flags");
                 });
 
+            modelBuilder.Entity("Portal.Data.SaeFeatures.FeatureContext", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<double>("Activation")
+                        .HasColumnType("double precision");
+
+                    b.Property<int>("Band")
+                        .HasColumnType("integer");
+
+                    b.Property<Guid>("DescriptionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Latent")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Length")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Position")
+                        .HasColumnType("integer");
+
+                    b.Property<Guid>("ResponseId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Start")
+                        .HasColumnType("integer");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("DescriptionId", "Latent", "Band");
+
+                    b.ToTable("FeatureContexts");
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.FeatureDescription", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("uuid");
+
+                    b.Property<DateTimeOffset>("At")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<string>("CodesSha256")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<int>("Latents")
+                        .HasColumnType("integer");
+
+                    b.Property<Guid>("ModelVersionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Pairs")
+                        .HasColumnType("integer");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("PromptsDiscovery")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("PromptsTest")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Responses")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("SentenceEnds")
+                        .HasColumnType("integer");
+
+                    b.Property<string>("SpecJson")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("ModelVersionId", "At");
+
+                    b.ToTable("FeatureDescriptions");
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.FeatureLabel", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("uuid");
+
+                    b.Property<DateTimeOffset>("At")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid?>("Author")
+                        .HasColumnType("uuid");
+
+                    b.Property<double?>("Detection")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("DetectionHigh")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("DetectionLow")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("Fuzzing")
+                        .HasColumnType("double precision");
+
+                    b.Property<int>("Latent")
+                        .HasColumnType("integer");
+
+                    b.Property<Guid>("ModelVersionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Pattern")
+                        .HasMaxLength(500)
+                        .HasColumnType("character varying(500)");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("ScoredOn")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Source")
+                        .HasColumnType("integer");
+
+                    b.Property<string>("Text")
+                        .IsRequired()
+                        .HasMaxLength(200)
+                        .HasColumnType("character varying(200)");
+
+                    b.Property<int>("Version")
+                        .HasColumnType("integer");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("ModelVersionId", "Latent", "Version")
+                        .IsUnique();
+
+                    b.ToTable("FeatureLabels");
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.SaeFeature", b =>
+                {
+                    b.Property<Guid>("DescriptionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Latent")
+                        .HasColumnType("integer");
+
+                    b.Property<double>("ActivationMax")
+                        .HasColumnType("double precision");
+
+                    b.Property<double>("ActivationMean")
+                        .HasColumnType("double precision");
+
+                    b.Property<double>("ContributionMean")
+                        .HasColumnType("double precision");
+
+                    b.Property<int>("FiringAtEnd")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("FiringAtSentence")
+                        .HasColumnType("integer");
+
+                    b.Property<double>("GapContribution")
+                        .HasColumnType("double precision");
+
+                    b.Property<double>("HeadWeight")
+                        .HasColumnType("double precision");
+
+                    b.Property<string>("HistogramJson")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<int>("PairsDiffering")
+                        .HasColumnType("integer");
+
+                    b.Property<string>("RelatedJson")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<double?>("ResidualP")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("ResidualQ")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("ResidualScore")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("RewardAuc")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("SelectionP")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("SelectionQ")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("SelectionScore")
+                        .HasColumnType("double precision");
+
+                    b.Property<string>("VotersJson")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.HasKey("DescriptionId", "Latent");
+
+                    b.ToTable("SaeFeatures");
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.ToggleSet", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid>("Author")
+                        .HasColumnType("uuid");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<DateTimeOffset?>("DecidedAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid?>("DecidedBy")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid?>("JobId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid>("ModelVersionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasMaxLength(120)
+                        .HasColumnType("character varying(120)");
+
+                    b.Property<int>("Number")
+                        .HasColumnType("integer");
+
+                    b.Property<string>("PreviewJson")
+                        .HasColumnType("text");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid?>("PublishedVersionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Reason")
+                        .IsRequired()
+                        .HasMaxLength(2000)
+                        .HasColumnType("character varying(2000)");
+
+                    b.Property<int>("RowVersion")
+                        .IsConcurrencyToken()
+                        .HasColumnType("integer");
+
+                    b.Property<int>("State")
+                        .HasColumnType("integer");
+
+                    b.Property<string>("Target")
+                        .IsRequired()
+                        .HasMaxLength(500)
+                        .HasColumnType("character varying(500)");
+
+                    b.Property<string>("TogglesJson")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("ModelVersionId");
+
+                    b.HasIndex("PublishedVersionId");
+
+                    b.HasIndex("ProjectId", "Number")
+                        .IsUnique();
+
+                    b.ToTable("ToggleSets");
+                });
+
             modelBuilder.Entity("Microsoft.AspNetCore.Identity.IdentityRoleClaim<System.Guid>", b =>
                 {
                     b.HasOne("Microsoft.AspNetCore.Identity.IdentityRole<System.Guid>", null)
@@ -1568,6 +1856,51 @@ namespace Portal.Data.Postgres
                     b.HasOne("Portal.Data.Feedback.Response", null)
                         .WithMany()
                         .HasForeignKey("ResponseId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.FeatureContext", b =>
+                {
+                    b.HasOne("Portal.Data.SaeFeatures.FeatureDescription", null)
+                        .WithMany()
+                        .HasForeignKey("DescriptionId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.FeatureDescription", b =>
+                {
+                    b.HasOne("Portal.Data.Registry.ModelVersion", null)
+                        .WithMany()
+                        .HasForeignKey("ModelVersionId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.FeatureLabel", b =>
+                {
+                    b.HasOne("Portal.Data.Registry.ModelVersion", null)
+                        .WithMany()
+                        .HasForeignKey("ModelVersionId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.SaeFeature", b =>
+                {
+                    b.HasOne("Portal.Data.SaeFeatures.FeatureDescription", null)
+                        .WithMany()
+                        .HasForeignKey("DescriptionId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.ToggleSet", b =>
+                {
+                    b.HasOne("Portal.Data.Registry.ModelVersion", null)
+                        .WithMany()
+                        .HasForeignKey("ModelVersionId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
                 });

@@ -44,7 +44,7 @@ public sealed class ModelVersion
     public ModelStatus Status { get; private set; } = ModelStatus.Candidate;
 
     /// <summary>What people call it: "policy v3".</summary>
-    public string Label => $"{(Kind is ModelKind.Policy ? "policy" : "reward model")} v{Number}";
+    public string Label => $"{Kind.Noun()} v{Number}";
 
     /// <summary>The files with their hashes.</summary>
     public IReadOnlyList<ModelFile> Files() => JsonSerializer.Deserialize<List<ModelFile>>(FilesJson) ?? [];
@@ -59,8 +59,20 @@ public sealed class ModelVersion
 /// <summary>A file of a model version.</summary>
 public sealed record ModelFile(string Name, long Bytes, string Sha256);
 
-/// <summary>Kinds of models a project has one current version of.</summary>
-public enum ModelKind { RewardModel = 1, Policy = 2 }
+/// <summary>Kinds of models. A project has one current reward model and one current policy; sparse autoencoders serve inside reward models.</summary>
+public enum ModelKind { RewardModel = 1, Policy = 2, SparseAutoencoder = 3 }
+
+/// <summary>Words for kinds.</summary>
+public static class ModelKinds
+{
+    /// <summary>What people call a model of this kind: "policy", "reward model", "SAE".</summary>
+    public static string Noun(this ModelKind kind) => kind switch
+    {
+        ModelKind.RewardModel => "reward model",
+        ModelKind.Policy => "policy",
+        ModelKind.SparseAutoencoder => "SAE",
+    };
+}
 
 /// <summary>Where a version stands. Which released version serves is told by the project's pointer.</summary>
 public enum ModelStatus { Candidate = 1, Released = 2, Retired = 3 }

@@ -1383,6 +1383,292 @@ namespace Portal.Data.Sqlite
                     b.ToTable("Flags");
                 });
 
+            modelBuilder.Entity("Portal.Data.SaeFeatures.FeatureContext", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER");
+
+                    b.Property<double>("Activation")
+                        .HasColumnType("REAL");
+
+                    b.Property<int>("Band")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("DescriptionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Latent")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Length")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Position")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("ResponseId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Start")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("DescriptionId", "Latent", "Band");
+
+                    b.ToTable("FeatureContexts");
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.FeatureDescription", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("At")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("CodesSha256")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Latents")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("ModelVersionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Pairs")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("PromptsDiscovery")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("PromptsTest")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Responses")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("SentenceEnds")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("SpecJson")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("ModelVersionId", "At");
+
+                    b.ToTable("FeatureDescriptions");
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.FeatureLabel", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("At")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid?>("Author")
+                        .HasColumnType("TEXT");
+
+                    b.Property<double?>("Detection")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("DetectionHigh")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("DetectionLow")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("Fuzzing")
+                        .HasColumnType("REAL");
+
+                    b.Property<int>("Latent")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("ModelVersionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Pattern")
+                        .HasMaxLength(500)
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("ScoredOn")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Source")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Text")
+                        .IsRequired()
+                        .HasMaxLength(200)
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Version")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("ModelVersionId", "Latent", "Version")
+                        .IsUnique();
+
+                    b.ToTable("FeatureLabels");
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.SaeFeature", b =>
+                {
+                    b.Property<Guid>("DescriptionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Latent")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<double>("ActivationMax")
+                        .HasColumnType("REAL");
+
+                    b.Property<double>("ActivationMean")
+                        .HasColumnType("REAL");
+
+                    b.Property<double>("ContributionMean")
+                        .HasColumnType("REAL");
+
+                    b.Property<int>("FiringAtEnd")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("FiringAtSentence")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<double>("GapContribution")
+                        .HasColumnType("REAL");
+
+                    b.Property<double>("HeadWeight")
+                        .HasColumnType("REAL");
+
+                    b.Property<string>("HistogramJson")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("PairsDiffering")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("RelatedJson")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<double?>("ResidualP")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("ResidualQ")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("ResidualScore")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("RewardAuc")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("SelectionP")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("SelectionQ")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("SelectionScore")
+                        .HasColumnType("REAL");
+
+                    b.Property<string>("VotersJson")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("DescriptionId", "Latent");
+
+                    b.ToTable("SaeFeatures");
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.ToggleSet", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("Author")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("CreatedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long?>("DecidedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid?>("DecidedBy")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("JobId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("ModelVersionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasMaxLength(120)
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Number")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("PreviewJson")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("PublishedVersionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Reason")
+                        .IsRequired()
+                        .HasMaxLength(2000)
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("RowVersion")
+                        .IsConcurrencyToken()
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("State")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Target")
+                        .IsRequired()
+                        .HasMaxLength(500)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("TogglesJson")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("ModelVersionId");
+
+                    b.HasIndex("PublishedVersionId");
+
+                    b.HasIndex("ProjectId", "Number")
+                        .IsUnique();
+
+                    b.ToTable("ToggleSets");
+                });
+
             modelBuilder.Entity("Microsoft.AspNetCore.Identity.IdentityRoleClaim<System.Guid>", b =>
                 {
                     b.HasOne("Microsoft.AspNetCore.Identity.IdentityRole<System.Guid>", null)
@@ -1549,6 +1835,51 @@ namespace Portal.Data.Sqlite
                     b.HasOne("Portal.Data.Feedback.Response", null)
                         .WithMany()
                         .HasForeignKey("ResponseId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.FeatureContext", b =>
+                {
+                    b.HasOne("Portal.Data.SaeFeatures.FeatureDescription", null)
+                        .WithMany()
+                        .HasForeignKey("DescriptionId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.FeatureDescription", b =>
+                {
+                    b.HasOne("Portal.Data.Registry.ModelVersion", null)
+                        .WithMany()
+                        .HasForeignKey("ModelVersionId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.FeatureLabel", b =>
+                {
+                    b.HasOne("Portal.Data.Registry.ModelVersion", null)
+                        .WithMany()
+                        .HasForeignKey("ModelVersionId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.SaeFeature", b =>
+                {
+                    b.HasOne("Portal.Data.SaeFeatures.FeatureDescription", null)
+                        .WithMany()
+                        .HasForeignKey("DescriptionId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.SaeFeatures.ToggleSet", b =>
+                {
+                    b.HasOne("Portal.Data.Registry.ModelVersion", null)
+                        .WithMany()
+                        .HasForeignKey("ModelVersionId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
                 });

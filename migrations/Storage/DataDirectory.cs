@@ -11,6 +11,7 @@ public sealed record DataDirectory(string Root)
     public string Database => Path.Combine(Root, "portal.db");
     public string QueueDatabase => Path.Combine(Root, "queue.db");
     public string Models => Path.Combine(Root, "models");
+    public string Features => Path.Combine(Root, "features");
     public string Checkpoints => Path.Combine(Root, "checkpoints");
     public string Uploads => Path.Combine(Root, "uploads");
     public string Exports => Path.Combine(Root, "exports");
@@ -36,7 +37,7 @@ public sealed record DataDirectory(string Root)
     /// <summary>Makes the folders; those with secrets are closed to other users.</summary>
     public void Create()
     {
-        foreach (var folder in new[] { Root, Models, Checkpoints, Uploads, Exports, Keys, Backups, Logs })
+        foreach (var folder in new[] { Root, Models, Features, Checkpoints, Uploads, Exports, Keys, Backups, Logs })
             Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
     }
 

@@ -33,6 +33,7 @@ public static class Gates
         [
             RewardUp(values), Readable(values, limits), Insults(values), Kl(values, limits), Length(values, limits), Human(votes, limits),
         ],
+        ModelKind.SparseAutoencoder => [],
     };
 
     /// <summary>

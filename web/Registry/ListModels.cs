@@ -68,6 +68,7 @@ public sealed class ListModels(IDbContextFactory<PortalDbContext> contexts, Acce
         {
             ModelKind.RewardModel => MetricNames.PairwiseAccuracy,
             ModelKind.Policy => MetricNames.ChangePrefix + MetricNames.MeanReward,
+            ModelKind.SparseAutoencoder => MetricNames.SaeFvu,
         };
         return results.Where(r => r.Name == name && r.Part == MetricNames.HeldOut).OrderByDescending(r => r.Id).Select(MetricValue.From).FirstOrDefault();
     }

@@ -75,12 +75,14 @@ public sealed class StartJob(WriteQueue writes, Access access, IdFactory ids, Ti
             TrainSft sft => [("parentId", sft.ParentId, ModelKind.Policy)],
             TrainRewardModel reward => [("backboneId", reward.BackboneId, ModelKind.Policy)],
             TrainPreferencePolicy policy => [("parentId", policy.ParentId, ModelKind.Policy), ("rewardModelId", policy.RewardModelId, ModelKind.RewardModel)],
+            TrainSarm sarm => [("saeId", sarm.SaeId, ModelKind.SparseAutoencoder)],
+            DescribeFeatures describe => [("rewardModelId", describe.RewardModelId, ModelKind.RewardModel)],
             SampleResponses sample => [("policyId", sample.PolicyId, ModelKind.Policy), ("candidateId", sample.CandidateId, ModelKind.Policy)],
             _ => [],
         };
         foreach (var (field, id, kind) in named)
             if (id is { } version && !db.ModelVersions.Any(v => v.Id == version && v.ProjectId == project && v.Kind == kind && v.Status != ModelStatus.Retired))
-                return new Problem(field, $"This project has no such {(kind is ModelKind.Policy ? "policy" : "reward model")}, or it is retired.", ProblemKind.NotFound);
+                return new Problem(field, $"This project has no such {kind.Noun()}, or it is retired.", ProblemKind.NotFound);
         return null;
     }
 }
