@@ -31,13 +31,21 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
 
     /// <summary>A version by id.</summary>
     /// <exception cref="CannotTrain">There is none in this project, of this kind, or it is retired.</exception>
-    public async Task<ModelVersion> Find(ProjectId project, ModelVersionId id, ModelKind kind, CancellationToken stop)
+    public Task<ModelVersion> Find(ProjectId project, ModelVersionId id, ModelKind kind, CancellationToken stop) =>
+        Find(project, id, version => version.Kind == kind ? null : $"{version.Label} is not {(kind is ModelKind.SparseAutoencoder ? "an" : "a")} {kind.Noun()}.", stop);
+
+    /// <summary>A version with states of its own, a policy or a reward model, by id.</summary>
+    /// <exception cref="CannotTrain">There is none in this project, it is an SAE, or it is retired.</exception>
+    public Task<ModelVersion> FindModel(ProjectId project, ModelVersionId id, CancellationToken stop) =>
+        Find(project, id, version => version.Kind is ModelKind.Policy or ModelKind.RewardModel ? null : $"{version.Label} has no states of its own; name a policy or a reward model.", stop);
+
+    private async Task<ModelVersion> Find(ProjectId project, ModelVersionId id, Func<ModelVersion, string?> problemWith, CancellationToken stop)
     {
         await using var db = await contexts.CreateDbContextAsync(stop);
         var version = await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == id && v.ProjectId == project, stop)
             ?? throw new CannotTrain($"There is no model version {id} in this project.");
-        if (version.Kind != kind)
-            throw new CannotTrain($"{version.Label} is not {(kind is ModelKind.SparseAutoencoder ? "an" : "a")} {kind.Noun()}.");
+        if (problemWith(version) is { } problem)
+            throw new CannotTrain(problem);
         return version.Status is ModelStatus.Retired
             ? throw new CannotTrain($"{version.Label} is retired and cannot be used.")
             : version;
