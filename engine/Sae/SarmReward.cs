@@ -96,9 +96,10 @@ public static class SarmFolder
     public static bool Is(string folder) => File.Exists(Path.Combine(folder, HeadFile));
 
     /// <summary>Writes a model and its tokenizer.</summary>
-    public static void Save(SarmReward model, string folder, ITokenizer? tokenizer)
+    /// <param name="body">How the decoder's numbers are written; SAE and head are always whole floats.</param>
+    public static void Save(SarmReward model, string folder, ITokenizer? tokenizer, SafetensorsType body = SafetensorsType.F32)
     {
-        HuggingFaceFolder.SaveDecoder(model.Backbone, folder, tokenizer);
+        HuggingFaceFolder.SaveDecoder(model.Backbone, folder, tokenizer, body);
         SaeFolder.Save(model.Sae, Path.Combine(folder, SaeFolderName), model.Sae.Config.ModelHash?[..Math.Min(12, model.Sae.Config.ModelHash.Length)] ?? "unknown");
         using var noGrad = no_grad();
         Safetensors.Write(Path.Combine(folder, HeadFile), [new("score.weight", model.HeadWeight)], SafetensorsType.F32, new Dictionary<string, string> { ["format"] = "pt" });
