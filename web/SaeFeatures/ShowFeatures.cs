@@ -1,6 +1,7 @@
 using System.Security.Claims;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
+using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.SaeFeatures;
@@ -73,7 +74,8 @@ public sealed class ShowFeatures(IDbContextFactory<PortalDbContext> contexts, Ac
     {
         if (typed.Length > TypedLengthMax)
             return ([], new Refusal([new Problem("typed", $"The text has {typed.Length} characters, at most {TypedLengthMax} can be searched with.")]));
-        var answer = await engine.Xray(new FeatureXrayRequest($"{version.Id}", [new ScoreItem([], typed)], []), stop);
+        // The reward is read at the end of the response; the question before it is left empty.
+        var answer = await engine.Xray(new FeatureXrayRequest($"{version.Id}", [new ScoreItem([new Turn("user", "")], typed)]), stop);
         if (answer.Refusal is { } why)
             return ([], why);
         var active = answer.Value.Items[0].Active.ToDictionary(feature => feature.Latent, feature => feature.Activation);

@@ -95,7 +95,7 @@ public sealed class ShowPairXray(IDbContextFactory<PortalDbContext> contexts, Ac
         if (version is null || first.IsErased || second.IsErased)
             return empty;
         ScoreItem[] items = [new(first.Prompt, first.Text!), new(second.Prompt, second.Text!)]; // neither is erased
-        var answer = await engine.Xray(new FeatureXrayRequest($"{version.Id}", items, []), stop);
+        var answer = await engine.Xray(new FeatureXrayRequest($"{version.Id}", items), stop);
         if (answer.Refusal is { } why)
             return empty with { Refused = why };
         var (parts, shared) = Differences(answer.Value.Items[0], answer.Value.Items[1]);
