@@ -22,18 +22,19 @@ internal static class DemoFeatures
         var saeSpec = DemoTraining.Preset<TrainSae>(SaePreset, "sae") with { Seed = (long)seed };
         var headSpec = DemoTraining.Preset<TrainSarm>(HeadPreset, "sarm") with { Seed = (long)seed };
         var rows = DatasetFile.Read(Path.Combine(assets, MakeDemo.ProjectFile), context.Stop);
-        var (backbone, tokenizer) = ModelFolder.Backbone(Path.Combine(assets, DemoModels.RewardFolder));
-        using var ofBackbone = backbone;
+        var pairs = rows.Pairs(headSpec.Rules.HeldOutShare, headSpec.Rules.SplitSeed, new Dictionary<string, int>());
+        var (reward, tokenizer) = ModelFolder.RewardModel(Path.Combine(assets, DemoModels.RewardFolder));
+        using var ofReward = reward;
+        var whole = SplicedModel.Of(reward, pairs.HeldOut);
         var scratch = context.CheckpointFolder;
 
-        var (sae, saeReport) = TrainSaeRecipe.Run(saeSpec, backbone, tokenizer, rows.Responses(saeSpec.Rules.HeldOutShare, saeSpec.Rules.SplitSeed), Path.Combine(scratch, "states"),
-            context.At(Path.Combine(scratch, "sae-files"), Path.Combine(scratch, "sae")));
+        var (sae, saeReport) = TrainSaeRecipe.Run(saeSpec, whole.Backbone, tokenizer, rows.Responses(saeSpec.Rules.HeldOutShare, saeSpec.Rules.SplitSeed), Path.Combine(scratch, "states"),
+            context.At(Path.Combine(scratch, "sae-files"), Path.Combine(scratch, "sae")), whole);
         var saeFolder = Path.Combine(assets, DemoModels.SaeFolder);
         Take(Path.Combine(scratch, "sae-files"), saeFolder);
         saeReport.Write(saeFolder);
 
-        var pairs = rows.Pairs(headSpec.Rules.HeldOutShare, headSpec.Rules.SplitSeed, new Dictionary<string, int>());
-        var (sarm, sarmReport) = TrainSarmRecipe.Run(headSpec, backbone, sae, tokenizer, pairs, context.At(Path.Combine(scratch, "sarm-files"), Path.Combine(scratch, "sarm")));
+        var (sarm, sarmReport) = TrainSarmRecipe.Run(headSpec, whole.Backbone, sae, tokenizer, pairs, context.At(Path.Combine(scratch, "sarm-files"), Path.Combine(scratch, "sarm")));
         using var ofSarm = sarm;
         var sarmFolder = Path.Combine(assets, DemoModels.SarmFolder);
         SarmFolder.Save(sarm, sarmFolder, tokenizer, SafetensorsType.F16); // the body is the shipped one, whose numbers are halves already
