@@ -96,6 +96,9 @@ public static class SarmFolder
 {
     private const string SaeFolderName = "sae", HeadFile = "reward_head.safetensors", NotesFile = "reward_head.json";
 
+    /// <summary>The head and what is said about it; they stand beside an exported SAE too.</summary>
+    public static IReadOnlyList<string> HeadFiles => [HeadFile, NotesFile];
+
     /// <summary>Whether a folder holds one.</summary>
     public static bool Is(string folder) => File.Exists(Path.Combine(folder, HeadFile));
 
