@@ -68,6 +68,10 @@ public sealed class EngineClient : IDisposable
     public Task<Outcome<ScoreResponse>> Score(ScoreRequest request, CancellationToken stop) =>
         Send<ScoreResponse>(HttpMethod.Post, ScoreRequest.Route, request, Generating, stop);
 
+    /// <summary>Takes the rewards of responses apart into features.</summary>
+    public Task<Outcome<FeatureXrayResponse>> Xray(FeatureXrayRequest request, CancellationToken stop) =>
+        Send<FeatureXrayResponse>(HttpMethod.Post, FeatureXrayRequest.Route, request, Generating, stop);
+
     /// <summary>Looks at an uploaded file.</summary>
     public Task<Outcome<ImportPreviewResponse>> PreviewImport(ImportPreviewRequest request, CancellationToken stop) =>
         Send<ImportPreviewResponse>(HttpMethod.Post, ImportPreviewRequest.Route, request, Asking, stop);
