@@ -162,8 +162,8 @@ public static class ToggleControls
             enough ? on - off - Half(parts.Values.Select(sum => sum.On - sum.Off), parts.Count) : null, enough ? on - off + Half(parts.Values.Select(sum => sum.On - sum.Off), parts.Count) : null);
 
         static Estimated Share(double value, IEnumerable<double> pulls, int prompts) => prompts >= MetricNames.PromptsForInterval && Half(pulls, prompts) is var half
-            ? new Estimated(value, Math.Max(0, value - half), Math.Min(1, value + half))
-            : new Estimated(value, null, null);
+            ? new Estimated(Math.Min(1, value), Math.Max(0, value - half), Math.Min(1, value + half)) // weights add up to 1 but for rounding
+            : new Estimated(Math.Min(1, value), null, null);
 
         static double Half(IEnumerable<double> pulls, int prompts) => NormalDistribution.TwoSided(0.95) * Math.Sqrt(pulls.Sum(pull => pull * pull) * prompts / (prompts - 1.0));
     }

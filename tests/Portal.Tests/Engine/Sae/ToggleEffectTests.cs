@@ -111,7 +111,7 @@ public sealed class ToggleEffectTests
 
         var answer = Measure(world, [new(0, 0)]);
 
-        Assert.True(answer.OnTarget!.Change!.Low > 0.2, $"{answer.OnTarget}");
+        Assert.True(answer.OnTarget!.Change!.Low > 0.1, $"{answer.OnTarget}");
         Assert.InRange(answer.OffTarget!.Change!.Low!.Value, -0.01, 0.01);
         Assert.InRange(answer.OffTarget.Change.High!.Value, -0.01, 0.01);
         Assert.Equal(answer.Flips, answer.FlipsOnTarget);
@@ -128,7 +128,7 @@ public sealed class ToggleEffectTests
     [Fact]
     public void A_detector_of_high_reward_is_exposed_at_equal_reward()
     {
-        var world = Planted(fires: (rest, _, random) => rest > 1 && random.Chance(0.9), raise: 1.5);
+        var world = Planted(fires: (rest, _, random) => rest > 1 && random.Chance(0.9), raise: 1.5, size: 0.2f);
 
         var answer = Measure(world, [new(0, 0)]);
 
@@ -180,7 +180,7 @@ public sealed class ToggleEffectTests
     [Fact]
     public void A_factor_that_leaves_the_feature_to_decide_alone_is_called_saturated()
     {
-        var world = Planted(fires: (_, isTarget, _) => isTarget);
+        var world = Planted(fires: (_, isTarget, _) => isTarget, size: 1);
 
         Assert.Contains(Measure(world, [new(0, 80)]).Warnings, said => said.StartsWith("Saturated: in 100 % of the", StringComparison.Ordinal));
         Assert.DoesNotContain(Measure(world, [new(0, 1.2)]).Warnings, said => said.StartsWith("Saturated", StringComparison.Ordinal));
@@ -234,18 +234,18 @@ public sealed class ToggleEffectTests
     private static ToggleControl Control(TogglePreviewResponse answer, string kind) => answer.Controls.Single(control => control.Kind == kind);
 
     /// <summary>
-    /// 40 latents: 0 is the one in question, 1 to 19 make the rest of the reward, 20 to 36 fire as often as the phrase stands and weigh as much as 0, with no meaning. A third of the texts show the phrase. People
-    /// judge by the rest; the model by the rest and by feature 0.
+    /// 40 latents: 0 is the one in question, 1 to 19 make the rest of the reward, 20 and 21 fire nearly as often as the phrase stands and weigh as much as 0. A third of the texts
+    /// show the phrase. People judge by all features but 0; the model by all.
     /// </summary>
-    private static CodedWorld Planted(Func<double, bool, SeededRandom, bool> fires, double raise = 0, int prompts = 800)
+    private static CodedWorld Planted(Func<double, bool, SeededRandom, bool> fires, double raise = 0, int prompts = 800, float size = 3)
     {
         var world = new CodedWorld(40, 8);
         var random = new SeededRandom(17);
-        world.Weights[0] = 3;
+        world.Weights[0] = size;
         for (var latent = 1; latent < 20; latent++)
             world.Weights[latent] = latent % 2 == 0 ? 1 : -1;
         for (var latent = 20; latent < 37; latent++)
-            world.Weights[latent] = latent % 2 == 0 ? 3 : -3;
+            world.Weights[latent] = latent % 2 == 0 ? size : -size;
         for (var prompt = 0; prompt < prompts; prompt++)
         {
             var texts = Enumerable.Range(0, 2).Select(_ =>
@@ -254,12 +254,12 @@ public sealed class ToggleEffectTests
                 var codes = Enumerable.Range(0, 4).Select(_ => 1 + random.NextInt(19)).Distinct().ToDictionary(latent => latent, _ => (float)random.NextDouble());
                 if (isTarget && raise > 0)
                     codes[2] = codes.GetValueOrDefault(2) + (float)raise;
-                var rest = codes.Sum(code => world.Weights[code.Key] * code.Value);
-                if (fires(rest, isTarget, random))
-                    codes[0] = 1;
-                if (random.Chance(0.9))
+                if (random.Chance(0.45))
                     codes[20 + random.NextInt(2)] = 1;
-                return (At: world.Add(codes, isTarget), Others: rest);
+                var meant = codes.Sum(code => world.Weights[code.Key] * code.Value);
+                if (fires(meant, isTarget, random))
+                    codes[0] = 1;
+                return (At: world.Add(codes, isTarget), Others: meant);
             }).ToList();
             var first = texts[0].Others > texts[1].Others;
             world.Judge(CodedWorld.Prompt(prompt), texts[first ? 0 : 1].At, texts[first ? 1 : 0].At);
