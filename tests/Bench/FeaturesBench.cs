@@ -49,7 +49,7 @@ public sealed class FeaturesBench(FeaturesBenchOptions options)
             foreach (var (name, pairs) in TogglePreviewBench.Cases.Where(one => options.Only.Count == 0 || options.Only.Contains(one.Name)))
                 rows = [.. rows, .. await previews.Run(name, pairs, say, stop)];
             var setting = string.Create(CultureInfo.InvariantCulture,
-                $"{TimeProvider.System.GetUtcNow():yyyy-MM-dd HH:mm} UTC; {Machine.Describe()}; {options.Threads} threads; {turns.Versions}; d {Width}, M {16 * Width}, k 16, {BatchVectors} vectors a step; {quietness}; {watch.Elapsed.TotalMinutes:F1} minutes.");
+                $"{TimeProvider.System.GetUtcNow():yyyy-MM-dd HH:mm} UTC; {Machine.Describe()}; {(turns.Versions.Length == 0 ? "" : $"{options.Threads} threads; {turns.Versions}; d {Width}, M {16 * Width}, k 16, {BatchVectors} vectors a step; ")}{quietness}; {watch.Elapsed.TotalMinutes:F1} minutes.");
             return (rows, setting);
         }
         finally
