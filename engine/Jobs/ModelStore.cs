@@ -197,6 +197,7 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
 
     private string Checked(ModelVersion version) => Verify(version) is { } problem ? throw new CannotTrain(problem) : FolderOf(version);
 
+    /// <summary>SHA-256 of a file, as versions keep it.</summary>
     internal static string HashOf(string path)
     {
         using var file = File.OpenRead(path);

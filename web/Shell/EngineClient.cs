@@ -76,6 +76,10 @@ public sealed class EngineClient : IDisposable
     public Task<Outcome<LabelScoreResponse>> ScoreLabel(LabelScoreRequest request, CancellationToken stop) =>
         Send<LabelScoreResponse>(HttpMethod.Post, LabelScoreRequest.Route, request, Generating, stop);
 
+    /// <summary>Says what toggles would change, on the cached codes of the judged pairs.</summary>
+    public Task<Outcome<TogglePreviewResponse>> PreviewToggles(TogglePreviewRequest request, CancellationToken stop) =>
+        Send<TogglePreviewResponse>(HttpMethod.Post, TogglePreviewRequest.Route, request, Asking, stop);
+
     /// <summary>Looks at an uploaded file.</summary>
     public Task<Outcome<ImportPreviewResponse>> PreviewImport(ImportPreviewRequest request, CancellationToken stop) =>
         Send<ImportPreviewResponse>(HttpMethod.Post, ImportPreviewRequest.Route, request, Asking, stop);
