@@ -68,6 +68,10 @@ public sealed class EngineClient : IDisposable
     public Task<Outcome<ScoreResponse>> Score(ScoreRequest request, CancellationToken stop) =>
         Send<ScoreResponse>(HttpMethod.Post, ScoreRequest.Route, request, Generating, stop);
 
+    /// <summary>What toggles would change, on the cached codes of the judged pairs.</summary>
+    public Task<Outcome<TogglePreviewResponse>> PreviewToggles(TogglePreviewRequest request, CancellationToken stop) =>
+        Send<TogglePreviewResponse>(HttpMethod.Post, TogglePreviewRequest.Route, request, Asking, stop);
+
     /// <summary>Looks at an uploaded file.</summary>
     public Task<Outcome<ImportPreviewResponse>> PreviewImport(ImportPreviewRequest request, CancellationToken stop) =>
         Send<ImportPreviewResponse>(HttpMethod.Post, ImportPreviewRequest.Route, request, Asking, stop);
