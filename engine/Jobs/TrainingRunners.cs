@@ -8,5 +8,7 @@ public static class TrainingRunners
         .Add(() => new TrainSftRunner())
         .Add(() => new TrainRewardModelRunner())
         .Add(() => new TrainPreferencePolicyRunner())
+        .Add(() => new TrainSaeRunner())
+        .Add(() => new TrainSarmRunner())
         .Add(() => new SampleResponsesRunner());
 }

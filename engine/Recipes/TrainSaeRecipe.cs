@@ -58,6 +58,7 @@ public static class TrainSaeRecipe
 
         context.Report(spec.Steps, spec.Steps, "measuring");
         var measurements = Measure(spec, sae, store, train, heldOut, context);
+        measurements.Add(new Measurement(MetricNames.TruncatedShare, "train", encoder.Truncated / (double)texts.Count, null, null, texts.Count)); // of texts, where examples are vectors
         SaeFolder.Save(sae, context.ArtefactFolder, config.ModelHash![..12]);
         var report = new TrainingReport
         {

@@ -26,7 +26,7 @@ internal static class DemoTraining
         var rewardSpec = Preset<TrainRewardModel>(RewardPreset, "reward") with { Seed = (long)seed };
         var scratch = context.CheckpointFolder;
 
-        var (reward, tokenizer) = ModelFolder.RewardModel(baseFolder, freshHead: true);
+        var (reward, tokenizer) = ModelFolder.FreshReward(baseFolder);
         using var ofReward = reward;
         var rewardReport = TrainRewardModelRecipe.Run(rewardSpec, reward, tokenizer, Pairs(demo, rewardSpec.Rules), context.At(Path.Combine(scratch, "reward-files"), Path.Combine(scratch, "reward")));
         var rewardFolder = Path.Combine(assets, DemoModels.RewardFolder);
@@ -53,7 +53,7 @@ internal static class DemoTraining
         using var ofBefore = before;
         var (after, _) = ModelFolder.LanguageModel(policyFolder);
         using var ofAfter = after;
-        var (reward, rewardTokenizer) = ModelFolder.RewardModel(rewardFolder, freshHead: false);
+        var (reward, rewardTokenizer) = ModelFolder.RewardModel(rewardFolder);
         using var ofReward = reward;
         var asked = spec.Evaluation;
         var split = Split(spec.Rules);
