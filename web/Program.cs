@@ -43,6 +43,7 @@ builder.AddDatasets();
 builder.Services.AddTrainingPages();
 builder.Services.AddRunPages();
 builder.Services.AddSaeFeatures();
+builder.Services.AddToggles();
 builder.Services.AddHome();
 builder.Services.AddDocs();
 
@@ -64,6 +65,7 @@ app.MapProjects();
 app.MapJobs();
 app.MapDatasets();
 app.MapSaeFeatures();
+app.MapToggles();
 app.MapShell();
 app.Run();
 return 0;
