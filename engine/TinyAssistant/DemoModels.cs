@@ -5,6 +5,7 @@ using Portal.Data;
 using Portal.Data.AuditLog;
 using Portal.Data.Datasets;
 using Portal.Data.Feedback;
+using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.Storage;
@@ -38,7 +39,7 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
     /// <summary>How the exhibit was made, in words that tell it from a policy for people.</summary>
     public const string ExhibitMethod = "DPO, over-optimised on purpose";
 
-    private const string SarmMethod = "SARM, head only";
+    private const string SarmMethod = TrainSarmRunner.HeadMethod;
 
     public const string ComparisonFile = "comparison.json";
     public const string SamplesFile = "samples.jsonl";
@@ -57,7 +58,16 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
             await Add(project, reward.Id, baseId, SaeFolder, ModelKind.SparseAutoencoder, stop);
         if (!known.Any(version => version.Method == SarmMethod) && (await Known(project, stop)).Find(version => version is { Kind: ModelKind.SparseAutoencoder, JobId: null }) is { } sae)
             await Add(project, sae.Id, baseId, SarmFolder, ModelKind.RewardModel, stop);
+        await Describe(project, stop);
     }
+
+    /// <summary>Asks for the description of the readable reward model's features: a job as any other, on the rows of this installation. Once; what became of it is seen among the jobs.</summary>
+    private Task Describe(ProjectId project, CancellationToken stop) => writes.WriteAsync(db =>
+    {
+        var sarm = db.ModelVersions.Where(v => v.ProjectId == project && v.Method == SarmMethod && v.JobId == null).Select(v => (ModelVersionId?)v.Id).FirstOrDefault();
+        if (sarm is { } version && !db.Jobs.Any(j => j.ProjectId == project && j.Kind == nameof(DescribeFeatures)))
+            AskForJob.Add(db, ids.New<JobId>(), project, new DescribeFeatures { RewardModelId = version }, after: null, by: null, time.GetUtcNow());
+    }, stop);
 
     private async Task<List<ModelVersion>> Known(ProjectId project, CancellationToken stop)
     {
@@ -104,7 +114,7 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
             var version = new ModelVersion
             {
                 Id = id, ProjectId = project, Kind = kind, Number = ModelStore.NextNumber(db, project, kind),
-                Method = isExhibit ? ExhibitMethod : spec switch { TrainRewardModel => "reward model", TrainSae => "SAE", TrainSarm => SarmMethod, TrainPreferencePolicy { Method: PreferenceMethod.Kto } => "KTO", _ => "DPO" },
+                Method = isExhibit ? ExhibitMethod : spec switch { TrainRewardModel => "reward model", TrainSae => TrainSaeRunner.Method, TrainSarm => SarmMethod, TrainPreferencePolicy { Method: PreferenceMethod.Kto } => "KTO", _ => "DPO" },
                 ParentId = parent, DatasetVersionId = dataset, JobId = null, SpecJson = report.Spec, Seed = spec.Seed, Commit = MakeDemo.Commit(), Folder = copied,
                 FilesJson = store.FilesJson(copied), IsSynthetic = true, CreatedAt = now,
             };
