@@ -99,13 +99,17 @@ public static class SarmFolder
 
     private const string SaeFolderName = "sae", NotesFile = "reward_head.json", HeadTensor = "score.weight";
 
+    /// <summary>The head and what is said about it; they stand beside an exported SAE too.</summary>
+    public static IReadOnlyList<string> HeadFiles => [HeadFile, NotesFile];
+
     /// <summary>Whether a folder holds one.</summary>
     public static bool Is(string folder) => File.Exists(Path.Combine(folder, HeadFile));
 
     /// <summary>Writes a model and its tokenizer.</summary>
-    public static void Save(SarmReward model, string folder, ITokenizer? tokenizer)
+    /// <param name="body">How the decoder's numbers are written; SAE and head are always whole floats.</param>
+    public static void Save(SarmReward model, string folder, ITokenizer? tokenizer, SafetensorsType body = SafetensorsType.F32)
     {
-        HuggingFaceFolder.SaveDecoder(model.Backbone, folder, tokenizer);
+        HuggingFaceFolder.SaveDecoder(model.Backbone, folder, tokenizer, body);
         SaeFolder.Save(model.Sae, Path.Combine(folder, SaeFolderName), model.Sae.Config.ModelHash?[..Math.Min(12, model.Sae.Config.ModelHash.Length)] ?? "unknown");
         WriteHead(folder, model.HeadWeight);
         ArtefactFile.Write(Path.Combine(folder, NotesFile), stream => JsonSerializer.Serialize(stream, new
