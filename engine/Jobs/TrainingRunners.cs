@@ -11,5 +11,6 @@ public static class TrainingRunners
         .Add(() => new TrainSaeRunner())
         .Add(() => new TrainSarmRunner())
         .Add(() => new PublishTogglesRunner())
+        .Add(() => new CompareBestOfNRunner())
         .Add(() => new SampleResponsesRunner());
 }
