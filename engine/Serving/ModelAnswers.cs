@@ -115,5 +115,6 @@ public static class ModelServing
         services.AddSingleton<LoadedModels>();
         services.AddSingleton<ITextGenerator, PolicyWriter>();
         services.AddSingleton<IScorer, RewardModelScorer>();
+        services.AddSingleton<LabelScorer>();
     }
 }

@@ -68,6 +68,10 @@ public sealed class EngineClient : IDisposable
     public Task<Outcome<ScoreResponse>> Score(ScoreRequest request, CancellationToken stop) =>
         Send<ScoreResponse>(HttpMethod.Post, ScoreRequest.Route, request, Generating, stop);
 
+    /// <summary>Scores a pattern on a feature's held-out contexts.</summary>
+    public Task<Outcome<LabelScoreResponse>> ScoreLabel(LabelScoreRequest request, CancellationToken stop) =>
+        Send<LabelScoreResponse>(HttpMethod.Post, LabelScoreRequest.Route, request, Asking, stop);
+
     /// <summary>Looks at an uploaded file.</summary>
     public Task<Outcome<ImportPreviewResponse>> PreviewImport(ImportPreviewRequest request, CancellationToken stop) =>
         Send<ImportPreviewResponse>(HttpMethod.Post, ImportPreviewRequest.Route, request, Asking, stop);
