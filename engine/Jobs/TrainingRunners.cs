@@ -1,6 +1,6 @@
 namespace Portal.Engine.Jobs;
 
-/// <summary>The runners of jobs that compute: those that train, and the one that samples.</summary>
+/// <summary>The runners of jobs that compute: those that train, and those that sample and describe.</summary>
 public static class TrainingRunners
 {
     /// <summary>Registers them.</summary>
@@ -8,5 +8,6 @@ public static class TrainingRunners
         .Add(() => new TrainSftRunner())
         .Add(() => new TrainRewardModelRunner())
         .Add(() => new TrainPreferencePolicyRunner())
-        .Add(() => new SampleResponsesRunner());
+        .Add(() => new SampleResponsesRunner())
+        .Add(() => new DescribeFeaturesRunner());
 }
