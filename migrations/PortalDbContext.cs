@@ -291,6 +291,9 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
         builder.Entity<PairwiseJudgement>().HasQueryFilter(j => j.ImportId == null || Imports.Any(i => i.State == ImportState.Visible && i.Id == j.ImportId));
         builder.Entity<BinaryJudgement>().HasQueryFilter(j => j.ImportId == null || Imports.Any(i => i.State == ImportState.Visible && i.Id == j.ImportId));
 
+        // Its latents and contexts are stored in small writes under a description without a hash; the hash is set with the job's success and shows all of it.
+        builder.Entity<FeatureDescription>().HasQueryFilter(d => d.CodesSha256 != "");
+
         // Erasing or removing is never a side effect of a foreign key.
         foreach (var key in builder.Model.GetEntityTypes().SelectMany(type => type.GetForeignKeys()))
             if (key.PrincipalEntityType.ClrType.Namespace!.StartsWith("Portal.Data", StringComparison.Ordinal))
