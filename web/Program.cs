@@ -63,6 +63,7 @@ app.MapMyWork();
 app.MapProjects();
 app.MapJobs();
 app.MapDatasets();
+app.MapRegistry();
 app.MapSaeFeatures();
 app.MapShell();
 app.Run();
