@@ -75,6 +75,7 @@ public sealed class EngineClient : IDisposable
     /// <summary>Tests how well a pattern tells where a feature fires.</summary>
     public Task<Outcome<LabelScoreResponse>> ScoreLabel(LabelScoreRequest request, CancellationToken stop) =>
         Send<LabelScoreResponse>(HttpMethod.Post, LabelScoreRequest.Route, request, Generating, stop);
+
     /// <summary>What toggles would change, on the cached codes of the judged pairs.</summary>
     public Task<Outcome<TogglePreviewResponse>> PreviewToggles(TogglePreviewRequest request, CancellationToken stop) =>
         Send<TogglePreviewResponse>(HttpMethod.Post, TogglePreviewRequest.Route, request, Asking, stop);
