@@ -131,17 +131,18 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
     /// <summary>Where the files of a version are.</summary>
     public string FolderOf(ModelVersion version) => Path.Combine(directory.Models, version.Folder);
 
-    /// <summary>Copies files of a model below the models folder, each flushed before it has its name.</summary>
+    /// <summary>Copies files of a model below the models folder, those in folders of its own too, each flushed before it has its name.</summary>
     /// <param name="name">The folder's name there.</param>
-    /// <param name="wanted">Which files; null for all.</param>
+    /// <param name="wanted">Which files, by their path within the folder; null for all.</param>
     /// <returns>The copy's path.</returns>
     internal string CopyIn(string from, string name, Func<string, bool>? wanted = null)
     {
         var to = Directory.CreateDirectory(Path.Combine(directory.Models, name)).FullName;
-        foreach (var file in Directory.EnumerateFiles(from).Where(file => wanted is null || wanted(file)))
+        foreach (var file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(from, file)).Where(file => wanted is null || wanted(file)))
         {
-            using var source = File.OpenRead(file);
-            ArtefactFile.Write(Path.Combine(to, Path.GetFileName(file)), source.CopyTo);
+            using var source = File.OpenRead(Path.Combine(from, file));
+            Directory.CreateDirectory(Path.GetDirectoryName(Path.Combine(to, file))!); // within `to`: never a root
+            ArtefactFile.Write(Path.Combine(to, file), source.CopyTo);
         }
         return to;
     }
@@ -196,7 +197,8 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
 
     private string Checked(ModelVersion version) => Verify(version) is { } problem ? throw new CannotTrain(problem) : FolderOf(version);
 
-    private static string HashOf(string path)
+    /// <summary>SHA-256 of a file, as versions keep it.</summary>
+    internal static string HashOf(string path)
     {
         using var file = File.OpenRead(path);
         return Convert.ToHexStringLower(SHA256.HashData(file));
