@@ -3,7 +3,9 @@ using Portal.Data;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Engine.Datasets;
+using Portal.Engine.Models;
 using Portal.Engine.Recipes;
+using Portal.Engine.Tokenizers;
 
 namespace Portal.Engine.Jobs;
 
@@ -33,14 +35,32 @@ public sealed class TrainSaeRunner : IJobRunner<TrainSae>
         if (rows.Erased > 0)
             context.Warn($"{rows.Erased} responses are left out: a text was erased since the job began.");
         context.Log($"Reads {parent.Label} at {rows.Split.Train.Count + rows.Split.HeldOut.Count} responses, {rows.Split.HeldOut.Count} of them held out.");
-        var (model, tokenizer) = store.OpenDecoder(parent);
-        using (model)
+        var (model, tokenizer, owner) = await Open(store, run, parent, rows.Split, context);
+        using (owner)
         {
-            var (sae, report) = TrainSaeRecipe.Run(spec, model, tokenizer, rows.Split, Path.Combine(context.CheckpointFolder, StatesFolder), context);
+            var (sae, report) = TrainSaeRecipe.Run(spec, model.Backbone, tokenizer, rows.Split, Path.Combine(context.CheckpointFolder, StatesFolder), context, model);
             sae.Dispose();
-            return TrainedVersion.Result(run, spec, ModelKind.SparseAutoencoder, Method, parent, dataset: null, report, report.Measurements, comparedWith: null,
+            return TrainedVersion.Result(run, spec, ModelKind.SparseAutoencoder, Method, parent, dataset: null, report, report.Measurements, comparedWith: parent.Id,
                 $"/models/{TrainedVersion.IdOf(run)}");
         }
+    }
+
+    /// <summary>The model with what it is asked when the SAE is spliced in: a reward model the held-out pairs of its own training, as far as the SAE does not read their prompts either.</summary>
+    private static async Task<(SplicedModel Model, ITokenizer Tokenizer, IDisposable Owner)> Open(ModelStore store, JobRun run, ModelVersion version, TrainingSplit<ResponseText> rows, RecipeContext context)
+    {
+        if (version.Kind is ModelKind.Policy)
+        {
+            var (policy, itsTokenizer) = store.OpenPolicy(version);
+            return (SplicedModel.Of(policy), itsTokenizer, policy);
+        }
+        var learned = rows.Train.Select(row => row.PromptKey).ToHashSet(StringComparer.Ordinal);
+        IReadOnlyList<PreferencePair> pairs = version.DatasetVersionId is { } dataset
+            ? [.. (await PreferenceDataset.Load(run.Contexts, dataset, run.Stop)).Split.HeldOut.Where(pair => !learned.Contains(pair.PromptKey))]
+            : [];
+        if (pairs.Count == 0)
+            context.Warn($"No judged pair is held out from {version.Label} and from the SAE at once, so what splicing does to its accuracy is not measured.");
+        var (reward, tokenizer) = store.OpenReward(version);
+        return (SplicedModel.Of(reward, pairs), tokenizer, reward);
     }
 
     /// <summary>The responses that the job's first run chose: responses may come in while it runs, and a run after a crash must be the same run.</summary>

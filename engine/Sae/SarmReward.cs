@@ -53,19 +53,19 @@ public sealed class SarmReward : Module, IRewardModel
 
     /// <summary>The states that the SAE reads at the ends of some texts. [B, d].</summary>
     /// <inheritdoc cref="IRewardModel.Rewards"/>
-    public Tensor States(Tensor ids, Tensor lastPositions)
+    public Tensor States(Tensor ids, Tensor lastPositions, LlamaRun? run = null)
     {
         using var scope = NewDisposeScope();
-        var hidden = Backbone.Hidden(ids, new LlamaRun { FinalNorm = false });
+        var hidden = Backbone.Hidden(ids, (run ?? new LlamaRun()) with { FinalNorm = false });
         return scope.MoveToOuter(LlamaReward.AtLast(hidden, lastPositions));
     }
 
     /// <summary>The codes at the ends of some texts. [B, w].</summary>
     /// <inheritdoc cref="IRewardModel.Rewards"/>
-    public SparseCodes Codes(Tensor ids, Tensor lastPositions)
+    public SparseCodes Codes(Tensor ids, Tensor lastPositions, LlamaRun? run = null)
     {
         using var scope = NewDisposeScope();
-        var codes = Sae.Encode(States(ids, lastPositions), SaePosition.ResponseEnd);
+        var codes = Sae.Encode(States(ids, lastPositions, run), SaePosition.ResponseEnd);
         return new SparseCodes(scope.MoveToOuter(codes.Values), scope.MoveToOuter(codes.Indices));
     }
 
@@ -77,10 +77,14 @@ public sealed class SarmReward : Module, IRewardModel
     }
 
     /// <inheritdoc/>
-    public Tensor Rewards(Tensor ids, Tensor lastPositions)
+    public Tensor Rewards(Tensor ids, Tensor lastPositions) => Rewards(ids, lastPositions, run: null);
+
+    /// <inheritdoc cref="IRewardModel.Rewards"/>
+    /// <param name="run">Hooks; null for a plain run. The final norm is never applied.</param>
+    public Tensor Rewards(Tensor ids, Tensor lastPositions, LlamaRun? run)
     {
         using var scope = NewDisposeScope();
-        return scope.MoveToOuter(Contributions(Codes(ids, lastPositions)).sum(-1));
+        return scope.MoveToOuter(Contributions(Codes(ids, lastPositions, run)).sum(-1));
     }
 }
 
@@ -91,6 +95,9 @@ public sealed class SarmReward : Module, IRewardModel
 public static class SarmFolder
 {
     private const string SaeFolderName = "sae", HeadFile = "reward_head.safetensors", NotesFile = "reward_head.json";
+
+    /// <summary>The head and what is said about it; they stand beside an exported SAE too.</summary>
+    public static IReadOnlyList<string> HeadFiles => [HeadFile, NotesFile];
 
     /// <summary>Whether a folder holds one.</summary>
     public static bool Is(string folder) => File.Exists(Path.Combine(folder, HeadFile));

@@ -89,14 +89,42 @@ internal static class FeatureTable
         return features;
     }
 
-    /// <summary>In order; ties by number, so that pages never overlap.</summary>
-    public static IOrderedQueryable<SaeFeature> Ordered(PortalDbContext db, IQueryable<SaeFeature> features, ModelVersionId model, FeatureFilter filter)
+    /// <summary>The numbers of one page's features, in order, and of the first one after it where there is one. Ties by number, so that pages never overlap.</summary>
+    /// <remarks>Only numbers are sorted: 65,000 rows with their histograms would fill the sorter of a page far down.</remarks>
+    public static async Task<IReadOnlyList<int>> PageOf(PortalDbContext db, FeatureDescriptionId description, ModelVersionId model, FeatureFilter filter, CancellationToken stop)
+    {
+        var matching = Matching(db, description, model, filter);
+        var skipped = Math.Clamp(filter.Page, 0, 100_000) * RowsMax;
+        if (filter.Sort is not FeatureSort.Label)
+            return await Ordered(matching, filter).Skip(skipped).Take(RowsMax + 1).Select(f => f.Latent).ToListAsync(stop);
+
+        // Named ones first, of these the best tested first; then the others by number. A label and a number for each named feature are held here.
+        var labels = FeatureLabels.Current(db, model);
+        var named = await (from label in labels join f in matching on label.Latent equals f.Latent select new { f.Latent, label.Detection }).ToListAsync(stop);
+        var first = (filter.Ascending ? named.OrderBy(n => n.Detection ?? 0) : named.OrderByDescending(n => n.Detection ?? 0)).ThenBy(n => n.Latent).Select(n => n.Latent)
+            .Skip(skipped).Take(RowsMax + 1).ToList();
+        return first.Count > RowsMax ? first :
+        [
+            .. first, .. await matching.Where(f => !labels.Any(label => label.Latent == f.Latent)).OrderBy(f => f.Latent).Skip(Math.Max(0, skipped - named.Count)).Take(RowsMax + 1 - first.Count)
+                .Select(f => f.Latent).ToListAsync(stop),
+        ];
+    }
+
+    /// <summary>The rows of these features, in this order.</summary>
+    public static async Task<IReadOnlyList<FeatureRow>> Rows(PortalDbContext db, FeatureDescriptionId description, ModelVersionId model, IReadOnlyList<int> latents, RankedFeatures ranks,
+        CancellationToken stop)
+    {
+        var features = await db.SaeFeatures.AsNoTracking().Where(f => f.DescriptionId == description && latents.Contains(f.Latent)).ToDictionaryAsync(f => f.Latent, stop);
+        var labels = await FeatureLabels.Of(db, model, latents, stop);
+        return [.. latents.Where(features.ContainsKey).Select(latent => RowOf(features[latent], labels, ranks))];
+    }
+
+    private static IOrderedQueryable<SaeFeature> Ordered(IQueryable<SaeFeature> features, FeatureFilter filter)
     {
         var up = filter.Ascending;
-        var labels = FeatureLabels.Current(db, model);
         return (filter.Sort switch
         {
-            FeatureSort.Latent => up ? features.OrderBy(f => f.Latent) : features.OrderByDescending(f => f.Latent),
+            FeatureSort.Latent or FeatureSort.Label => up ? features.OrderBy(f => f.Latent) : features.OrderByDescending(f => f.Latent),
             FeatureSort.Firing => up ? features.OrderBy(f => f.FiringAtEnd) : features.OrderByDescending(f => f.FiringAtEnd),
             FeatureSort.Sentence => up ? features.OrderBy(f => f.FiringAtSentence) : features.OrderByDescending(f => f.FiringAtSentence),
             FeatureSort.Weight => up ? features.OrderBy(f => Math.Abs(f.HeadWeight)) : features.OrderByDescending(f => Math.Abs(f.HeadWeight)),
@@ -106,7 +134,6 @@ internal static class FeatureTable
             FeatureSort.Selection => ByScore(features.OrderBy(f => f.SelectionScore == null)),
             FeatureSort.Residual => ByResidual(features.OrderBy(f => f.ResidualScore == null)),
             FeatureSort.Auc => ByAuc(features.OrderBy(f => f.RewardAuc == null)),
-            FeatureSort.Label => ByLabel(features.OrderByDescending(f => labels.Any(label => label.Latent == f.Latent))),
         }).ThenBy(f => f.Latent);
 
         IOrderedQueryable<SaeFeature> ByScore(IOrderedQueryable<SaeFeature> first) =>
@@ -116,15 +143,6 @@ internal static class FeatureTable
             up ? first.ThenBy(f => Math.Abs(f.ResidualScore ?? 0)) : first.ThenByDescending(f => Math.Abs(f.ResidualScore ?? 0));
 
         IOrderedQueryable<SaeFeature> ByAuc(IOrderedQueryable<SaeFeature> first) => up ? first.ThenBy(f => f.RewardAuc) : first.ThenByDescending(f => f.RewardAuc);
-
-        IOrderedQueryable<SaeFeature> ByLabel(IOrderedQueryable<SaeFeature> first)
-        {
-            // Named ones first, of these the best tested first; untested names after them.
-            var detection = db.FeatureLabels.Where(label => labels.Any(current => current.Id == label.Id));
-            return up
-                ? first.ThenBy(f => detection.Where(label => label.Latent == f.Latent).Select(label => label.Detection ?? 0).FirstOrDefault())
-                : first.ThenByDescending(f => detection.Where(label => label.Latent == f.Latent).Select(label => label.Detection ?? 0).FirstOrDefault());
-        }
     }
 
     /// <summary>Rows as the page shows them.</summary>

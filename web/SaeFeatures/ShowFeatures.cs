@@ -60,13 +60,9 @@ public sealed class ShowFeatures(IDbContextFactory<PortalDbContext> contexts, Ac
             var (found, why) = await Search(db, chosen, id, typed, ranked, stop);
             return new FeaturesView(versions, chosen, description, madeBy, describing, ranked, found, false, why, may);
         }
-        var matching = FeatureTable.Matching(db, id, chosen.DescribedId, filter);
-        var page = await FeatureTable.Ordered(db, matching, chosen.DescribedId, filter).Skip(Math.Clamp(filter.Page, 0, 100_000) * FeatureTable.RowsMax)
-            .Take(FeatureTable.RowsMax + 1).ToListAsync(stop);
-        var shown = page.Take(FeatureTable.RowsMax).ToList();
-        var labels = await FeatureLabels.Of(db, chosen.DescribedId, shown.ConvertAll(f => f.Latent), stop);
-        return new FeaturesView(versions, chosen, description, madeBy, describing, ranked, shown.ConvertAll(f => FeatureTable.RowOf(f, labels, ranked)),
-            page.Count > FeatureTable.RowsMax, null, may);
+        var latents = await FeatureTable.PageOf(db, id, chosen.DescribedId, filter, stop);
+        return new FeaturesView(versions, chosen, description, madeBy, describing, ranked,
+            await FeatureTable.Rows(db, id, chosen.DescribedId, [.. latents.Take(FeatureTable.RowsMax)], ranked, stop), latents.Count > FeatureTable.RowsMax, null, may);
     }
 
     private async Task<(IReadOnlyList<FeatureRow> Rows, Refusal? Why)> Search(PortalDbContext db, FeatureVersion version, FeatureDescriptionId description, string typed,
@@ -80,8 +76,7 @@ public sealed class ShowFeatures(IDbContextFactory<PortalDbContext> contexts, Ac
             return ([], why);
         var active = answer.Value.Items[0].Active.ToDictionary(feature => feature.Latent, feature => feature.Activation);
         var latents = active.Keys.ToList();
-        var features = await db.SaeFeatures.AsNoTracking().Where(f => f.DescriptionId == description && latents.Contains(f.Latent)).ToListAsync(stop);
-        var labels = await FeatureLabels.Of(db, version.DescribedId, latents, stop);
-        return ([.. features.Select(f => FeatureTable.RowOf(f, labels, ranked) with { Here = active[f.Latent] }).OrderByDescending(row => row.Here).ThenBy(row => row.Latent)], null);
+        var rows = await FeatureTable.Rows(db, description, version.DescribedId, latents, ranked, stop);
+        return ([.. rows.Select(row => row with { Here = active[row.Latent] }).OrderByDescending(row => row.Here).ThenBy(row => row.Latent)], null);
     }
 }

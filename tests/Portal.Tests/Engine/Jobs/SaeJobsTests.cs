@@ -57,7 +57,12 @@ public sealed class SaeJobsTests : IDisposable
             Assert.Equal((1, 64, 8), (opened.Config.Layer, opened.Config.Latents, opened.Config.K)); // half of two blocks
         Assert.InRange(toy.Row(sae.Id, MetricNames.SaeFvu).Value, 0, 0.5);
         Assert.InRange(toy.Row(sae.Id, MetricNames.TruncatedShare, "train").Count, 320, 320);
+        // What the report page shows besides fit: splicing with its controls, and the density of latents.
+        Assert.True(toy.Row(sae.Id, "change/sae/spliced_loss", "held-out/every-token").Value < toy.Row(sae.Id, "change/baseline/ablated/spliced_loss", "held-out/every-token").Value);
+        Assert.Equal(toy.Row(sae.Id, "sae/spliced_loss", "held-out/own-positions").Value - toy.Row(sae.Id, MetricNames.Loss).Value, toy.Row(sae.Id, "change/sae/spliced_loss", "held-out/own-positions").Value, 1e-9);
         using var after = toy.Database.Open();
+        Assert.Equal(1, after.EvaluationResults.AsNoTracking().Where(r => r.ModelVersionId == sae.Id && r.Name == MetricNames.SaeDensity && !r.Part.StartsWith("all/response-end")).Sum(r => r.Value), 1e-9);
+        Assert.Equal(1, after.EvaluationResults.AsNoTracking().Where(r => r.ModelVersionId == sae.Id && r.Name == MetricNames.SaeDensity && r.Part.StartsWith("all/response-end/")).Sum(r => r.Value), 1e-9);
         Assert.Null(AuditChain.Verify(after.AuditEvents.AsNoTracking().OrderBy(e => e.Sequence)).Problem);
     }
 
@@ -72,6 +77,10 @@ public sealed class SaeJobsTests : IDisposable
         var sae = await Run(new TrainSaeRunner(), SaeSpec with { ModelId = reward.Id, Layer = 2, CentresPositions = true });
         var sarm = await Run(new TrainSarmRunner(), SarmSpec with { SaeId = sae.Id, Mode = SarmMode.Head });
 
+        // The spliced model orders its pairs nearly as before, and its pairs are those that neither training saw.
+        Assert.InRange(toy.Row(sae.Id, "sae/spliced_accuracy", "held-out/response-end").Value, toy.Row(sae.Id, MetricNames.PairwiseAccuracy).Value - 0.1, 1);
+        Assert.InRange(toy.Row(sae.Id, "sae/spliced_correlation", "held-out/response-end").Value, 0.9, 1);
+        Assert.Equal(toy.Row(reward.Id, MetricNames.PairwiseAccuracy).Value, toy.Row(sae.Id, MetricNames.PairwiseAccuracy).Value, 1e-9);
         Assert.Equal((ModelKind.RewardModel, "SARM, head only", (ModelVersionId?)sae.Id, reward.Version.DatasetVersionId), (sarm.Version.Kind, sarm.Version.Method, sarm.Version.ParentId, sarm.Version.DatasetVersionId));
         Assert.Null(toy.Store.Verify(sarm.Version));
         Assert.Contains("sae/sae_weights.safetensors", sarm.Version.Files().Select(file => file.Name));

@@ -35,11 +35,15 @@ public sealed class FeatureTableTests : IDisposable
         var random = new Random(5);
         var features = Enumerable.Range(0, 130).Select(latent => seeded.Make(latent, random.Next(0, 3), random.Next(0, 5), Value(), Value(), Value(), random.Next(0, 9), Maybe(), Maybe(), Maybe())).ToList();
         project.Add([.. features]);
+        var tested = Enumerable.Range(0, 70).ToDictionary(latent => latent * 37 % 130, latent => latent % 3 == 0 ? (double?)null : latent % 10 / 10.0);
+        foreach (var (latent, detection) in tested)
+            seeded.Label(latent, $"label {latent}", detection: detection);
         var keys = new Dictionary<FeatureSort, Func<SaeFeature, double?>>
         {
             [FeatureSort.Latent] = f => f.Latent, [FeatureSort.Firing] = f => f.FiringAtEnd, [FeatureSort.Sentence] = f => f.FiringAtSentence, [FeatureSort.Weight] = f => Math.Abs(f.HeadWeight),
             [FeatureSort.Contribution] = f => Math.Abs(f.ContributionMean), [FeatureSort.Gap] = f => Math.Abs(f.GapContribution), [FeatureSort.Pairs] = f => f.PairsDiffering,
             [FeatureSort.Selection] = f => f.SelectionScore is { } s ? Math.Abs(s) : null, [FeatureSort.Residual] = f => f.ResidualScore is { } r ? Math.Abs(r) : null, [FeatureSort.Auc] = f => f.RewardAuc,
+            [FeatureSort.Label] = f => tested.TryGetValue(f.Latent, out var detection) ? detection ?? 0 : null,
         };
 
         foreach (var (sort, key) in keys)
