@@ -41,6 +41,8 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
     public DbSet<ReleaseRecord> Releases => Set<ReleaseRecord>();
     public DbSet<EvaluationResult> EvaluationResults => Set<EvaluationResult>();
     public DbSet<EvaluationSample> EvaluationSamples => Set<EvaluationSample>();
+    public DbSet<BestOfNRun> BestOfNRuns => Set<BestOfNRun>();
+    public DbSet<BestOfNAnswer> BestOfNAnswers => Set<BestOfNAnswer>();
     public DbSet<FeatureDescription> FeatureDescriptions => Set<FeatureDescription>();
     public DbSet<SaeFeature> SaeFeatures => Set<SaeFeature>();
     public DbSet<FeatureContext> FeatureContexts => Set<FeatureContext>();
@@ -219,6 +221,13 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
         builder.Entity<ReleaseRecord>().HasIndex(r => new { r.ProjectId, r.Kind, r.Id });
         builder.Entity<EvaluationResult>().HasIndex(r => new { r.ModelVersionId, r.Name, r.Part });
         builder.Entity<EvaluationSample>().HasIndex(s => new { s.CandidateId, s.PromptId });
+        builder.Entity<BestOfNRun>(run =>
+        {
+            run.HasKey(r => r.JobId);
+            run.HasIndex(r => new { r.AfterId, r.At });
+            run.HasOne<ModelVersion>().WithMany().HasForeignKey(r => r.AfterId);
+        });
+        builder.Entity<BestOfNAnswer>().HasIndex(a => new { a.JobId, a.PromptId, a.Ordinal }).IsUnique();
 
         builder.Entity<FeatureDescription>(description =>
         {

@@ -205,7 +205,8 @@ public static class ModelFolder
         Open(folder, () => (HuggingFaceFolder.LoadDecoder(folder), TokenizerFolder.Load(folder)));
 
     /// <summary>A sparse autoencoder.</summary>
-    public static TopKSae Sae(string folder) => Open(folder, () => SaeFolder.Load(folder));
+    /// <param name="layer">Blocks run before the states are read, where the folder does not say.</param>
+    public static TopKSae Sae(string folder, int? layer = null) => Open(folder, () => SaeFolder.Load(folder, layer));
 
     private static T Open<T>(string folder, Func<T> open)
     {

@@ -1,6 +1,6 @@
 namespace Portal.Engine.Jobs;
 
-/// <summary>The runners of jobs that compute: those that train, and those that sample and describe.</summary>
+/// <summary>The runners of jobs that compute: those that train, those that change what was trained, and those that sample and describe.</summary>
 public static class TrainingRunners
 {
     /// <summary>Registers them.</summary>
@@ -8,6 +8,10 @@ public static class TrainingRunners
         .Add(() => new TrainSftRunner())
         .Add(() => new TrainRewardModelRunner())
         .Add(() => new TrainPreferencePolicyRunner())
+        .Add(() => new TrainSaeRunner())
+        .Add(() => new TrainSarmRunner())
+        .Add(() => new PublishTogglesRunner())
+        .Add(() => new CompareBestOfNRunner())
         .Add(() => new SampleResponsesRunner())
         .Add(() => new DescribeFeaturesRunner());
 }

@@ -107,6 +107,6 @@ internal static class DemoTraining
     private static List<Message> MessagesOf(WorldPrompt prompt) =>
         [.. prompt.Turns.Select(turn => new Message(turn.Speaker is Speaker.User ? MessageRole.User : MessageRole.Assistant, turn.Text))];
 
-    private static TSpec Preset<TSpec>(string file, string command) where TSpec : JobSpec =>
+    internal static TSpec Preset<TSpec>(string file, string command) where TSpec : JobSpec =>
         TrainCommands.Read<TSpec>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", file)), command);
 }
