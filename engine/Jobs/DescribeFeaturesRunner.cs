@@ -206,7 +206,7 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
         var (dead, rare) = (dashboards.Count(one => one.FiringAtEnd == 0), dashboards.Count(one => one.FiringAtEnd > 0 && one.FiringAtEnd < FeatureLabelling.DiscoveryMin));
         run.Progress.Log(JobEventLevel.Info, $"{codes.Latents} features of {version.Label} on {read.Ids.Count} responses and {read.Pairs.Count} judged pairs: {dead} never fire where the reward is read, "
             + $"{rare} fire there fewer than {FeatureLabelling.DiscoveryMin} times; {labels.Select(label => label.Latent).Distinct().Count()} got a label by rule.");
-        return new JobResult($"/features/{run.ProjectId}", db => Show(db, run, version, labelled, hash, labels));
+        return new JobResult($"/features?version={version.Id}", db => Show(db, run, version, labelled, hash, labels));
 
         int Prompts(bool ofTest) => read.Pairs.Where(pair => pair.IsTest == ofTest).Select(pair => read.Prompts[pair.Chosen]).Distinct().Count();
     }
