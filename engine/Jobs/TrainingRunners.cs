@@ -1,6 +1,6 @@
 namespace Portal.Engine.Jobs;
 
-/// <summary>The runners of jobs that compute: those that train, those that change what was trained, and those that sample and describe.</summary>
+/// <summary>The runners of jobs that compute: those that train, those that change what was trained, and those that sample, compare and describe.</summary>
 public static class TrainingRunners
 {
     /// <summary>Registers them.</summary>
