@@ -23,13 +23,13 @@ namespace Portal.Engine.Jobs;
 /// </summary>
 /// <remarks>
 /// Reads what there was when the job was asked for, so that a run after a crash gives the same rows. They are stored in small writes under a description without a hash, which nobody sees;
-/// the job's success gives it the hash. Labels come with the success too, since pages look for them by model. Memory: the codes (<see cref="FeatureFirings"/>) and the
-/// words of the responses; texts are read a thousand at a time.
+/// the job's success gives it the hash. Labels come with the success too, since pages look for them by model. Memory: the codes (<see cref="FeatureFirings"/>), and the
+/// responses as texts and as words; the model reads a thousand at a time.
 /// </remarks>
 public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
 {
     /// <summary>Responses one job may be asked to read.</summary>
-    public const int ResponsesMax = 500_000;
+    public const int ResponsesMax = 200_000;
 
     private const int ResponsesAtOnce = 1_024;
 
@@ -51,7 +51,10 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
             model.eval();
             var found = await Find(spec, run);
             var read = await Read(spec, run, model, tokenizer, found);
-            return await Describe(spec, run, version, model, read);
+            IReadOnlyList<ModelVersion> line;
+            await using (var db = await run.Contexts.CreateDbContextAsync(run.Stop))
+                line = await ToggledVersions.Line(db, version, run.Stop);
+            return await Describe(spec, run, version, line[^1].Id, model, read);
         }
     }
 
@@ -100,13 +103,14 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
     /// <summary>All that is known of the responses once the model has read them, numbered alike.</summary>
     /// <param name="Prompts">For each response the number of its prompt; prompts that are near duplicates share one.</param>
     /// <param name="IsTest">For each response whether its prompt tests.</param>
-    private sealed record ReadResponses(IReadOnlyList<ResponseId> Ids, FeatureFirings Firings, WordTexts Words, IReadOnlyList<int> Prompts, bool[] IsTest, IReadOnlyList<CodedPair> Pairs, IReadOnlyList<PairVote> Votes);
+    private sealed record ReadResponses(IReadOnlyList<ResponseId> Ids, FeatureFirings Firings, IReadOnlyList<string> Texts, WordTexts Words, IReadOnlyList<int> Prompts, bool[] IsTest, IReadOnlyList<CodedPair> Pairs, IReadOnlyList<PairVote> Votes);
 
     private static async Task<ReadResponses> Read(DescribeFeatures spec, JobRun run, SarmReward model, ITokenizer tokenizer, JudgedResponses found)
     {
         // By the words of the prompt: near duplicates are on one side.
         var split = new PromptSplit(0, spec.TestShare, $"features {spec.Seed}");
         var (reader, firings, words) = (new FeatureReader(model, tokenizer), new FeatureFirings(model.Sae.Config.Latents), new WordTexts());
+        var texts = new List<string>();
         var (ids, prompts, isTest, numbers) = (new List<ResponseId>(), new List<int>(), new List<bool>(), new Dictionary<string, int>(StringComparer.Ordinal));
         foreach (var some in found.Responses.Chunk(ResponsesAtOnce))
         {
@@ -116,11 +120,12 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
                 break;
             }
             run.Progress.Report(ids.Count, found.Responses.Count, "reading responses", null);
-            var texts = await Texts(run, some);
-            foreach (var (text, coded) in texts.Zip(reader.Read([.. texts.Select(text => text.Text)], run.Stop)))
+            var stored = await Texts(run, some);
+            foreach (var (text, coded) in stored.Zip(reader.Read([.. stored.Select(text => text.Text)], run.Stop)))
             {
                 foreach (var place in coded.Places)
                     firings.Add(new FeaturePlace(ids.Count, place.Position, place.Start, place.Length, place.TextHash), place.Latents, place.Values);
+                texts.Add(text.Text.Response);
                 words.Add(text.Text.Response);
                 if (!numbers.TryGetValue(text.Text.PromptKey, out var number))
                     numbers[text.Text.PromptKey] = number = numbers.Count;
@@ -131,7 +136,7 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
         }
         run.Progress.Report(ids.Count, found.Responses.Count, "reading responses", null);
         var numberOf = ids.Index().ToDictionary(entry => entry.Item, entry => entry.Index);
-        return new ReadResponses(ids, firings, words, prompts, [.. isTest],
+        return new ReadResponses(ids, firings, texts, words, prompts, [.. isTest],
         [
             .. from pair in found.Pairs
                where pair.Majority != 0 && numberOf.ContainsKey(pair.First) && numberOf.ContainsKey(pair.Second)
@@ -170,7 +175,7 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
         return [.. ids.Select(texts.GetValueOrDefault).OfType<StoredText>()];
     }
 
-    private static async Task<JobResult> Describe(DescribeFeatures spec, JobRun run, ModelVersion version, SarmReward model, ReadResponses read)
+    private static async Task<JobResult> Describe(DescribeFeatures spec, JobRun run, ModelVersion version, ModelVersionId labelled, SarmReward model, ReadResponses read)
     {
         if (read.Ids.Count == 0)
             throw new CannotTrain("All responses were erased before they could be read.");
@@ -201,7 +206,7 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
         var (dead, rare) = (dashboards.Count(one => one.FiringAtEnd == 0), dashboards.Count(one => one.FiringAtEnd > 0 && one.FiringAtEnd < FeatureLabelling.DiscoveryMin));
         run.Progress.Log(JobEventLevel.Info, $"{codes.Latents} features of {version.Label} on {read.Ids.Count} responses and {read.Pairs.Count} judged pairs: {dead} never fire where the reward is read, "
             + $"{rare} fire there fewer than {FeatureLabelling.DiscoveryMin} times; {labels.Select(label => label.Latent).Distinct().Count()} got a label by rule.");
-        return new JobResult($"/features/{run.ProjectId}", db => Show(db, run, version, hash, labels));
+        return new JobResult($"/features?version={version.Id}", db => Show(db, run, version, labelled, hash, labels));
 
         int Prompts(bool ofTest) => read.Pairs.Where(pair => pair.IsTest == ofTest).Select(pair => read.Prompts[pair.Chosen]).Distinct().Count();
     }
@@ -249,8 +254,8 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
             var test = heldOut[latent] = picker.Pick(latent, position, related, ofTest: true);
             labels[latent] = [.. FeatureLabelling.Label(picker.Pick(latent, position, related, ofTest: false), read.Words, run.Stop).Select(label =>
             {
-                var pattern = PhrasePattern.Parse(label.Pattern)!.In(read.Words); // made of words
-                return new ScoredLabel(latent, label, LabelScores.Score(test, context => pattern.Matches(read.Words.In(context.Response, context.Start, context.Length)), response => read.Prompts[response], spec.Seed));
+                var pattern = Phrases.Parse(label.Pattern)!; // made of words
+                return new ScoredLabel(latent, label, LabelScores.Score(test, context => pattern.Match(read.Texts[context.Response].AsSpan(context.Start, context.Length)), response => read.Prompts[response], spec.Seed));
             })];
             if (Interlocked.Increment(ref done) % 64 == 0)
                 run.Progress.Report(done, dashboards.Count, "looking for labels", null);
@@ -307,11 +312,12 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
     }
 
     /// <summary>The job's success: the description gets its hash, rules' labels become the next versions where no person has spoken.</summary>
-    private static void Show(PortalDbContext db, JobRun run, ModelVersion version, string hash, IReadOnlyList<ScoredLabel> labels)
+    /// <param name="labelled">The version that labels belong to: the one that no toggles made.</param>
+    private static void Show(PortalDbContext db, JobRun run, ModelVersion version, ModelVersionId labelled, string hash, IReadOnlyList<ScoredLabel> labels)
     {
         var (id, now) = (IdOf(run), run.Time.GetUtcNow());
         db.FeatureDescriptions.IgnoreQueryFilters().Where(d => d.Id == id).ExecuteUpdate(set => set.SetProperty(d => d.CodesSha256, hash).SetProperty(d => d.At, now));
-        var latest = db.FeatureLabels.AsNoTracking().Where(l => l.ModelVersionId == version.Id).AsEnumerable().GroupBy(l => l.Latent).ToDictionary(own => own.Key, own => own.OrderByDescending(l => l.Version).ToList());
+        var latest = db.FeatureLabels.AsNoTracking().Where(l => l.ModelVersionId == labelled).AsEnumerable().GroupBy(l => l.Latent).ToDictionary(own => own.Key, own => own.OrderByDescending(l => l.Version).ToList());
         foreach (var own in labels.GroupBy(label => label.Latent))
         {
             var before = latest.GetValueOrDefault(own.Key, []);
@@ -321,7 +327,7 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
                 continue;
             db.FeatureLabels.AddRange(fresh.Select((label, i) => new FeatureLabel
             {
-                Id = LabelId(run, label), ProjectId = run.ProjectId, ModelVersionId = version.Id, Latent = label.Latent, Version = (before.FirstOrDefault()?.Version ?? 0) + 1 + i,
+                Id = LabelId(run, label), ProjectId = run.ProjectId, ModelVersionId = labelled, Latent = label.Latent, Version = (before.FirstOrDefault()?.Version ?? 0) + 1 + i,
                 Text = label.Label.Text, Pattern = label.Label.Pattern, Source = label.Label.Source, Author = null, At = now, Detection = label.Score.Detection?.Value,
                 DetectionLow = label.Score.Detection?.Low, DetectionHigh = label.Score.Detection?.High, Fuzzing = label.Score.Fuzzing, ScoredOn = label.Score.ScoredOn,
             }));

@@ -45,7 +45,7 @@ public static class FeatureLabelling
         var counts = new Dictionary<ulong, (int Firing, int Silent, LabelContext Where, int At, int Length)>();
         foreach (var context in firing)
         {
-            foreach (var (hash, at, length) in Phrases(texts, context, isWord))
+            foreach (var (hash, at, length) in PhrasesOf(texts, context, isWord))
             {
                 ref var count = ref CollectionsMarshal.GetValueRefOrAddDefault(counts, hash, out var isKnown);
                 count = isKnown ? count with { Firing = count.Firing + 1 } : (1, 0, context, at, length);
@@ -53,7 +53,7 @@ public static class FeatureLabelling
         }
         foreach (var context in silent)
         {
-            foreach (var (hash, _, _) in Phrases(texts, context, isWord))
+            foreach (var (hash, _, _) in PhrasesOf(texts, context, isWord))
             {
                 ref var count = ref CollectionsMarshal.GetValueRefOrNullRef(counts, hash);
                 if (!System.Runtime.CompilerServices.Unsafe.IsNullRef(ref count))
@@ -119,10 +119,11 @@ public static class FeatureLabelling
         return new SparseVector([.. counts.Keys], [.. counts.Values.Select(double.LogP1)]);
     }
 
-    /// <summary>The different phrases of a context that begin and end with a word, hashed, each with its first place.</summary>
-    private static List<(ulong Hash, int At, int Length)> Phrases(WordTexts texts, LabelContext context, Dictionary<int, bool> isWord)
+    /// <summary>The different phrases of a context, hashed, each with its first place: words with nothing but a space between them, as <see cref="Sae.Phrases"/> finds them again.</summary>
+    private static List<(ulong Hash, int At, int Length)> PhrasesOf(WordTexts texts, LabelContext context, Dictionary<int, bool> isWord)
     {
         var words = texts.In(context.Response, context.Start, context.Length);
+        var follows = texts.FollowsIn(context.Response, context.Start, context.Length);
         var (phrases, seen) = (new List<(ulong, int, int)>(), new HashSet<ulong>());
         for (var at = 0; at < words.Length; at++)
         {
@@ -132,10 +133,10 @@ public static class FeatureLabelling
             for (var length = 1; length <= Math.Min(PhraseWordsMax, words.Length - at); length++)
             {
                 var word = words[at + length - 1];
-                if (texts.Word(word) == "|")
-                    break; // it would end the phrase
+                if (!Is(word) || length > 1 && !follows[at + length - 1])
+                    break;
                 hash = new SeededRandom(hash ^ (uint)word).NextBits();
-                if (Is(word) && seen.Add(hash))
+                if (seen.Add(hash))
                     phrases.Add((hash, at, length));
             }
         }

@@ -5,6 +5,7 @@ using Portal.Data.Registry;
 using Portal.Data.SaeFeatures;
 using Portal.Data.Serving;
 using Portal.Data.Storage;
+using Portal.Engine.Jobs;
 using Portal.Engine.Sae;
 
 namespace Portal.Engine.Serving;
@@ -21,7 +22,7 @@ internal static class ScoreLabel
             throw new DoorRefusal(StatusCodes.Status400BadRequest, $"Name a reward model; GET {ModelList.Route} lists them.", "model");
         if (request.Pattern is { Length: > FeatureLabel.PatternLengthMax })
             throw new DoorRefusal(StatusCodes.Status400BadRequest, $"The pattern has {request.Pattern.Length} characters, at most {FeatureLabel.PatternLengthMax} are read.", "pattern");
-        var pattern = PhrasePattern.Parse(request.Pattern) ?? throw new DoorRefusal(StatusCodes.Status400BadRequest, "The pattern has no word; give phrases separated by \"|\".", "pattern");
+        var pattern = Phrases.Parse(request.Pattern) ?? throw new DoorRefusal(StatusCodes.Status400BadRequest, "The pattern holds no phrase; write phrases with | between them.", "pattern");
         var scorer = EngineHttp.Part<LabelScorer>(http, "scores labels");
         await EngineHttp.Answer(http, await scorer.Score(request.Model, request.Latent, pattern, http.RequestAborted));
     }
@@ -30,12 +31,9 @@ internal static class ScoreLabel
 /// <summary>Scores patterns on stored held-out contexts.</summary>
 public sealed class LabelScorer(IDbContextFactory<PortalDbContext> contexts, DataDirectory directory)
 {
-    /// <summary>Versions between a toggled one and the one whose features it shares.</summary>
-    private const int StepsMax = 16;
-
     /// <summary>Scores one pattern.</summary>
     /// <exception cref="DoorRefusal">No such model, none that was described, or a latent it does not have.</exception>
-    public async Task<LabelScoreResponse> Score(string model, int latent, PhrasePattern pattern, CancellationToken stop)
+    public async Task<LabelScoreResponse> Score(string model, int latent, Phrases pattern, CancellationToken stop)
     {
         await using var db = await contexts.CreateDbContextAsync(stop);
         var description = await Description(db, model, stop);
@@ -54,25 +52,18 @@ public sealed class LabelScorer(IDbContextFactory<PortalDbContext> contexts, Dat
         var score = LabelScores.Score(own, Has, response => heldOut.Prompts[response], latent);
         return new LabelScoreResponse(score.Detection, score.Fuzzing, score.ScoredOn, score.WhyNot);
 
-        bool? Has(LabelContext context) => texts.TryGetValue(heldOut.Responses[context.Response], out var text) ? pattern.Matches(text.Substring(context.Start, context.Length)) : null;
+        bool? Has(LabelContext context) => texts.TryGetValue(heldOut.Responses[context.Response], out var text) ? pattern.Match(text.AsSpan(context.Start, context.Length)) : null;
     }
 
-    /// <summary>The newest description of a version, or of the one it was made of by toggles.</summary>
     private static async Task<FeatureDescription> Description(PortalDbContext db, string model, CancellationToken stop)
     {
-        var unknown = new DoorRefusal(StatusCodes.Status404NotFound, $"There is no model {(model.Length <= 60 ? model : model[..60] + "...")}; GET {ModelList.Route} lists them.", "model");
-        if (!ModelVersionId.TryParse(model, null, out var asked))
-            throw unknown;
-        var first = await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == asked, stop) ?? throw unknown;
-        var version = first;
-        for (var step = 0; step < StepsMax && version is { Kind: ModelKind.RewardModel }; step++)
-        {
-            var (id, above) = (version.Id, version.ParentId);
-            if (await db.FeatureDescriptions.AsNoTracking().Where(d => d.ModelVersionId == id).OrderByDescending(d => d.At).FirstOrDefaultAsync(stop) is { } found)
-                return found;
-            version = above is null ? null : await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == above, stop);
-        }
-        throw new DoorRefusal(StatusCodes.Status400BadRequest, $"The features of {first.Label} have not been described yet; start that on its page of features.", "model");
+        var version = ModelVersionId.TryParse(model, null, out var id) ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == id, stop) : null;
+        if (version is null)
+            throw new DoorRefusal(StatusCodes.Status404NotFound, $"There is no model {(model.Length <= 60 ? model : model[..60] + "...")}; GET {ModelList.Route} lists them.", "model");
+        if (version.Status is ModelStatus.Retired)
+            throw new DoorRefusal(StatusCodes.Status404NotFound, $"{version.Label} is retired and answers no more.", "model");
+        return await ToggledVersions.DescriptionOf(db, version, stop)
+            ?? throw new DoorRefusal(StatusCodes.Status409Conflict, CodedPairs.NotDescribed(version), "model");
     }
 
     private HeldOutContexts Read(FeatureDescriptionId description)

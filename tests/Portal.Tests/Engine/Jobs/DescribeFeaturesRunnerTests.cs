@@ -144,10 +144,10 @@ public sealed class DescribeFeaturesRunnerTests : IDisposable
         // The door scores the same pattern alike.
         var label = labels.First(label => label.Detection > 0.9);
         var scorer = new LabelScorer(bench.Database.Contexts, bench.Database.Directory);
-        var score = await scorer.Score($"{sarm}", label.Latent, PhrasePattern.Parse(label.Pattern)!, default); // made of words
+        var score = await scorer.Score($"{sarm}", label.Latent, Phrases.Parse(label.Pattern)!, default); // made of words
         Assert.Equal((label.Detection, label.Fuzzing, label.ScoredOn, (string?)null), (score.Detection!.Value, score.Fuzzing, score.ScoredOn, score.WhyNot)); // scored just now
-        Assert.InRange((await scorer.Score($"{sarm}", label.Latent, PhrasePattern.Parse("xylophone")!, default)).Detection!.Value, 0.5, 0.5); // never there: chance, and it has words
-        var refused = await Assert.ThrowsAsync<DoorRefusal>(() => scorer.Score($"{sarm}", 64, PhrasePattern.Parse("please")!, default)); // has a word
+        Assert.InRange((await scorer.Score($"{sarm}", label.Latent, Phrases.Parse("xylophone")!, default)).Detection!.Value, 0.5, 0.5); // never there: chance, and it has words
+        var refused = await Assert.ThrowsAsync<DoorRefusal>(() => scorer.Score($"{sarm}", 64, Phrases.Parse("please")!, default)); // has a word
         Assert.Equal((400, "latent"), (refused.Status, refused.Field));
     }
 
@@ -223,9 +223,9 @@ public sealed class DescribeFeaturesRunnerTests : IDisposable
         await stop.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => new DescribeFeaturesRunner().Run(Spec with { RewardModelId = sarm }, bench.Begin(Spec, stop: stop.Token)));
         var scorer = new LabelScorer(bench.Database.Contexts, bench.Database.Directory);
-        var notYet = await Assert.ThrowsAsync<DoorRefusal>(() => scorer.Score($"{sarm}", 0, PhrasePattern.Parse("please")!, default)); // has a word
-        Assert.Equal((400, "model"), (notYet.Status, notYet.Field));
-        Assert.Equal(404, (await Assert.ThrowsAsync<DoorRefusal>(() => scorer.Score("nonsense", 0, PhrasePattern.Parse("please")!, default))).Status); // has a word
+        var notYet = await Assert.ThrowsAsync<DoorRefusal>(() => scorer.Score($"{sarm}", 0, Phrases.Parse("please")!, default)); // has a word
+        Assert.Equal((409, "model"), (notYet.Status, notYet.Field));
+        Assert.Equal(404, (await Assert.ThrowsAsync<DoorRefusal>(() => scorer.Score("nonsense", 0, Phrases.Parse("please")!, default))).Status); // has a word
 
         async Task Refused(string message, DescribeFeatures spec)
         {
