@@ -42,6 +42,23 @@ public static class SpecChecks
             .. Sampling("sampling", sample.Sampling),
             .. sample.Tasks is TaskKinds.None ? [new Problem("tasks", "Choose at least one kind of task.")] : Array.Empty<Problem>(),
         ],
+        TrainSae sae =>
+        [
+            .. Between("layer", sae.Layer ?? 1, 1, 1_024), .. Between("expansion", sae.Expansion, 1, 64), .. Between("k", sae.K, 1, 4_096), .. Between("endShare", sae.EndShare, 0, 1),
+            .. Between("auxiliaryCoefficient", sae.AuxiliaryCoefficient, 0, 1), .. Between("deadAfterVectors", sae.DeadAfterVectors, 1, 1e12), .. Between("batchVectors", sae.BatchVectors, 8, 65_536),
+            .. Between("steps", sae.Steps, 1, 10_000_000), .. Between("learningRate", sae.LearningRate, 1e-8, 1), .. Between("checkpointEverySteps", sae.CheckpointEverySteps, 0, 1_000_000),
+            .. Length(sae.LengthMax), .. Rules(sae.Rules),
+        ],
+        TrainSarm sarm =>
+        [
+            .. sarm.SaeId is null ? [new Problem("saeId", "Choose the SAE that the reward model reads with; train one first where there is none.")] : Array.Empty<Problem>(),
+            .. sarm.Mode is SarmMode.Head ? Between("headL2", sarm.HeadL2, 1e-9, 1_000) : Optimization(sarm.Optimization), .. Length(sarm.LengthMax), .. Rules(sarm.Rules),
+        ],
+        DescribeFeatures describe =>
+        [
+            .. Between("responsesMax", describe.ResponsesMax, 10, 10_000_000), .. Between("contextsPerFeature", describe.ContextsPerFeature, 1, 200),
+            .. Between("supportMin", describe.SupportMin, 1, 1_000_000), .. Between("permutations", describe.Permutations, 99, 1_000_000), .. Between("testShare", describe.TestShare, 0.1, 0.9),
+        ],
         _ => [],
     };
 

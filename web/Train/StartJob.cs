@@ -76,6 +76,10 @@ public sealed class StartJob(WriteQueue writes, Access access, IdFactory ids, Ti
             SampleResponses sample => [("policyId", sample.PolicyId, ModelKind.Policy), ("candidateId", sample.CandidateId, ModelKind.Policy)],
             _ => [],
         };
+        if (spec is TrainSae { ModelId: { } read } && !db.ModelVersions.Any(v => v.Id == read && v.ProjectId == project && v.Kind != ModelKind.SparseAutoencoder && v.Status != ModelStatus.Retired))
+            return new Problem("modelId", "This project has no such policy or reward model, or it is retired.", ProblemKind.NotFound);
+        if (spec is PublishToggles toggles && !db.ToggleSets.Any(s => s.Id == toggles.ToggleSetId && s.ProjectId == project))
+            return new Problem("toggleSetId", "This project has no such toggle set.", ProblemKind.NotFound);
         foreach (var (field, id, kind) in named)
             if (id is { } version && !db.ModelVersions.Any(v => v.Id == version && v.ProjectId == project && v.Kind == kind && v.Status != ModelStatus.Retired))
                 return new Problem(field, $"This project has no such {kind.Noun()}, or it is retired.", ProblemKind.NotFound);

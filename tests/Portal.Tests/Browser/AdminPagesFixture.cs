@@ -26,6 +26,7 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     private IBrowser? chromium;
     private string? state;
     private IBrowserContext? shared;
+    private SeededToggles? toggles;
 
     public SeededProject Project { get; private set; } = default!; // set on start
     public ModelVersion Candidate { get; private set; } = default!; // likewise
@@ -41,6 +42,9 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     public Job Failed { get; private set; } = default!; // likewise
     public Import Import { get; private set; } = default!; // likewise
     public ProjectId Empty { get; private set; } // likewise
+
+    /// <summary>Toggle sets in every state, made when a test first asks for them.</summary>
+    internal SeededToggles Toggles => toggles ??= new SeededToggles(Project, AccountOf("demo-admin"));
     public Uri Address => portal!.Address; // likewise
     public PortalDatabase Database => database;
 
@@ -61,6 +65,12 @@ public sealed class AdminPagesFixture : IAsyncLifetime
         if (portal is not null)
             await portal.DisposeAsync();
         database.Dispose();
+    }
+
+    private Guid AccountOf(string name)
+    {
+        using var db = Project.Open();
+        return db.Users.Single(u => u.UserName == name).Id;
     }
 
     /// <summary>A page in a fresh profile that knows the admin's cookies.</summary>

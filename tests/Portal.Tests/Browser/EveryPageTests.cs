@@ -69,6 +69,11 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         ["data-version"] = new("/data/versions/{Id:guid}", p => $"/data/versions/{p.Dataset.Id}"),
         ["data-export"] = new("/data/export", _ => "/data/export"),
         ["train"] = new("/train", _ => "/train", (page, _) => page.Page.Locator("main button.primary:not([disabled])").WaitForAsync()),
+        ["train-features"] = new("/train/features", p => p.Toggles.Train, (page, _) => page.IsInteractive()),
+        ["toggle-sets"] = new("/toggle-studio", p => p.Toggles.List),
+        ["toggle-draft"] = new("/toggle-studio/{Id:guid}", p => $"/toggle-studio/{p.Toggles.Draft}", (page, _) => page.Page.Locator("main .note.bad").WaitForAsync()), // no engine runs
+        ["toggle-waiting"] = new("/toggle-studio/{Id:guid}", p => $"/toggle-studio/{p.Toggles.Waiting}"),
+        ["toggle-diff"] = new("/toggle-studio/{Id:guid}/diff/{Other:guid}", p => $"/toggle-studio/{p.Toggles.Waiting}/diff/{p.Toggles.Published}"),
         ["jobs"] = new("/jobs", _ => "/jobs"),
         ["run-finished"] = new("/jobs/{Id:guid}", p => $"/jobs/{p.Finished.Id}"),
         ["run-failed"] = new("/jobs/{Id:guid}", p => $"/jobs/{p.Failed.Id}"),
