@@ -38,7 +38,7 @@ public sealed class CompareBestOfNRunner : IJobRunner<CompareBestOfN>
         await Store(spec, run, policy.Id, prompts, choices);
         var figures = Figures(choices, spec.Seed);
         run.Progress.Log(JobEventLevel.Info, $"{policy.Label} wrote {spec.Answers} answers to {prompts.Count} held-out prompts; {after.Label} picks another one than {before.Label} for {figures[0].After.Value * prompts.Count:F0} of them.");
-        return new JobResult($"/models/{after.Id}/results", db =>
+        return new JobResult($"/best-of/{run.JobId}", db =>
         {
             db.BestOfNRuns.Add(new BestOfNRun
             {

@@ -44,6 +44,9 @@ public sealed record MetricReading(string Name, MeasureFormat Format, MeasureFor
         new(MetricNames.SplicedLoss, MeasureFormat.Plain, MeasureFormat.Signed, 3, false),
         new(MetricNames.SarmLiveLatents, MeasureFormat.Plain, MeasureFormat.Signed, 0, null),
         new(MetricNames.SarmContextOverlap, MeasureFormat.Percent, MeasureFormat.Points, 1, true),
+        new(MetricNames.RelabelledTurned, MeasureFormat.Percent, MeasureFormat.Points, 1, null),
+        new(MetricNames.RelabelledTies, MeasureFormat.Percent, MeasureFormat.Points, 1, null),
+        new(MetricNames.BestOfNChanged, MeasureFormat.Percent, MeasureFormat.Points, 1, null),
     ];
 
     /// <summary>True for a name with a text of its own.</summary>

@@ -20,6 +20,8 @@ public static class RegistrySetup
         services.AddSingleton<ReleaseModel>();
         services.AddSingleton<RollBackModel>();
         services.AddSingleton<StartBlindVote>();
+        services.AddSingleton<StartBestOfN>();
+        services.AddSingleton<StartRelabelledPolicy>();
         services.AddSingleton<ExportMeasurements>();
         return builder;
     }

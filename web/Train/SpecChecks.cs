@@ -26,6 +26,14 @@ public static class SpecChecks
             .. Length(policy.LengthMax), .. Rules(policy.Rules), .. Optimization(policy.Optimization),
             .. Between("evaluation.prompts", policy.Evaluation.Prompts, 0, 5_000),
             .. Between("evaluation.samplesPerPrompt", policy.Evaluation.SamplesPerPrompt, 1, 64), .. Sampling("evaluation.sampling", policy.Evaluation.Sampling),
+            .. policy is { RelabelledById: not null, Method: not PreferenceMethod.Dpo } ? [new Problem("relabelledById", "Only pairs can be labelled anew by a reward model: choose DPO, or leave it out.")] : Array.Empty<Problem>(),
+        ],
+        CompareBestOfN compare =>
+        [
+            .. Between("prompts", compare.Prompts, 1, 5_000), .. Between("answers", compare.Answers, 2, 64), .. Rules(compare.Rules), .. Sampling("sampling", compare.Sampling),
+            .. compare.Sampling.Temperature == 0 ? [new Problem("sampling.temperature", "At 0 all answers to a prompt are the same, so there is nothing to choose from.")] : Array.Empty<Problem>(),
+            .. compare.AfterId is null ? [new Problem("afterId", "Name the reward model that is compared with the one before.")] : Array.Empty<Problem>(),
+            .. compare.AfterId is not null && compare.AfterId == compare.BeforeId ? [new Problem("afterId", "A reward model compared with itself picks the same answers.")] : Array.Empty<Problem>(),
         ],
         SampleResponses sample =>
         [

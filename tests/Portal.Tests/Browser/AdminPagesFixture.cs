@@ -27,6 +27,7 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     private string? state;
     private IBrowserContext? shared;
     private SeededToggles? toggles;
+    private SeededBestOfN? bestOfN, bestOfNUnderWay;
 
     public SeededProject Project { get; private set; } = default!; // set on start
     public ModelVersion Candidate { get; private set; } = default!; // likewise
@@ -45,6 +46,12 @@ public sealed class AdminPagesFixture : IAsyncLifetime
 
     /// <summary>Toggle sets in every state, made when a test first asks for them.</summary>
     internal SeededToggles Toggles => toggles ??= new SeededToggles(Project, AccountOf("demo-admin"));
+
+    /// <summary>A comparison of best answers, one of its texts erased, made when a test first asks for it.</summary>
+    internal SeededBestOfN BestOfN => bestOfN ??= Erased(new SeededBestOfN(Project, Features, 50));
+
+    /// <summary>One that has not ended.</summary>
+    internal SeededBestOfN BestOfNUnderWay => bestOfNUnderWay ??= new SeededBestOfN(Project, Features, 51, prompts: 1, hasEnded: false);
     public Uri Address => portal!.Address; // likewise
     public PortalDatabase Database => database;
 
@@ -225,6 +232,12 @@ public sealed class AdminPagesFixture : IAsyncLifetime
         Features.Context(0, warm, ContextPosition.End, 0, text.IndexOf("The well", StringComparison.Ordinal), 28, 3.8);
         Features.Context(0, warm, ContextPosition.Sentence, 0, text.IndexOf("Go north", StringComparison.Ordinal), 49, 2.9);
         Features.Context(0, rude, ContextPosition.End, 2, 0, 20, 1.4);
+    }
+
+    private static SeededBestOfN Erased(SeededBestOfN seeded)
+    {
+        seeded.Erase(seeded.Prompts[3].Answers[0]);
+        return seeded;
     }
 
     private void Run(Job job, int steps, Action<Job> end)

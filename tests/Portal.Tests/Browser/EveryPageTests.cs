@@ -95,6 +95,8 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         ["pair-xray-without-engine"] = new("/pair-xray/{Task:guid}", p => $"/pair-xray/{p.JudgedPair.Id}"),
         ["pair-xray-of-responses"] = new("/pair-xray/{First:guid}/{Second:guid}", p => $"/pair-xray/{p.JudgedPair.SecondResponseId}/{p.JudgedPair.FirstResponseId}"),
         ["response-xray-without-engine"] = new("/response-xray/{Response:guid}", p => $"/response-xray/{p.JudgedPair.FirstResponseId}"),
+        ["best-of"] = new("/best-of/{Run:guid}", p => $"/best-of/{p.BestOfN.JobId}"),
+        ["best-of-under-way"] = new("/best-of/{Run:guid}", p => $"/best-of/{p.BestOfNUnderWay.JobId}"),
         ["model-gone"] = new("/models/{Id:guid}", _ => $"/models/{Guid.Empty}"),
         ["results"] = new("/models/{Id:guid}/results", p => $"/models/{p.Candidate.Id}/results"),
         ["docs"] = new("/docs", _ => "/docs"),

@@ -38,7 +38,7 @@ public sealed class CompareBestOfNTests : IDisposable
 
         using var db = toy.Database.Open();
         var run = db.BestOfNRuns.AsNoTracking().Single(r => r.JobId == job.JobId);
-        Assert.Equal((toy.BaseId, before, after, 10, 3, $"/models/{after}/results"), (run.PolicyId, run.BeforeId, run.AfterId, run.Prompts, run.AnswersPerPrompt, result.Path));
+        Assert.Equal((toy.BaseId, before, after, 10, 3, $"/best-of/{job.JobId}"), (run.PolicyId, run.BeforeId, run.AfterId, run.Prompts, run.AnswersPerPrompt, result.Path));
         var answers = (from a in db.BestOfNAnswers where a.JobId == job.JobId join r in db.Responses on a.ResponseId equals r.Id join c in db.Contents on r.ContentId equals c.Id
                        join p in db.Prompts on a.PromptId equals p.Id join q in db.Contents on p.ContentId equals q.Id select new { Answer = a, c.Text, Prompt = q.Text, r.ModelVersionId }).ToList();
         Assert.Equal(30, answers.Count);
