@@ -242,6 +242,9 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
     }
 
     /// <summary>A label of a rule with its score.</summary>
+    /// <summary>Balanced accuracy of a coin: a rule's label whose interval on held-out contexts holds it is not kept. (The scores of those that are kept are a little too good for that.)</summary>
+    private const double Chance = 0.5;
+
     private sealed record ScoredLabel(int Latent, RuleLabel Label, LabelScore Score);
 
     private static (IReadOnlyList<ScoredLabel> Labels, HeldOutContexts HeldOut) Label(DescribeFeatures spec, JobRun run, ReadResponses read, FeaturePostings postings, IReadOnlyList<FeatureDashboard> dashboards)
@@ -256,7 +259,7 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
             {
                 var pattern = Phrases.Parse(label.Pattern)!; // made of words
                 return new ScoredLabel(latent, label, LabelScores.Score(test, context => pattern.Match(read.Texts[context.Response].AsSpan(context.Start, context.Length)), response => read.Prompts[response], spec.Seed));
-            })];
+            }).Where(scored => scored.Score.Detection is not { } detection || detection.Low > Chance)]; // a name that is wrong as often as right misleads: better none
             if (Interlocked.Increment(ref done) % 64 == 0)
                 run.Progress.Report(done, dashboards.Count, "looking for labels", null);
         });
