@@ -33,7 +33,7 @@ public sealed class BestOfNPageTests(AdminPagesFixture fixture)
         await p.ClickAsync($"main a[href='best-of/{seeded.JobId}']");
         await p.Locator("main del").First.WaitForAsync();
         await p.GetByText("Changed only").ClickAsync();
-        await p.Reaches(url => url.Contains("show=changed", StringComparison.Ordinal));
+        await p.Locator("a[href*='show=changed'][aria-current=true]").WaitForAsync();
         Assert.Equal(seeded.Changed.Count, await p.Locator("main section:has(> header > h3)").CountAsync());
         var link = await p.Locator("a[download][href*='answers.csv']").GetAttributeAsync("href");
         Assert.Equal((3 * seeded.Prompts.Count) + 1, (await (await p.APIRequest.GetAsync("/" + link)).TextAsync()).TrimEnd().Split("\r\n").Length);
