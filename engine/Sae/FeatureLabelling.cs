@@ -38,7 +38,7 @@ public static class FeatureLabelling
         return [.. new[] { Keyword(firing, silent, texts), Probe(firing, silent, texts, stop) }.OfType<RuleLabel>().Where(label => label.Separation >= SeparationMin)];
     }
 
-    /// <summary>The phrase of 1 to 4 words that tells best where a feature fires; of equal ones the longest, which says most. Null where none stands in enough contexts.</summary>
+    /// <summary>The phrase of 1 to 4 words that tells best where a feature fires; of equal ones the shortest. Null where none stands in enough contexts.</summary>
     public static RuleLabel? Keyword(IReadOnlyList<LabelContext> firing, IReadOnlyList<LabelContext> silent, WordTexts texts)
     {
         var isWord = new Dictionary<int, bool>();
@@ -67,7 +67,7 @@ public static class FeatureLabelling
         if (enough.Count == 0)
             return null;
         var highest = enough.Max(Separation);
-        var best = enough.Where(count => Separation(count) == highest).OrderByDescending(count => count.Length).ThenBy(TextOf, StringComparer.Ordinal).First();
+        var best = enough.Where(count => Separation(count) == highest).OrderBy(count => count.Length).ThenBy(TextOf, StringComparer.Ordinal).First();
         var phrase = TextOf(best);
         return phrase.Length > FeatureLabel.TextLengthMax - 2 ? null : new RuleLabel(LabelSource.Keyword, $"\"{phrase}\"", phrase, highest);
     }

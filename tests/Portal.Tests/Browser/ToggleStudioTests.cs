@@ -29,8 +29,7 @@ public sealed class ToggleStudioTests(AdminPagesFixture fixture)
 
         await p.FillAsync("#feature-search", "old mill");
         await p.PressAsync("#feature-search", "Enter");
-        await Task.Delay(3000); await page.Picture("debug-add"); Console.WriteLine("DEBUG " + string.Join("|", page.Problems) + await p.InnerTextAsync("main"));
-        await p.Locator("#factor-1187").WaitForAsync(new() { Timeout = 1000 });
+        await p.Locator("#factor-1187").WaitForAsync();
         await p.FillAsync("#factor-1187", "-1");
         await p.GetByText("30 pairs", new() { Exact = true }).WaitForAsync(); // 402 off and 1187 turned round
         await p.FillAsync("#toggle-target", "old mill");
@@ -74,8 +73,7 @@ public sealed class ToggleStudioTests(AdminPagesFixture fixture)
         await p.ClickAsync("button[popovertarget=approve]");
         await p.FillAsync("#approve-note", "Read 12 flips; all 12 were the slogan.");
         await p.ClickAsync("#approve button.primary");
-        await Task.Delay(3000); await page.Picture("debug-approve"); Console.WriteLine("DEBUG " + string.Join("|", page.Problems) + (await p.InnerTextAsync("main"))[..1500]);
-        await p.Locator(".badge.good", new() { HasTextString = "published" }).WaitForAsync(new() { Timeout = 1000 });
+        await p.Locator(".badge.good", new() { HasTextString = "published" }).WaitForAsync();
         await page.IsInteractive();
         await page.Picture("toggle-published");
         await p.ClickAsync("button[popovertarget=roll-back]");
