@@ -68,7 +68,7 @@ public sealed class SarmStudy(string baseFolder, TrainRewardModel preset, SarmSi
         var world = StudyWorld.Sampled(run, baseFolder, model, tokenizer, sizes.Evidence, seed);
         var pairs = world.TestPairs(sizes.TestPairs, random.Split("test pairs"));
         var training = world.Preferences(world.Set.JudgeByCrowd(sizes.Votes));
-        var texts = Texts(world);
+        var texts = world.Texts();
         var measured = new Dictionary<string, PairwiseAccuracyResult>(StringComparer.Ordinal);
 
         using var full = LlamaReward.From(model);
@@ -146,18 +146,6 @@ public sealed class SarmStudy(string baseFolder, TrainRewardModel preset, SarmSi
     private string Cache => Path.Combine(run.Work, "states");
 
     private TrainSae SaeSpec(long seed) => new() { Seed = seed, Steps = sizes.SaeSteps };
-
-    /// <summary>Answers to train prompts; those to hold-out prompts are held out. None of a test prompt.</summary>
-    private static TrainingSplit<ResponseText> Texts(StudyWorld world)
-    {
-        return new TrainingSplit<ResponseText>(Of(world.Set.Train), Of(world.Set.HoldOut));
-
-        List<ResponseText> Of(IReadOnlyList<WorldPrompt> prompts)
-        {
-            var ids = prompts.Select(prompt => prompt.Id).ToHashSet(StringComparer.Ordinal);
-            return [.. world.Set.Responses.Where(response => ids.Contains(response.PromptId)).Select(response => new ResponseText(response.PromptId, MakeDemo.TurnsOf(world.Prompts[response.PromptId].Turns), response.Text))];
-        }
-    }
 
     private static TopKSae Copy(TopKSae sae) => TopKSae.Of(sae.Config, sae.EncoderWeight, sae.LatentBias, sae.DecoderWeight, sae.PreBias);
 
