@@ -12,6 +12,7 @@ using Portal.Web.MyWork;
 using Portal.Web.Projects;
 using Portal.Web.Registry;
 using Portal.Web.Review;
+using Portal.Web.SaeFeatures;
 using Portal.Web.Shell;
 using Portal.Web.Train;
 
@@ -41,6 +42,8 @@ builder.AddRegistry();
 builder.AddDatasets();
 builder.Services.AddTrainingPages();
 builder.Services.AddRunPages();
+builder.Services.AddSaeFeatures();
+builder.Services.AddToggles();
 builder.Services.AddHome();
 builder.Services.AddDocs();
 
@@ -61,6 +64,8 @@ app.MapMyWork();
 app.MapProjects();
 app.MapJobs();
 app.MapDatasets();
+app.MapSaeFeatures();
+app.MapToggles();
 app.MapShell();
 app.Run();
 return 0;

@@ -75,7 +75,7 @@ public static class TrainCommands
 
     private static TrainingReport Reward(TrainRewardModel spec, RecipeRun run)
     {
-        var (model, tokenizer) = ModelFolder.RewardModel(run.Model, freshHead: true);
+        var (model, tokenizer) = ModelFolder.FreshReward(run.Model);
         return TrainRewardModelRecipe.Run(spec, model, tokenizer, run.File.Pairs(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context);
     }
 
@@ -192,16 +192,21 @@ public static class ModelFolder
     public static (Llama Model, ITokenizer Tokenizer) LanguageModel(string folder) =>
         Open(folder, () => (HuggingFaceFolder.LoadLanguageModel(folder), TokenizerFolder.Load(folder)));
 
-    /// <summary>A reward model and its tokenizer; with <paramref name="freshHead"/> also from a language model's folder.</summary>
-    public static (LlamaReward Model, ITokenizer Tokenizer) RewardModel(string folder, bool freshHead) =>
-        Open(folder, () => (HuggingFaceFolder.LoadRewardModel(folder, freshHead), TokenizerFolder.Load(folder)));
+    /// <summary>A reward model of any kind and its tokenizer; one on sparse features is a <see cref="SarmReward"/>.</summary>
+    public static (IRewardModel Model, ITokenizer Tokenizer) RewardModel(string folder) =>
+        Open(folder, () => (SarmFolder.Is(folder) ? (IRewardModel)SarmFolder.Load(folder) : HuggingFaceFolder.LoadRewardModel(folder), TokenizerFolder.Load(folder)));
+
+    /// <summary>A language model's decoder under a new head, or a conventional reward model as it is, and its tokenizer.</summary>
+    public static (LlamaReward Model, ITokenizer Tokenizer) FreshReward(string folder) =>
+        Open(folder, () => (HuggingFaceFolder.LoadRewardModel(folder, freshHead: true), TokenizerFolder.Load(folder)));
 
     /// <summary>The decoder of a language model or a reward model, and its tokenizer.</summary>
     public static (LlamaBackbone Model, ITokenizer Tokenizer) Backbone(string folder) =>
         Open(folder, () => (HuggingFaceFolder.LoadDecoder(folder), TokenizerFolder.Load(folder)));
 
     /// <summary>A sparse autoencoder.</summary>
-    public static TopKSae Sae(string folder) => Open(folder, () => SaeFolder.Load(folder));
+    /// <param name="layer">Blocks run before the states are read, where the folder does not say.</param>
+    public static TopKSae Sae(string folder, int? layer = null) => Open(folder, () => SaeFolder.Load(folder, layer));
 
     private static T Open<T>(string folder, Func<T> open)
     {

@@ -57,8 +57,8 @@ public static class UseCommands
         command.SetAction((arguments, stop) =>
         {
             TrainingProcess.Prepare();
-            var (model, tokenizer) = ModelFolder.RewardModel(arguments.GetRequiredValue(Model).FullName, freshHead: false);
-            var encoder = new DialogueEncoder(tokenizer, model.Config.ContextLength, Data.JobSpecs.Overlong.TruncateLeft);
+            var (model, tokenizer) = ModelFolder.RewardModel(arguments.GetRequiredValue(Model).FullName);
+            var encoder = new DialogueEncoder(tokenizer, model.ContextLength, Data.JobSpecs.Overlong.TruncateLeft);
             var answers = arguments.GetRequiredValue(response);
             var texts = answers.Select(answer => encoder.Answer([new Turn("user", arguments.GetRequiredValue(prompt))], answer)!).ToList(); // cut, never left out
             using var noGrad = torch.no_grad();

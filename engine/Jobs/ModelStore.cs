@@ -10,6 +10,7 @@ using Portal.Engine.CommandLine;
 using Portal.Engine.Evaluation;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
+using Portal.Engine.Sae;
 using Portal.Engine.TinyAssistant;
 using Portal.Engine.Tokenizers;
 
@@ -30,13 +31,21 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
 
     /// <summary>A version by id.</summary>
     /// <exception cref="CannotTrain">There is none in this project, of this kind, or it is retired.</exception>
-    public async Task<ModelVersion> Find(ProjectId project, ModelVersionId id, ModelKind kind, CancellationToken stop)
+    public Task<ModelVersion> Find(ProjectId project, ModelVersionId id, ModelKind kind, CancellationToken stop) =>
+        Find(project, id, version => version.Kind == kind ? null : $"{version.Label} is not {(kind is ModelKind.SparseAutoencoder ? "an" : "a")} {kind.Noun()}.", stop);
+
+    /// <summary>A version with states of its own, a policy or a reward model, by id.</summary>
+    /// <exception cref="CannotTrain">There is none in this project, it is an SAE, or it is retired.</exception>
+    public Task<ModelVersion> FindModel(ProjectId project, ModelVersionId id, CancellationToken stop) =>
+        Find(project, id, version => version.Kind is ModelKind.Policy or ModelKind.RewardModel ? null : $"{version.Label} has no states of its own; name a policy or a reward model.", stop);
+
+    private async Task<ModelVersion> Find(ProjectId project, ModelVersionId id, Func<ModelVersion, string?> problemWith, CancellationToken stop)
     {
         await using var db = await contexts.CreateDbContextAsync(stop);
         var version = await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == id && v.ProjectId == project, stop)
             ?? throw new CannotTrain($"There is no model version {id} in this project.");
-        if (version.Kind != kind)
-            throw new CannotTrain($"{version.Label} is not {(kind is ModelKind.SparseAutoencoder ? "an" : "a")} {kind.Noun()}.");
+        if (problemWith(version) is { } problem)
+            throw new CannotTrain(problem);
         return version.Status is ModelStatus.Retired
             ? throw new CannotTrain($"{version.Label} is retired and cannot be used.")
             : version;
@@ -88,10 +97,21 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
     /// <exception cref="CannotTrain">A file is missing, changed or damaged; the message names it.</exception>
     public (Llama Model, ITokenizer Tokenizer) OpenPolicy(ModelVersion version) => ModelFolder.LanguageModel(Checked(version));
 
-    /// <summary>Opens a reward model, or with <paramref name="freshHead"/> a policy's decoder with a new head. The caller disposes of it.</summary>
+    /// <summary>Opens a reward model of any kind: one on sparse features is a <see cref="SarmReward"/>, else a <see cref="LlamaReward"/>. The caller disposes of it.</summary>
     /// <inheritdoc cref="OpenPolicy"/>
-    public (LlamaReward Model, ITokenizer Tokenizer) OpenReward(ModelVersion version, bool freshHead = false) =>
-        ModelFolder.RewardModel(Checked(version), freshHead);
+    public (IRewardModel Model, ITokenizer Tokenizer) OpenReward(ModelVersion version) => ModelFolder.RewardModel(Checked(version));
+
+    /// <summary>Opens a policy's decoder with a new head, a reward model to be. The caller disposes of it.</summary>
+    /// <inheritdoc cref="OpenPolicy"/>
+    public (LlamaReward Model, ITokenizer Tokenizer) OpenWithFreshHead(ModelVersion version) => ModelFolder.FreshReward(Checked(version));
+
+    /// <summary>Opens the decoder of a policy or a reward model, without its head. The caller disposes of it.</summary>
+    /// <inheritdoc cref="OpenPolicy"/>
+    public (LlamaBackbone Model, ITokenizer Tokenizer) OpenDecoder(ModelVersion version) => ModelFolder.Backbone(Checked(version));
+
+    /// <summary>Opens a sparse autoencoder. The caller disposes of it.</summary>
+    /// <inheritdoc cref="OpenPolicy"/>
+    public TopKSae OpenSae(ModelVersion version) => ModelFolder.Sae(Checked(version));
 
     /// <summary>What is wrong with a version's files; null when each is there and is the one that was stored.</summary>
     public string? Verify(ModelVersion version)
@@ -111,17 +131,18 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
     /// <summary>Where the files of a version are.</summary>
     public string FolderOf(ModelVersion version) => Path.Combine(directory.Models, version.Folder);
 
-    /// <summary>Copies files of a model below the models folder, each flushed before it has its name.</summary>
+    /// <summary>Copies files of a model below the models folder, those in folders of its own too, each flushed before it has its name.</summary>
     /// <param name="name">The folder's name there.</param>
-    /// <param name="wanted">Which files; null for all.</param>
+    /// <param name="wanted">Which files, by their path within the folder; null for all.</param>
     /// <returns>The copy's path.</returns>
     internal string CopyIn(string from, string name, Func<string, bool>? wanted = null)
     {
         var to = Directory.CreateDirectory(Path.Combine(directory.Models, name)).FullName;
-        foreach (var file in Directory.EnumerateFiles(from).Where(file => wanted is null || wanted(file)))
+        foreach (var file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(from, file)).Where(file => wanted is null || wanted(file)))
         {
-            using var source = File.OpenRead(file);
-            ArtefactFile.Write(Path.Combine(to, Path.GetFileName(file)), source.CopyTo);
+            using var source = File.OpenRead(Path.Combine(from, file));
+            Directory.CreateDirectory(Path.GetDirectoryName(Path.Combine(to, file))!); // within `to`: never a root
+            ArtefactFile.Write(Path.Combine(to, file), source.CopyTo);
         }
         return to;
     }
@@ -176,7 +197,8 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
 
     private string Checked(ModelVersion version) => Verify(version) is { } problem ? throw new CannotTrain(problem) : FolderOf(version);
 
-    private static string HashOf(string path)
+    /// <summary>SHA-256 of a file, as versions keep it.</summary>
+    internal static string HashOf(string path)
     {
         using var file = File.OpenRead(path);
         return Convert.ToHexStringLower(SHA256.HashData(file));

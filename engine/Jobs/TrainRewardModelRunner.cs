@@ -20,7 +20,7 @@ public sealed class TrainRewardModelRunner : IJobRunner<TrainRewardModel>
         var rows = await PreferenceDataset.Load(run.Contexts, dataset.Id, run.Stop);
         if (rows.Erased > 0)
             context.Warn($"{rows.Erased} rows of dataset version {dataset.Number} are left out: a text was erased since it was made.");
-        var (model, tokenizer) = store.OpenReward(parent, freshHead: true);
+        var (model, tokenizer) = store.OpenWithFreshHead(parent);
         using (model)
         {
             var report = TrainRewardModelRecipe.Run(spec, model, tokenizer, rows.Split, context);

@@ -43,28 +43,31 @@ internal static class TrainedVersion
     }
 
     /// <summary>The result of a training job: one version, its numbers, its audit event, all or nothing.</summary>
+    /// <param name="dataset">The judgements it learned from; null where none took part.</param>
     /// <param name="comparedWith">The version the numbers of the parts before and change are about.</param>
-    public static JobResult Result(JobRun run, JobSpec spec, ModelKind kind, string method, ModelVersion parent, DatasetVersion dataset, TrainingReport report,
+    public static JobResult Result(JobRun run, JobSpec spec, ModelKind kind, string method, ModelVersion parent, DatasetVersion? dataset, TrainingReport report,
         IReadOnlyList<Measurement> measured, ModelVersionId? comparedWith, string path)
     {
         var id = IdOf(run);
         var store = new ModelStore(run);
         var files = store.FilesJson(run.ModelFolder);
-        var rows = new List<Measurement>(measured) { TooLong(report) };
+        var rows = new List<Measurement>(measured);
+        if (rows.TrueForAll(row => row.Name != MetricNames.TruncatedShare))
+            rows.Add(TooLong(report));
         return new JobResult(path, db =>
         {
             var now = run.Time.GetUtcNow();
-            var isSynthetic = dataset.RowsSimulated > 0 || parent.IsSynthetic || db.Projects.Where(p => p.Id == run.ProjectId).Select(p => p.IsSynthetic).First();
+            var isSynthetic = dataset?.RowsSimulated > 0 || parent.IsSynthetic || db.Projects.Where(p => p.Id == run.ProjectId).Select(p => p.IsSynthetic).First();
             var version = new ModelVersion
             {
                 Id = id, ProjectId = run.ProjectId, Kind = kind, Number = ModelStore.NextNumber(db, run.ProjectId, kind), Method = method, ParentId = parent.Id,
-                DatasetVersionId = dataset.Id, JobId = run.JobId, SpecJson = spec.ToJson(), Seed = spec.Seed, Commit = MakeDemo.Commit(), Folder = run.ModelFolder,
+                DatasetVersionId = dataset?.Id, JobId = run.JobId, SpecJson = spec.ToJson(), Seed = spec.Seed, Commit = MakeDemo.Commit(), Folder = run.ModelFolder,
                 FilesJson = files, IsSynthetic = isSynthetic, CreatedAt = now,
             };
             db.ModelVersions.Add(version);
             db.EvaluationResults.AddRange(rows.Select(row => ModelStore.Row(id, row, comparedWith, now)));
             AuditChain.Append(db, now, run.CreatedBy, "model.train", "model", $"{id}",
-                new { kind = kind.ToString(), version.Number, method, parent = $"{parent.Id}", dataset = $"{dataset.Id}", manifest = dataset.ManifestHash, job = run.Number });
+                new { kind = kind.ToString(), version.Number, method, parent = $"{parent.Id}", dataset = dataset?.Id.ToString(), manifest = dataset?.ManifestHash, job = run.Number });
         });
     }
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
@@ -35,9 +36,11 @@ public static class TrainSaeRecipe
     /// <param name="model">The decoder whose states are read; not changed.</param>
     /// <param name="rows">Responses split by prompt.</param>
     /// <param name="cache">Where stores of states are kept from one training to the next.</param>
+    /// <param name="into">The whole model, where what splicing does to it is wanted.</param>
     /// <returns>What was measured; the SAE, tokenizer-independent, and its report are in the context's artefact folder.</returns>
     /// <exception cref="CannotTrain">The shape cannot be, no text can be read, or the loss diverged.</exception>
-    public static (TopKSae Sae, TrainingReport Report) Run(TrainSae spec, LlamaBackbone model, ITokenizer tokenizer, TrainingSplit<ResponseText> rows, string cache, RecipeContext context)
+    public static (TopKSae Sae, TrainingReport Report) Run(TrainSae spec, LlamaBackbone model, ITokenizer tokenizer, TrainingSplit<ResponseText> rows, string cache, RecipeContext context,
+        SplicedModel? into = null)
     {
         var started = Stopwatch.StartNew();
         var config = Shape(spec, model, tokenizer);
@@ -57,7 +60,8 @@ public static class TrainSaeRecipe
         var losses = Train(spec, sae, store, order, Checkpoint.Fingerprint([spec.ToJson(), dataset, config.ModelHash!, config.TokenizerHash!]), context);
 
         context.Report(spec.Steps, spec.Steps, "measuring");
-        var measurements = Measure(spec, sae, store, train, heldOut, context);
+        var measurements = Measure(spec, sae, store, train, heldOut, into is null ? null : codes => SpliceReport.Measure(into, config.Layer, codes, tokenizer, spec.LengthMax, rows.HeldOut, spec.Seed, context.Stop), context);
+        measurements.Add(new Measurement(MetricNames.TruncatedShare, "train", encoder.Truncated / (double)texts.Count, null, null, texts.Count)); // of texts, where examples are vectors
         SaeFolder.Save(sae, context.ArtefactFolder, config.ModelHash![..12]);
         var report = new TrainingReport
         {
@@ -74,6 +78,10 @@ public static class TrainSaeRecipe
         var (warmUp, decay) = (0.05 * steps, 0.2 * steps);
         return Math.Min(1, Math.Min((step + 1) / Math.Max(warmUp, 1), (steps - step) / Math.Max(decay, 1)));
     }
+
+    /// <summary>The half decade of a firing rate by the lower end of its log10: "-2.5"; "never" for 0.</summary>
+    internal static string DensityBin(int firing, int vectors) => firing == 0 ? "never"
+        : Math.Max(-5, Math.Floor(2 * Math.Log10(firing / (double)vectors)) / 2).ToString("0.#", CultureInfo.InvariantCulture);
 
     private static SaeConfig Shape(TrainSae spec, LlamaBackbone model, ITokenizer tokenizer)
     {
@@ -155,7 +163,8 @@ public static class TrainSaeRecipe
         return losses;
     }
 
-    private static List<Measurement> Measure(TrainSae spec, TopKSae sae, ActivationStore store, List<int> train, List<int> heldOut, RecipeContext context)
+    private static List<Measurement> Measure(TrainSae spec, TopKSae sae, ActivationStore store, List<int> train, List<int> heldOut,
+        Func<IReadOnlyList<(string Prefix, Replacement Replace)>, IReadOnlyList<Measurement>>? splice, RecipeContext context)
     {
         var measured = heldOut.Count > 0 ? heldOut : train;
         var part = heldOut.Count > 0 ? MetricNames.HeldOut : "train";
@@ -168,12 +177,30 @@ public static class TrainSaeRecipe
         rows.Add(new Measurement(MetricNames.SaeDeadShare, "all", everywhere.DeadShare, null, null, everywhere.All.Count));
         if (everywhere.End is { } end)
             rows.Add(new Measurement(MetricNames.SaeDeadShare, "all/response-end", everywhere.DeadShareAtEnd, null, null, end.Count));
-        rows.Add(new Measurement(MetricNames.PrincipalComponentsBaseline, part, SaeMetrics.PrincipalComponents(sae.Config, store, train, measured, context.Stop), null, null, measured.Count));
+        using var components = LinearCode.Fit(sae.Config, store, train, context.Stop);
+        rows.Add(new Measurement(MetricNames.PrincipalComponentsBaseline, part, components.Fvu(sae.Config, store, measured, context.Stop), null, null, measured.Count));
         using var random = SaeMetrics.RandomFrozen(sae, store, train, spec.Seed, context.Stop);
         rows.Add(new Measurement(MetricNames.RandomEncoderBaseline, part, SaeMetrics.Measure(random, store, measured, context.Stop).All.Fvu, null, null, measured.Count));
+        AddDensity("all", everywhere.Firing, everywhere.All.Count);
+        AddDensity("all/response-end", everywhere.FiringAtEnd, everywhere.End?.Count ?? 0);
+        if (splice is not null)
+        {
+            context.Report(spec.Steps, spec.Steps, "splicing");
+            rows.AddRange(splice(
+            [
+                (MetricNames.SaePrefix, sae.Reconstruct), ($"{MetricNames.PrincipalComponentsBaseline}/", components.Replacing(sae)), ($"{MetricNames.RandomEncoderBaseline}/", random.Reconstruct),
+                ($"{MetricNames.AblatedBaseline}/", (hidden, _) => zeros_like(hidden)),
+            ]));
+        }
         ArtefactFile.Write(Path.Combine(context.ArtefactFolder, UseFile), stream => JsonSerializer.Serialize(stream,
             new Use(everywhere.All.Count, everywhere.End?.Count ?? 0, everywhere.Firing, everywhere.FiringAtEnd), JsonSerializerOptions.Web));
         return rows;
+
+        void AddDensity(string where, IReadOnlyList<int> firing, int vectors)
+        {
+            foreach (var bin in firing.GroupBy(count => DensityBin(count, vectors)).OrderBy(bin => bin.Key, StringComparer.Ordinal))
+                rows.Add(new Measurement(MetricNames.SaeDensity, $"{where}/{bin.Key}", bin.Count() / (double)firing.Count, null, null, vectors));
+        }
 
         void Add(string where, SaeFit? fit)
         {

@@ -102,32 +102,8 @@ public static class SaeMetrics
     /// <returns>On <paramref name="measured"/>, about their own mean as for SAEs.</returns>
     public static double PrincipalComponents(SaeConfig config, ActivationStore store, IReadOnlyList<int> fitted, IReadOnlyList<int> measured, CancellationToken stop)
     {
-        using var noGrad = no_grad();
-        using var scope = NewDisposeScope();
-        var d = store.Width;
-        var (sum, product) = (zeros(d, ScalarType.Float64), zeros(d, d, ScalarType.Float64));
-        foreach (var chunk in fitted.Chunk(RowsAtOnce))
-        {
-            stop.ThrowIfCancellationRequested();
-            using var inner = NewDisposeScope();
-            var x = Normalised(config, store, chunk).to_type(ScalarType.Float64);
-            sum.add_(x.sum(0L));
-            product.add_(x.t().mm(x));
-        }
-        var mean = sum.div(fitted.Count);
-        var covariance = product.div(fitted.Count).sub(mean.view(d, 1).mm(mean.view(1, d)));
-        var directions = linalg.eigh(covariance).Item2.narrow(1, Math.Max(0, d - config.K), Math.Min(config.K, d)).to_type(ScalarType.Float32); // ascending
-        var centre = mean.to_type(ScalarType.Float32);
-        var sums = new SaeFitSums(d);
-        foreach (var chunk in measured.Chunk(RowsAtOnce))
-        {
-            stop.ThrowIfCancellationRequested();
-            using var inner = NewDisposeScope();
-            var x = Normalised(config, store, chunk);
-            var codes = x.sub(centre).mm(directions);
-            sums.Add(x, codes.mm(directions.t()).add(centre), codes);
-        }
-        return sums.Result!.Fvu; // there is at least one row
+        using var code = LinearCode.Fit(config, store, fitted, stop);
+        return code.Fvu(config, store, measured, stop);
     }
 
     /// <summary>

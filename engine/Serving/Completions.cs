@@ -156,4 +156,11 @@ internal static class Scores
         var scorer = EngineHttp.Part<IScorer>(http, "scores responses");
         await EngineHttp.Answer(http, await scorer.Score(request, http.RequestAborted));
     }
+
+    /// <summary>Refuses an item that cannot be read, by its number.</summary>
+    internal static void Check(ScoreItem? item, int number)
+    {
+        if (item?.Prompt is not { Count: > 0 } turns || turns.Any(turn => turn is not { Role: "system" or "user" or "assistant", Content: not null }) || item.Response is null)
+            throw new DoorRefusal(StatusCodes.Status400BadRequest, $"Item {number} needs a prompt of turns (system, user or assistant) and a response.", $"items[{number}]");
+    }
 }

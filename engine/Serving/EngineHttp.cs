@@ -115,6 +115,8 @@ public static class EngineHttp
         app.MapPost(CompletionRequest.Route, Completions.Complete);
         app.MapPost(ChatCompletionRequest.Route, Completions.Chat);
         app.MapPost(ScoreRequest.Route, Scores.Handle);
+        app.MapPost(FeatureXrayRequest.Route, Xrays.Handle);
+        app.MapPost(TogglePreviewRequest.Route, PreviewToggles.Handle);
         app.MapPost(ImportPreviewRequest.Route, PreviewImport.Handle);
     }
 

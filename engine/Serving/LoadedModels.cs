@@ -8,6 +8,7 @@ using Portal.Engine.Models;
 using Portal.Engine.Recipes;
 using Portal.Engine.Tokenizers;
 using TorchSharp;
+using static TorchSharp.torch;
 
 namespace Portal.Engine.Serving;
 
@@ -33,7 +34,7 @@ public sealed class LoadedModels(IDbContextFactory<PortalDbContext> contexts, Mo
     private readonly List<Entry> entries = []; // the one used last at the end
 
     /// <summary>A model in memory; one of the two models is set, by its kind.</summary>
-    public sealed record Opened(ModelVersion Version, ITokenizer Tokenizer, Llama? Policy, LlamaReward? Reward) : IDisposable
+    public sealed record Opened(ModelVersion Version, ITokenizer Tokenizer, Llama? Policy, IRewardModel? Reward) : IDisposable
     {
         public void Dispose()
         {
@@ -69,7 +70,7 @@ public sealed class LoadedModels(IDbContextFactory<PortalDbContext> contexts, Mo
                 return await Task.Run(() =>
                 {
                     entry.Model ??= Open(version);
-                    using var noGrad = torch.no_grad();
+                    using var noGrad = no_grad();
                     return work(entry.Model);
                 }, stop);
             }
@@ -161,7 +162,7 @@ public sealed class LoadedModels(IDbContextFactory<PortalDbContext> contexts, Mo
                 return new Opened(version, tokenizer, policy, null);
             }
             var (reward, itsTokenizer) = store.OpenReward(version);
-            reward.eval();
+            (reward as nn.Module)?.eval();
             return new Opened(version, itsTokenizer, null, reward);
         }
         catch (CannotTrain e)

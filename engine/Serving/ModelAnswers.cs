@@ -96,11 +96,10 @@ public sealed class RewardModelScorer(LoadedModels models) : IScorer
     /// <inheritdoc/>
     public Task<ScoreResponse> Score(ScoreRequest request, CancellationToken stop) => models.Use(request.Model ?? "", ModelKind.RewardModel, model =>
     {
-        var items = (request.Items ?? []).Select(item => (item.Prompt, item.Response)).ToList();
+        var items = request.Items ?? [];
         for (var i = 0; i < items.Count; i++)
-            if (items[i].Prompt is not { Count: > 0 } turns || turns.Any(turn => turn is not { Role: "system" or "user" or "assistant", Content: not null }) || items[i].Response is null)
-                throw new DoorRefusal(StatusCodes.Status400BadRequest, $"Item {i} needs a prompt of turns (system, user or assistant) and a response.", $"items[{i}]");
-        var read = new RewardScorer(model.Reward!, model.Tokenizer).Read(items, stop); // a reward model by its kind
+            Scores.Check(items[i], i);
+        var read = new RewardScorer(model.Reward!, model.Tokenizer).Read([.. items.Select(item => (item.Prompt, item.Response))], stop); // a reward model by its kind
         return new ScoreResponse(request.Model ?? "", [.. read.Select(item => new ScoredItem(item.Reward, item.LengthTokens, item.IsTruncated))]);
     }, stop);
 }
@@ -115,5 +114,8 @@ public static class ModelServing
         services.AddSingleton<LoadedModels>();
         services.AddSingleton<ITextGenerator, PolicyWriter>();
         services.AddSingleton<IScorer, RewardModelScorer>();
+        services.AddSingleton<FeatureXrays>();
+        services.AddSingleton(provider => new TogglePreviews(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<DataDirectory>(),
+            provider.GetRequiredService<ModelStore>()));
     }
 }

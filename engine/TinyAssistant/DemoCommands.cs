@@ -15,10 +15,11 @@ public static class DemoCommands
         var drills = new Option<int>("--drills") { Description = "Fact drills of the corpus.", DefaultValueFactory = _ => new MakeDemoOptions().Drills };
         var seed = new Option<ulong>("--seed") { DefaultValueFactory = _ => 1 };
         var keepBase = new Option<bool>("--keep-base") { Description = "Make everything but the base model anew." };
+        var onlyFeatures = new Option<bool>("--only-features") { Description = "Make the readable reward model anew (its autoencoder and its head), nothing else." };
         var work = new Option<DirectoryInfo>("--work") { Description = "Where the half-done run is kept. Default: ASSETS/.work." };
         var command = new Command("make-demo", "Make the shipped demo anew: tokenizer, base model, responses, simulated judgements (about 40 minutes on two cores).")
         {
-            assets, dialogues, drills, seed, keepBase, work,
+            assets, dialogues, drills, seed, keepBase, onlyFeatures, work,
         };
         command.SetAction((arguments, stop) =>
         {
@@ -29,10 +30,13 @@ public static class DemoCommands
             var progress = new ConsoleProgress(Console.Error, json: false, !Console.IsErrorRedirected, TimeProvider.System);
             var context = new RecipeContext(Path.Combine(scratch, "base"), Path.Combine(scratch, "checkpoints"), (long)arguments.GetValue(seed), progress,
                 TimeProvider.System, stop);
-            TinyAssistant.MakeDemo.Run(folder, preset, new MakeDemoOptions
-            {
-                Seed = arguments.GetValue(seed), Dialogues = arguments.GetValue(dialogues), Drills = arguments.GetValue(drills),
-            }, arguments.GetValue(keepBase), context);
+            if (arguments.GetValue(onlyFeatures))
+                TinyAssistant.MakeDemo.RunFeatures(folder, context);
+            else
+                TinyAssistant.MakeDemo.Run(folder, preset, new MakeDemoOptions
+                {
+                    Seed = arguments.GetValue(seed), Dialogues = arguments.GetValue(dialogues), Drills = arguments.GetValue(drills),
+                }, arguments.GetValue(keepBase), context);
             if (arguments.GetValue(work) is null && Directory.Exists(scratch))
                 Directory.Delete(scratch, recursive: true);
             return Task.FromResult(0);

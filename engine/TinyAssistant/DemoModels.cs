@@ -5,12 +5,14 @@ using Portal.Data;
 using Portal.Data.AuditLog;
 using Portal.Data.Datasets;
 using Portal.Data.Feedback;
+using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.Storage;
 using Portal.Engine.Datasets;
 using Portal.Engine.Evaluation;
 using Portal.Engine.Jobs;
+using Portal.Engine.Models;
 using Portal.Engine.Recipes;
 
 namespace Portal.Engine.TinyAssistant;
@@ -21,50 +23,84 @@ namespace Portal.Engine.TinyAssistant;
 public sealed record DemoSample(IReadOnlyList<Turn> Prompt, bool IsBefore, int Ordinal, string Text, double? Reward, int LengthTokens);
 
 /// <summary>
-/// Registers the reward model (which then serves), the exhibit of over-optimisation (retired, so that nobody serves it; its results page shows
-/// what the warnings are about) and the policy (a candidate, for people to decide on) that the demo ships, with the numbers and answers that
-/// were measured when they were made.
+/// Registers the reward model (which then serves), its sparse autoencoder with the readable reward model on it, the exhibit of over-optimisation
+/// (retired, so that nobody serves it; its results page shows what the warnings are about) and the policy (a candidate, for people to decide on)
+/// that the demo ships, with the numbers and answers that were measured when they were made.
 /// </summary>
 internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbContext> contexts, WriteQueue writes, ContentHasher hasher, IdFactory ids,
     TimeProvider time, ILogger log, string assets)
 {
     public const string RewardFolder = "reward-model";
+    public const string SaeFolder = "sae";
+    public const string SarmFolder = "sarm";
     public const string PolicyFolder = "policy";
     public const string ExhibitFolder = "policy-overoptimised";
 
     /// <summary>How the exhibit was made, in words that tell it from a policy for people.</summary>
     public const string ExhibitMethod = "DPO, over-optimised on purpose";
 
+    private const string SarmMethod = TrainSarmRunner.HeadMethod;
+
     public const string ComparisonFile = "comparison.json";
     public const string SamplesFile = "samples.jsonl";
 
     public async Task Register(ProjectId project, ModelVersionId baseId, CancellationToken stop)
     {
-        List<(ModelKind Kind, string Method)> known;
-        await using (var db = await contexts.CreateDbContextAsync(stop))
-            known = [.. (await db.ModelVersions.Where(v => v.ProjectId == project && v.Id != baseId).Select(v => new { v.Kind, v.Method }).ToListAsync(stop)).Select(v => (v.Kind, v.Method))];
+        var known = await Known(project, stop);
         if (!known.Any(version => version.Kind is ModelKind.RewardModel))
-            await Add(project, baseId, RewardFolder, ModelKind.RewardModel, stop);
+            await Add(project, baseId, baseId, RewardFolder, ModelKind.RewardModel, stop);
         if (!known.Any(version => version.Method == ExhibitMethod))
-            await Add(project, baseId, ExhibitFolder, ModelKind.Policy, stop);
-        if (!known.Any(version => version.Kind is ModelKind.Policy && version.Method != ExhibitMethod))
-            await Add(project, baseId, PolicyFolder, ModelKind.Policy, stop);
+            await Add(project, baseId, baseId, ExhibitFolder, ModelKind.Policy, stop);
+        if (!known.Any(version => version.Kind is ModelKind.Policy && version.Id != baseId && version.Method != ExhibitMethod))
+            await Add(project, baseId, baseId, PolicyFolder, ModelKind.Policy, stop);
+        // Also in an installation that an earlier release filled: its reward model is the one the features are of.
+        if (!known.Any(version => version.Kind is ModelKind.SparseAutoencoder) && Shipped(await Known(project, stop)) is { } reward)
+            await Add(project, reward.Id, baseId, SaeFolder, ModelKind.SparseAutoencoder, stop);
+        if (!known.Any(version => version.Method == SarmMethod) && (await Known(project, stop)).Find(version => version is { Kind: ModelKind.SparseAutoencoder, JobId: null }) is { } sae)
+            await Add(project, sae.Id, baseId, SarmFolder, ModelKind.RewardModel, stop);
+        await Describe(project, stop);
     }
 
-    private async Task Add(ProjectId project, ModelVersionId baseId, string name, ModelKind kind, CancellationToken stop)
+    /// <summary>Asks for the description of the readable reward model's features: a job as any other, on the rows of this installation. Once; what became of it is seen among the jobs.</summary>
+    private Task Describe(ProjectId project, CancellationToken stop) => writes.WriteAsync(db =>
+    {
+        var sarm = db.ModelVersions.Where(v => v.ProjectId == project && v.Method == SarmMethod && v.JobId == null).Select(v => (ModelVersionId?)v.Id).FirstOrDefault();
+        if (sarm is { } version && !db.Jobs.Any(j => j.ProjectId == project && j.Kind == nameof(DescribeFeatures)))
+            AskForJob.Add(db, ids.New<JobId>(), project, new DescribeFeatures { RewardModelId = version }, after: null, by: null, time.GetUtcNow());
+    }, stop);
+
+    private async Task<List<ModelVersion>> Known(ProjectId project, CancellationToken stop)
+    {
+        await using var db = await contexts.CreateDbContextAsync(stop);
+        return await db.ModelVersions.AsNoTracking().Where(v => v.ProjectId == project).OrderBy(v => v.CreatedAt).ThenBy(v => v.Id).ToListAsync(stop);
+    }
+
+    /// <summary>The reward model of this folder, by its weights; null where the project has another one.</summary>
+    private ModelVersion? Shipped(IEnumerable<ModelVersion> known)
+    {
+        var weights = new FileInfo(Path.Combine(assets, RewardFolder, HuggingFaceFolder.WeightsFile));
+        return weights.Exists
+            ? known.FirstOrDefault(version => version is { Kind: ModelKind.RewardModel, JobId: null } && version.Files().Any(file => file.Name == weights.Name && file.Sha256 == ModelStore.HashOf(weights.FullName)))
+            : null;
+    }
+
+    private async Task Add(ProjectId project, ModelVersionId parent, ModelVersionId baseId, string name, ModelKind kind, CancellationToken stop)
     {
         var folder = Path.Combine(assets, name);
-        if (InstallDemo.Measured<TrainingReport>(folder, "report.json") is not { } report || !File.Exists(Path.Combine(folder, "config.json")))
+        if (InstallDemo.Measured<TrainingReport>(folder, "report.json") is not { } report || !File.Exists(Path.Combine(folder, kind is ModelKind.SparseAutoencoder ? "cfg.json" : "config.json")))
             return;
         var spec = JobSpec.FromJson(report.Spec);
         var rules = spec switch
         {
             TrainRewardModel reward => reward.Rules,
             TrainPreferencePolicy policy => policy.Rules,
+            TrainSarm sarm => sarm.Rules,
+            TrainSae => null, // reads texts, no judgements
             _ => throw new CannotTrain($"{folder}: report.json is of {spec.Kind}, which the demo does not ship."),
         };
         var manifest = new DatasetManifest(contexts, writes, hasher, ids, time);
-        var dataset = await manifest.Build(project, spec is TrainPreferencePolicy { Method: PreferenceMethod.Kto } ? TaskKind.Binary : TaskKind.Pairwise, rules, job: null, actor: null, stop);
+        var dataset = rules is null ? (DatasetVersionId?)null
+            : await manifest.Build(project, spec is TrainPreferencePolicy { Method: PreferenceMethod.Kto } ? TaskKind.Binary : TaskKind.Pairwise, rules, job: null, actor: null, stop);
         var id = ids.New<ModelVersionId>();
         var isExhibit = name == ExhibitFolder;
         var copied = id.Value.ToString("N");
@@ -78,19 +114,19 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
             var version = new ModelVersion
             {
                 Id = id, ProjectId = project, Kind = kind, Number = ModelStore.NextNumber(db, project, kind),
-                Method = isExhibit ? ExhibitMethod : spec switch { TrainRewardModel => "reward model", TrainPreferencePolicy { Method: PreferenceMethod.Kto } => "KTO", _ => "DPO" },
-                ParentId = baseId, DatasetVersionId = dataset, JobId = null, SpecJson = report.Spec, Seed = spec.Seed, Commit = MakeDemo.Commit(), Folder = copied,
+                Method = isExhibit ? ExhibitMethod : spec switch { TrainRewardModel => "reward model", TrainSae => TrainSaeRunner.Method, TrainSarm => SarmMethod, TrainPreferencePolicy { Method: PreferenceMethod.Kto } => "KTO", _ => "DPO" },
+                ParentId = parent, DatasetVersionId = dataset, JobId = null, SpecJson = report.Spec, Seed = spec.Seed, Commit = MakeDemo.Commit(), Folder = copied,
                 FilesJson = store.FilesJson(copied), IsSynthetic = true, CreatedAt = now,
             };
             db.ModelVersions.Add(version);
             db.EvaluationResults.AddRange(report.Measurements.Concat(compared).Select(measured => ModelStore.Row(id, measured, baseId, now)));
             AuditChain.Append(db, now, actor: null, "model.import", "model", $"{id}", new { kind = kind.ToString(), version.Number, dataset = $"{dataset}", demo = true });
-            if (kind is ModelKind.RewardModel)
+            if (name == RewardFolder)
                 ModelStore.Serve(db, db.Projects.First(p => p.Id == project), version, "the demo's reward model", ids, now);
             if (isExhibit)
                 version.Retire();
         }, stop);
-        log.LogInformation("The demo's {Kind} is registered", kind is ModelKind.RewardModel ? "reward model" : isExhibit ? "exhibit" : "policy");
+        log.LogInformation("The demo's {Kind} is registered", isExhibit ? "exhibit" : name == SarmFolder ? "readable reward model" : kind.Noun());
     }
 
     private async Task StoreSamples(ProjectId project, ModelVersionId baseId, ModelVersionId candidate, string path, CancellationToken stop)

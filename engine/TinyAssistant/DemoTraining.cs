@@ -26,7 +26,7 @@ internal static class DemoTraining
         var rewardSpec = Preset<TrainRewardModel>(RewardPreset, "reward") with { Seed = (long)seed };
         var scratch = context.CheckpointFolder;
 
-        var (reward, tokenizer) = ModelFolder.RewardModel(baseFolder, freshHead: true);
+        var (reward, tokenizer) = ModelFolder.FreshReward(baseFolder);
         using var ofReward = reward;
         var rewardReport = TrainRewardModelRecipe.Run(rewardSpec, reward, tokenizer, Pairs(demo, rewardSpec.Rules), context.At(Path.Combine(scratch, "reward-files"), Path.Combine(scratch, "reward")));
         var rewardFolder = Path.Combine(assets, DemoModels.RewardFolder);
@@ -53,7 +53,7 @@ internal static class DemoTraining
         using var ofBefore = before;
         var (after, _) = ModelFolder.LanguageModel(policyFolder);
         using var ofAfter = after;
-        var (reward, rewardTokenizer) = ModelFolder.RewardModel(rewardFolder, freshHead: false);
+        var (reward, rewardTokenizer) = ModelFolder.RewardModel(rewardFolder);
         using var ofReward = reward;
         var asked = spec.Evaluation;
         var split = Split(spec.Rules);
@@ -107,6 +107,6 @@ internal static class DemoTraining
     private static List<Message> MessagesOf(WorldPrompt prompt) =>
         [.. prompt.Turns.Select(turn => new Message(turn.Speaker is Speaker.User ? MessageRole.User : MessageRole.Assistant, turn.Text))];
 
-    private static TSpec Preset<TSpec>(string file, string command) where TSpec : JobSpec =>
+    internal static TSpec Preset<TSpec>(string file, string command) where TSpec : JobSpec =>
         TrainCommands.Read<TSpec>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", file)), command);
 }

@@ -32,7 +32,6 @@ public sealed class InstallDemo
     /// <summary>The demo project's name.</summary>
     public const string ProjectName = "Tiny Assistant";
 
-    private const string ProjectFile = "project.jsonl";
     private const int LinesAtOnce = 100;
     private const int PairTasks = 60;
     private const int SingleTasks = 30;
@@ -83,14 +82,14 @@ public sealed class InstallDemo
     private async Task<Import?> FindUnfinished(CancellationToken stop)
     {
         await using var db = await contexts.CreateDbContextAsync(stop);
-        return await db.Imports.AsNoTracking().OrderBy(i => i.Id).FirstOrDefaultAsync(i => i.By == Guid.Empty && i.FileName == ProjectFile && i.State == ImportState.Staging, stop);
+        return await db.Imports.AsNoTracking().OrderBy(i => i.Id).FirstOrDefaultAsync(i => i.By == Guid.Empty && i.FileName == MakeDemo.ProjectFile && i.State == ImportState.Staging, stop);
     }
 
     private async Task<(ProjectId Project, ModelVersionId Base)?> FindDemo(CancellationToken stop)
     {
         await using var db = await contexts.CreateDbContextAsync(stop);
         var found = await (from i in db.Imports
-                           where i.By == Guid.Empty && i.FileName == ProjectFile && i.State == ImportState.Visible
+                           where i.By == Guid.Empty && i.FileName == MakeDemo.ProjectFile && i.State == ImportState.Visible
                            join v in db.ModelVersions on i.ProjectId equals v.ProjectId
                            where v.Method == ModelStore.BaseMethod
                            orderby v.CreatedAt, v.Id
@@ -104,7 +103,7 @@ public sealed class InstallDemo
     {
         var folder = Path.Combine(assets, "base");
         var hasBase = File.Exists(Path.Combine(folder, "config.json"));
-        var hasRows = File.Exists(Path.Combine(assets, ProjectFile));
+        var hasRows = File.Exists(Path.Combine(assets, MakeDemo.ProjectFile));
         if (!hasBase || !hasRows)
             log.LogWarning("The demo's folder {Assets} has {Missing}: the demo project is made without. `./run make-demo` makes it.", assets,
                 (hasBase, hasRows) switch { (false, false) => "neither a base model nor rows", (false, true) => "no base model", _ => "no rows" });
@@ -132,7 +131,7 @@ public sealed class InstallDemo
                 return null;
             var import = new Import
             {
-                Id = importId, ProjectId = projectId, FileName = ProjectFile, Format = "portal", AllOrNothing = true, By = Guid.Empty, CreatedAt = now,
+                Id = importId, ProjectId = projectId, FileName = MakeDemo.ProjectFile, Format = "portal", AllOrNothing = true, By = Guid.Empty, CreatedAt = now,
             };
             db.Imports.Add(import);
             return import;
@@ -177,9 +176,9 @@ public sealed class InstallDemo
         var target = new ImportTarget(import.ProjectId, import.Id, VotesPerTask: 1, time.GetUtcNow(), hasher, ids);
         var known = new PortalIds();
         var (read, accepted) = (0, 0);
-        await using (var file = File.OpenRead(Path.Combine(assets, ProjectFile)))
+        await using (var file = File.OpenRead(Path.Combine(assets, MakeDemo.ProjectFile)))
         {
-            foreach (var lines in ImportReader.ReadAll(file, ProjectFile, new ImportOptions { Format = ImportFormat.PortalJsonl }, stop).Chunk(LinesAtOnce))
+            foreach (var lines in ImportReader.ReadAll(file, MakeDemo.ProjectFile, new ImportOptions { Format = ImportFormat.PortalJsonl }, stop).Chunk(LinesAtOnce))
             {
                 if (lines.SelectMany(line => line.Problems).FirstOrDefault() is { } problem)
                     throw new CannotTrain($"The demo cannot be imported: {problem}");
@@ -187,7 +186,7 @@ public sealed class InstallDemo
                 var (result, found) = await writes.WriteAsync(db =>
                 {
                     var stage = new PortalStage(db, target, known);
-                    return (stage.Add(records, ProjectFile), stage.Found);
+                    return (stage.Add(records, MakeDemo.ProjectFile), stage.Found);
                 }, stop);
                 if (result.Problems.FirstOrDefault() is { } refused)
                     throw new CannotTrain($"The demo cannot be imported: {refused}");

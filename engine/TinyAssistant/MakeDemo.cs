@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Security.Cryptography;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Portal.Data.JobSpecs;
 using Portal.Engine.Datasets;
 using Portal.Engine.Datasets.Formats;
@@ -41,6 +42,11 @@ public sealed record MakeDemoOptions
 /// </remarks>
 public static class MakeDemo
 {
+    /// <summary>The demo's rows, beside the models.</summary>
+    internal const string ProjectFile = "project.jsonl";
+
+    private const string ManifestFile = "manifest.json";
+
     /// <summary>The shape of the demo's base model: 922,752 parameters.</summary>
     public static LlamaConfig BaseConfig(int vocabularySize) => new()
     {
@@ -188,7 +194,7 @@ public static class MakeDemo
             var check = CheckBase(shipped, tokenizer, options.Seed, 1_000, context.Stop);
             WriteJson(Path.Combine(folder, "check.json"), check);
             var demo = MakeJudgements(shipped, tokenizer, options.Seed, context);
-            ArtefactFile.Write(Path.Combine(assets, "project.jsonl"), file => WriteProject(demo, "base", new SamplingSpec { Temperature = WorldSamples.Temperature }, file));
+            ArtefactFile.Write(Path.Combine(assets, ProjectFile), file => WriteProject(demo, "base", new SamplingSpec { Temperature = WorldSamples.Temperature }, file));
             ArtefactFile.Write(Path.Combine(assets, "sealed.jsonl"), file =>
             {
                 using var writer = new StreamWriter(file, leaveOpen: true);
@@ -196,16 +202,29 @@ public static class MakeDemo
                     writer.WriteLine(line);
             });
             DemoTraining.Run(assets, folder, demo, options.Seed, context);
-            WriteJson(Path.Combine(assets, "manifest.json"), new
-            {
-                seed = options.Seed, options, commit = Commit(), judgements = demo.JudgementsHash(),
-                files = Directory.EnumerateFiles(assets, "*", SearchOption.AllDirectories).Where(IsMade).Order(StringComparer.Ordinal).ToDictionary(file => Path.GetRelativePath(assets, file), HashOf),
-            });
+            DemoFeatures.Run(assets, options.Seed, context);
+            WriteJson(Path.Combine(assets, ManifestFile), new { seed = options.Seed, options, commit = Commit(), judgements = demo.JudgementsHash(), files = Hashes(assets) });
         }
     }
 
+    /// <summary>Only the readable reward model, from the reward model and the rows that lie there; the rest stays as it is, byte for byte.</summary>
+    public static void RunFeatures(string assets, RecipeContext context)
+    {
+        var path = Path.Combine(assets, ManifestFile);
+        var manifest = File.Exists(path) ? JsonNode.Parse(File.ReadAllText(path)) as JsonObject : null;
+        if (manifest?["seed"]?.GetValue<ulong>() is not { } seed)
+            throw new CannotTrain($"{path}: there is no demo to add features to. `./run make-demo` makes the whole of it.");
+        DemoFeatures.Run(assets, seed, context);
+        manifest["commitOfFeatures"] = Commit();
+        manifest["files"] = JsonSerializer.SerializeToNode(Hashes(assets));
+        WriteJson(path, manifest);
+    }
+
+    private static Dictionary<string, string> Hashes(string assets) =>
+        Directory.EnumerateFiles(assets, "*", SearchOption.AllDirectories).Where(IsMade).Order(StringComparer.Ordinal).ToDictionary(file => Path.GetRelativePath(assets, file), HashOf);
+
     /// <summary>Neither the list itself, nor what people wrote about it, nor half-done work.</summary>
-    private static bool IsMade(string file) => Path.GetFileName(file) is not ("manifest.json" or "README.md") && !file.Contains($"{Path.DirectorySeparatorChar}.work{Path.DirectorySeparatorChar}", StringComparison.Ordinal);
+    private static bool IsMade(string file) => Path.GetFileName(file) is not (ManifestFile or "README.md") && !file.Contains($"{Path.DirectorySeparatorChar}.work{Path.DirectorySeparatorChar}", StringComparison.Ordinal);
 
     private const string Guidelines = """
         Choose the answer that helps this person more.

@@ -87,6 +87,33 @@ public static class MetricNames
     /// <summary>SAE: share of latents that no vector uses, 0 to 1.</summary>
     public const string SaeDeadShare = "sae/dead_share";
 
+    /// <summary>
+    /// SAE: share of its latents by how often they fire, of which the part's last piece names the half decade: "all/-2.5" are those firing in 10^−2.5 to 10^−2 of
+    /// all vectors, "all/-5" those firing more seldom than in 10^−4.5, "all/never" the dead; "all/response-end/-2.5" is about ends of responses only.
+    /// </summary>
+    public const string SaeDensity = "sae/density";
+
+    /// <summary>Before a spliced figure's name: the states at an SAE's layer are replaced by its reconstructions.</summary>
+    /// <remarks>
+    /// Parts: "held-out/response-end" (the one state from which a reward is read), "held-out/own-positions" (those an SAE is trained at; policies) and
+    /// "held-out/every-token". <see cref="ChangePrefix"/> before the whole name: minus the unspliced figure, which stands under <see cref="PairwiseAccuracy"/> or
+    /// <see cref="Loss"/>. Controls have the prefixes <see cref="PrincipalComponentsBaseline"/>, <see cref="RandomEncoderBaseline"/> and
+    /// <see cref="AblatedBaseline"/>, each with a slash.
+    /// </remarks>
+    public const string SaePrefix = "sae/";
+
+    /// <summary>A reward model's pairwise accuracy with replaced states.</summary>
+    public const string SplicedAccuracy = "spliced_accuracy";
+
+    /// <summary>Pearson's correlation of a reward model's rewards with replaced states and without, over responses.</summary>
+    public const string SplicedCorrelation = "spliced_correlation";
+
+    /// <summary>A policy's mean loss on responses with replaced states, nats a token, mean over responses.</summary>
+    public const string SplicedLoss = "spliced_loss";
+
+    /// <summary>States replaced by nothing (zeros).</summary>
+    public const string AblatedBaseline = "baseline/ablated";
+
     /// <summary>FVU of as many principal components as an SAE has active latents.</summary>
     public const string PrincipalComponentsBaseline = "baseline/principal_components";
 
@@ -98,6 +125,15 @@ public static class MetricNames
 
     /// <summary>SARM: share of a latent's most activating ends that are still its most activating ones after training, 0 to 1; 1 is no drift of meaning.</summary>
     public const string SarmContextOverlap = "sarm/context_overlap";
+
+    /// <summary>Pairs labelled anew by a reward model: share whose order it turned round, 0 to 1.</summary>
+    public const string RelabelledTurned = "relabelled/turned";
+
+    /// <summary>Pairs labelled anew: share left out because the reward model finds both answers equal, 0 to 1.</summary>
+    public const string RelabelledTies = "relabelled/ties";
+
+    /// <summary>Best of n answers under two reward models: share of prompts where the second picks another answer than the first, 0 to 1.</summary>
+    public const string BestOfNChanged = "best_of_n/changed";
 
     /// <summary>Part: held-out prompts.</summary>
     public const string HeldOut = "held-out";

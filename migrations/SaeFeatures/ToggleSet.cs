@@ -100,6 +100,21 @@ public sealed class ToggleSet
         return null;
     }
 
+    /// <summary>Takes a proposal back whose version will not come (its job failed, or was cancelled), so that its author can change it and ask again.</summary>
+    /// <param name="isJobUnderWay">The job may still make the version.</param>
+    public Problem? Withdraw(bool isJobUnderWay)
+    {
+        if (State is not ToggleSetState.Waiting)
+            return new Problem("", "Only a set that waits for approval can be taken back.", ProblemKind.Conflict);
+        if (PublishedVersionId is not null)
+            return new Problem("", "The version of this set is made. Refuse the set, then make a copy to change it.", ProblemKind.Conflict);
+        if (isJobUnderWay)
+            return new Problem("", "The job that makes the version is under way; it takes seconds. Cancel it on its page if it hangs.", ProblemKind.Conflict);
+        (State, PreviewJson, JobId) = (ToggleSetState.Draft, null, null);
+        RowVersion++;
+        return null;
+    }
+
     /// <summary>The job has made the version.</summary>
     public void Made(ModelVersionId version)
     {

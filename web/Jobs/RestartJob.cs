@@ -23,6 +23,8 @@ public sealed class RestartJob(IDbContextFactory<PortalDbContext> contexts, Star
             return new Problem("job", $"Job {job.Number} has not ended yet.", ProblemKind.Conflict);
         if (job.Kind == nameof(ImportData))
             return new Problem("job", "An import is started again from the import page: its upload may be gone.", ProblemKind.Conflict);
+        if (job.Kind == nameof(PublishToggles))
+            return new Problem("job", "A toggle set is proposed again on its own page: take it back there first.", ProblemKind.Conflict);
         return await start.Handle(user, job.ProjectId, JobSpec.FromJson(job.SpecJson), null, stop);
     }
 }

@@ -31,6 +31,16 @@ public sealed record MetricReading(string Name, MeasureFormat Format, MeasureFor
         new(MetricNames.Loss, MeasureFormat.Plain, MeasureFormat.Signed, 3, false),
         new(MetricNames.Brier, MeasureFormat.Plain, MeasureFormat.Signed, 3, false),
         new(MetricNames.LogLoss, MeasureFormat.Plain, MeasureFormat.Signed, 3, false),
+        new(MetricNames.SaeFvu, MeasureFormat.Percent, MeasureFormat.Points, 1, false),
+        new(MetricNames.PrincipalComponentsBaseline, MeasureFormat.Percent, MeasureFormat.Points, 1, false),
+        new(MetricNames.RandomEncoderBaseline, MeasureFormat.Percent, MeasureFormat.Points, 1, false),
+        new(MetricNames.SaeNmse, MeasureFormat.Plain, MeasureFormat.Signed, 3, false),
+        new(MetricNames.SaeCosine, MeasureFormat.Plain, MeasureFormat.Signed, 3, true),
+        new(MetricNames.SaeLengthRatio, MeasureFormat.Plain, MeasureFormat.Signed, 3, null),
+        new(MetricNames.SaeActive, MeasureFormat.Plain, MeasureFormat.Signed, 1, null),
+        new(MetricNames.SaeDeadShare, MeasureFormat.Percent, MeasureFormat.Points, 1, false),
+        new(MetricNames.SarmLiveLatents, MeasureFormat.Plain, MeasureFormat.Signed, 0, null),
+        new(MetricNames.SarmContextOverlap, MeasureFormat.Percent, MeasureFormat.Points, 1, true),
     ];
 
     /// <summary>True for a name with a text of its own.</summary>

@@ -28,6 +28,8 @@ internal static class ModelLineage
         stops.Add(new(Name(T, view.Version.Kind, view.Version.Number), here ? $"models/{view.Version.Id}" : null, !here));
         if (view.Version.Kind is ModelKind.Policy)
             stops.Add(new(T["Lineage.Evaluation"], here || !view.HasSideBySide ? null : $"models/{view.Version.Id}/results", here));
+        if (view.Version.Kind is ModelKind.SparseAutoencoder)
+            return stops; // it serves inside reward models
         stops.Add(new(view.Serves ? T["Lineage.Serves"].Value : view.Version.Status is ModelStatus.Released ? T["Lineage.Served"].Value : T["Lineage.NotReleased"].Value));
         if (view.Tasks > 0)
             stops.Add(new(T.Counted("Lineage.Tasks", view.Tasks)));

@@ -3,6 +3,7 @@ using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.AuditLog;
 using Portal.Data.Registry;
+using Portal.Data.SaeFeatures;
 using Portal.Data.Storage;
 using Portal.Web.Accounts;
 
@@ -30,6 +31,8 @@ public sealed class ReleaseModel(WriteQueue writes, Access access, IdFactory ids
             {
                 if (db.ModelVersions.FirstOrDefault(v => v.Id == versionId) is not { } version)
                     return ReleaseRefusals.NoVersion;
+                if (db.ToggleSets.FirstOrDefault(s => s.PublishedVersionId == versionId && s.State != ToggleSetState.Published) is { } undecided)
+                    return ReleaseRefusals.NotApproved(version, undecided); // this way round there is no second person
                 var project = db.Projects.First(p => p.Id == version.ProjectId);
                 if (project.CurrentOf(version.Kind) is { } serves && serves != seen && serves != versionId)
                     return ReleaseRefusals.Overtaken;
@@ -121,6 +124,10 @@ internal static class ReleaseRefusals
     public static readonly Problem Overtaken =
         new("version", "Somebody changed what serves since this page was opened. Nothing was changed now: load the page again, look, then decide.",
             ProblemKind.Conflict);
+
+    public static Problem NotApproved(ModelVersion version, ToggleSet set) => new("version",
+        $"{version.Label} was made by toggle set {set.Number}, which {(set.State is ToggleSetState.Refused ? "was refused" : "waits for a second person")}. It is released in the toggle studio or not at all.",
+        ProblemKind.Conflict);
 
     public static Problem ReasonTooLong(int length) =>
         new("reason", $"The reason has {length} characters, at most {ReleaseModel.ReasonLengthMax} are kept.");

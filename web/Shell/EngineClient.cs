@@ -68,6 +68,18 @@ public sealed class EngineClient : IDisposable
     public Task<Outcome<ScoreResponse>> Score(ScoreRequest request, CancellationToken stop) =>
         Send<ScoreResponse>(HttpMethod.Post, ScoreRequest.Route, request, Generating, stop);
 
+    /// <summary>Takes the rewards of responses apart, feature by feature.</summary>
+    public Task<Outcome<FeatureXrayResponse>> Xray(FeatureXrayRequest request, CancellationToken stop) =>
+        Send<FeatureXrayResponse>(HttpMethod.Post, FeatureXrayRequest.Route, request, Generating, stop);
+
+    /// <summary>Tests how well a pattern tells where a feature fires.</summary>
+    public Task<Outcome<LabelScoreResponse>> ScoreLabel(LabelScoreRequest request, CancellationToken stop) =>
+        Send<LabelScoreResponse>(HttpMethod.Post, LabelScoreRequest.Route, request, Generating, stop);
+
+    /// <summary>Says what toggles would change, on the cached codes of the judged pairs.</summary>
+    public Task<Outcome<TogglePreviewResponse>> PreviewToggles(TogglePreviewRequest request, CancellationToken stop) =>
+        Send<TogglePreviewResponse>(HttpMethod.Post, TogglePreviewRequest.Route, request, Asking, stop);
+
     /// <summary>Looks at an uploaded file.</summary>
     public Task<Outcome<ImportPreviewResponse>> PreviewImport(ImportPreviewRequest request, CancellationToken stop) =>
         Send<ImportPreviewResponse>(HttpMethod.Post, ImportPreviewRequest.Route, request, Asking, stop);

@@ -1,7 +1,6 @@
 using System.Security.Claims;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
-using Portal.Data.AuditLog;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
@@ -45,14 +44,7 @@ public sealed class StartJob(WriteQueue writes, Access access, IdFactory ids, Ti
             return new Problem("after", "The job that has to succeed first is gone, or did not succeed.", ProblemKind.Conflict);
         if (spec.IsTraining && OverQuota(db, project, found.JobsPerDay, now) is { } over)
             return over;
-        var job = new Job
-        {
-            Id = ids.New<JobId>(), Number = (db.Jobs.Max(j => (int?)j.Number) ?? 0) + 1, ProjectId = project, Kind = spec.Kind, SpecJson = spec.ToJson(),
-            AfterJobId = after, CreatedBy = person.AccountId, CreatedAt = now,
-        };
-        db.Jobs.Add(job);
-        AuditChain.Append(db, now, person.AccountId, "job.start", "job", $"{job.Id}", new { number = job.Number, kind = job.Kind, project = $"{project}", seed = spec.Seed });
-        return job.Id;
+        return AskForJob.Add(db, ids.New<JobId>(), project, spec, after, person.AccountId, now).Id;
     }
 
     private static Problem? OverQuota(PortalDbContext db, ProjectId project, int perDay, DateTimeOffset now)

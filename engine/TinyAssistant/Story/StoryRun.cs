@@ -1,7 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Portal.Data;
-using Portal.Data.AuditLog;
 using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
@@ -57,17 +56,7 @@ public sealed class StoryRun(IServiceProvider services, StorySizes sizes, StoryF
     public async Task<Job> RunJob(JobSpec spec, CancellationToken stop)
     {
         var id = Ids.New<JobId>();
-        await Writes.WriteAsync(db =>
-        {
-            db.LockJobs();
-            var now = Time.GetUtcNow();
-            var job = new Job
-            {
-                Id = id, Number = (db.Jobs.Max(j => (int?)j.Number) ?? 0) + 1, ProjectId = Project, Kind = spec.Kind, SpecJson = spec.ToJson(), CreatedBy = null, CreatedAt = now,
-            };
-            db.Jobs.Add(job);
-            AuditChain.Append(db, now, actor: null, "job.start", "job", $"{id}", new { number = job.Number, kind = job.Kind, project = $"{Project}", seed = spec.Seed });
-        }, stop);
+        await Writes.WriteAsync(db => { AskForJob.Add(db, id, Project, spec, after: null, by: null, Time.GetUtcNow()); }, stop);
         (int, int, string) shown = default;
         while (true)
         {

@@ -6,8 +6,10 @@ using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.Review;
+using Portal.Data.SaeFeatures;
 using Portal.Tests.Data;
 using Portal.Tests.Web;
+using Portal.Tests.Web.SaeFeatures;
 using Xunit;
 
 namespace Portal.Tests.Browser;
@@ -28,6 +30,11 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     public SeededProject Project { get; private set; } = default!; // set on start
     public ModelVersion Candidate { get; private set; } = default!; // likewise
     public ModelVersion RewardModel { get; private set; } = default!; // likewise
+    public ModelVersion Autoencoder { get; private set; } = default!; // likewise
+    internal SeededFeatures Features { get; private set; } = default!; // likewise
+
+    /// <summary>A judged pair whose texts the features of <see cref="FakeEngineDoor"/> fire on.</summary>
+    public AnnotationTask JudgedPair { get; private set; } = default!; // likewise
     public DatasetVersion Dataset { get; private set; } = default!; // likewise
     public Job Finished { get; private set; } = default!; // likewise
     public Job Running { get; private set; } = default!; // likewise
@@ -153,6 +160,7 @@ public sealed class AdminPagesFixture : IAsyncLifetime
             db.Releases.Add(project.Release(Project.Ids.New<ReleaseId>(), db.ModelVersions.Single(v => v.Id == policy.Id), "The base model, to begin with", admin, null, now).Value);
             db.Releases.Add(project.Release(Project.Ids.New<ReleaseId>(), db.ModelVersions.Single(v => v.Id == RewardModel.Id), "Beats both baselines", admin, null, now).Value);
         });
+        SeedFeatures(people);
         Run(Finished, 200, job => job.Succeed($"/models/{RewardModel.Id}", now));
         Failed = Project.Job(new TrainPreferencePolicy());
         Run(Failed, 40, job => job.Fail("Training diverged at step 41: loss is NaN. Lower the learning rate, warm up longer or clip gradients harder, then start again.", now));
@@ -166,6 +174,41 @@ public sealed class AdminPagesFixture : IAsyncLifetime
         Empty = Project.Ids.New<ProjectId>();
         Project.Add(new Project { Id = Empty, Name = "Nothing in it yet", CreatedAt = now });
         Project.Add(new Flag { Id = Project.Ids.New<FlagId>(), ProjectId = Project.Id, ResponseId = bad, AnnotatorId = people[0], Reason = FlagReason.Insult, Place = "annotate", At = now });
+    }
+
+    /// <summary>An SAE with its report, and a reward model on its features: some labelled, some not, one that only follows the reward, dead ones.</summary>
+    private void SeedFeatures(IReadOnlyList<AnnotatorId> people)
+    {
+        Autoencoder = Project.Model(ModelKind.SparseAutoencoder, 1, "SAE", RewardModel.Id);
+        foreach (var (name, value, low, high) in new (string, double, double?, double?)[]
+        {
+            (MetricNames.SaeFvu, .21, .2, .22), (MetricNames.PrincipalComponentsBaseline, .34, .33, .35), (MetricNames.RandomEncoderBaseline, .58, .56, .6), (MetricNames.SaeNmse, .12, .11, .13),
+            (MetricNames.SaeActive, 16, null, null), (MetricNames.SaeDeadShare, .31, null, null), (MetricNames.SaeCosine, .93, .92, .94), (MetricNames.SaeLengthRatio, .95, .94, .96),
+        })
+            Project.Result(Autoencoder.Id, name, MetricNames.HeldOut, value, low, high, 400);
+        Features = new SeededFeatures(Project, 2, latents: 72);
+        string[] labels = ["says “the old mill”", "compliment to the person", "an insult word", "go", "north", "crosses the river"];
+        for (var latent = 0; latent < 72; latent++)
+        {
+            var (atEnd, atSentence) = latent % 9 == 8 ? (0, 0) : latent % 9 == 7 ? (0, 40 + latent) : (24 + (latent * 37 % 160), 60 + (latent * 53 % 400));
+            var score = atEnd > 0 && latent % 5 != 4 ? Math.Round(Math.Sin(latent) * .9, 3) : (double?)null;
+            Features.Feature(latent, atEnd, atSentence, atEnd > 0 ? FakeEngineDoor.Features.ElementAtOrDefault(latent).Weight is var known && known != 0 ? known : Math.Round(Math.Cos(latent), 2) : 0,
+                Math.Round(Math.Cos(latent) * atEnd / 400, 4), Math.Round(Math.Sin(latent) * .2, 3), atEnd / 2, atEnd > 0 ? Math.Round(.5 + (.46 * Math.Sin(latent * 2.1)), 2) : null, score,
+                score * (latent % 4 == 1 ? .05 : .8), latent % 4 == 1 ? .71 : .004 * latent,
+                latent < 3 ? [new RelatedFeature(latent + 1, .62, .31), new RelatedFeature(latent + 9, .41, .02)] : [],
+                latent < 3 ? [.. people.Select((person, index) => new VoterShare(person, 131 - index, .6 - (.1 * index), .25 - (.07 * index)))] : []);
+        }
+        for (var latent = 0; latent < labels.Length; latent++)
+            Features.Label(latent, labels[latent], detection: latent == 3 ? null : latent == 4 ? .58 : .94 - (.02 * latent));
+        var prompt = Project.Prompt("How do I get to the well?", "directions");
+        var (warm, rude) = (Project.Response(prompt, "What a fine question, dear friend! Go north past the old mill, then cross the river. The well is beside the mill.", Candidate.Id), Project.Response(prompt, "Go north, you clod. Then ask somebody else who has the time.", Candidate.Id));
+        JudgedPair = Project.Pair(prompt, warm, rude);
+        Project.Vote(JudgedPair, people[0], PairwiseVerdict.Preferred, warm, 3);
+        Project.Vote(JudgedPair, people[1], PairwiseVerdict.Preferred, rude, 1, JudgementSource.Simulated);
+        var text = "What a fine question, dear friend! Go north past the old mill, then cross the river. The well is beside the mill.";
+        Features.Context(0, warm, ContextPosition.End, 0, text.IndexOf("The well", StringComparison.Ordinal), 28, 3.8);
+        Features.Context(0, warm, ContextPosition.Sentence, 0, text.IndexOf("Go north", StringComparison.Ordinal), 49, 2.9);
+        Features.Context(0, rude, ContextPosition.End, 2, 0, 20, 1.4);
     }
 
     private void Run(Job job, int steps, Action<Job> end)

@@ -14,6 +14,7 @@ public sealed class AdminPagesTests(AdminPagesFixture fixture)
     [InlineData("/data")]
     [InlineData("/train")]
     [InlineData("/jobs")]
+    [InlineData("/features")]
     public async Task An_empty_project_is_told_what_to_do(string path)
     {
         await using var page = await fixture.Open(path, project: fixture.Empty);

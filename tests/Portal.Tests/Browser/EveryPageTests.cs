@@ -76,6 +76,20 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         ["models"] = new("/models", _ => "/models"),
         ["model-reward"] = new("/models/{Id:guid}", p => $"/models/{p.RewardModel.Id}"),
         ["model-policy"] = new("/models/{Id:guid}", p => $"/models/{p.Candidate.Id}"),
+        ["model-sae"] = new("/models/{Id:guid}", p => $"/models/{p.Autoencoder.Id}"),
+        ["features"] = new("/features", _ => "/features"),
+        ["features-search-without-engine"] = new("/features", _ => "/features?fires=All&sort=Gap", async (page, _) =>
+        {
+            await page.Page.FillAsync("textarea[name=Typed]", "Go to the mill.");
+            await page.Page.GetByText("Find its features").ClickAsync();
+            await page.Page.Locator("main .note.bad").WaitForAsync();
+        }),
+        ["feature"] = new("/features/{Model:guid}/{Latent:int}", p => $"/features/{p.Features.Model.Id}/0", (page, _) => page.Page.Locator("#label-text").WaitForAsync()),
+        ["feature-dead"] = new("/features/{Model:guid}/{Latent:int}", p => $"/features/{p.Features.Model.Id}/8"),
+        ["pairs"] = new("/pair-xray", _ => "/pair-xray"),
+        ["pair-xray-without-engine"] = new("/pair-xray/{Task:guid}", p => $"/pair-xray/{p.JudgedPair.Id}"),
+        ["pair-xray-of-responses"] = new("/pair-xray/{First:guid}/{Second:guid}", p => $"/pair-xray/{p.JudgedPair.SecondResponseId}/{p.JudgedPair.FirstResponseId}"),
+        ["response-xray-without-engine"] = new("/response-xray/{Response:guid}", p => $"/response-xray/{p.JudgedPair.FirstResponseId}"),
         ["model-gone"] = new("/models/{Id:guid}", _ => $"/models/{Guid.Empty}"),
         ["results"] = new("/models/{Id:guid}/results", p => $"/models/{p.Candidate.Id}/results"),
         ["docs"] = new("/docs", _ => "/docs"),

@@ -19,7 +19,7 @@ using Xunit;
 
 namespace Portal.Tests.Engine.Jobs;
 
-/// <summary>Votes become a reward model and a policy, the policy is released, and its answers come back as tasks: on a real database.</summary>
+/// <summary>Votes become a reward model and a policy, the policy is released, and its answers come back as tasks: on a real toy.Database.</summary>
 [Trait("Speed", "slow")]
 public sealed class TrainingJourneyTests : IDisposable
 {
@@ -30,67 +30,43 @@ public sealed class TrainingJourneyTests : IDisposable
         LengthMax = 64, Optimization = Quick, Evaluation = new EvaluationSpec { Prompts = 12, SamplesPerPrompt = 4, Sampling = new SamplingSpec { TokensMax = 24 } },
     };
 
-    private readonly PortalDatabase database = new();
-    private readonly ProjectId project;
-    private readonly ModelVersionId baseId;
-    private readonly AnnotatorId annotator;
-    private int number;
+    private readonly ToyProject toy = new();
 
-    public TrainingJourneyTests()
-    {
-        (project, annotator, baseId) = (Ids.New<ProjectId>(), Ids.New<AnnotatorId>(), Ids.New<ModelVersionId>());
-        using var db = database.Open();
-        db.Projects.Add(new Project { Id = project, Name = "Toy", CreatedAt = Now });
-        db.Annotators.Add(new Annotator { Id = annotator, Pseudonym = "heron-12", CreatedAt = Now });
-        var folder = baseId.Value.ToString("N");
-        using (var model = ToyWorld.Base())
-            HuggingFaceFolder.Save(model, Path.Combine(database.Directory.Models, folder), ToyWorld.Tokenizer);
-        db.ModelVersions.Add(new ModelVersion
-        {
-            Id = baseId, ProjectId = project, Kind = ModelKind.Policy, Number = 1, Method = ModelStore.BaseMethod, ParentId = null, DatasetVersionId = null, JobId = null,
-            SpecJson = "{}", Seed = 1, Commit = "unknown", Folder = folder, FilesJson = Store.FilesJson(folder), IsSynthetic = false, CreatedAt = Now,
-        });
-        db.SaveChanges();
-        foreach (var prompt in ToyWorld.Prompts)
-            Vote(db, prompt);
-        db.SaveChanges();
-    }
-
-    private IdFactory Ids => database.Services.GetRequiredService<IdFactory>();
+    private IdFactory Ids => toy.Ids;
     private static DateTimeOffset Now => TimeProvider.System.GetUtcNow();
-    private ModelStore Store => new(database.Contexts, database.Writes, database.Directory, Ids, TimeProvider.System);
+    private ModelStore Store => toy.Store;
 
-    public void Dispose() => database.Dispose();
+    public void Dispose() => toy.Dispose();
 
     [Fact]
     public async Task Votes_become_models_and_come_back_as_tasks()
     {
         // Votes to a reward model.
-        var rewardJob = Job();
-        var reward = await Finish(rewardJob, await new TrainRewardModelRunner().Run(RewardSpec, rewardJob));
-        Assert.Equal(($"/models/{reward.Id}", 1, ModelStatus.Candidate, (ModelVersionId?)baseId), (reward.Path, reward.Version.Number, reward.Version.Status, reward.Version.ParentId));
+        var rewardJob = toy.Job();
+        var reward = await toy.Finish(rewardJob, await new TrainRewardModelRunner().Run(RewardSpec, rewardJob));
+        Assert.Equal(($"/models/{reward.Id}", 1, ModelStatus.Candidate, (ModelVersionId?)toy.BaseId), (reward.Path, reward.Version.Number, reward.Version.Status, reward.Version.ParentId));
         Assert.Null(Store.Verify(reward.Version));
-        Assert.True(Row(reward.Id, MetricNames.PairwiseAccuracy).Value > 0.9);
+        Assert.True(toy.Row(reward.Id, MetricNames.PairwiseAccuracy).Value > 0.9);
         Assert.Null(await Manifest.Verify(reward.Version.DatasetVersionId!.Value, default)); // trained, so it has one
 
         // Votes to a policy. The job is run twice, as after a crash just before its end; a vote that came meanwhile waits for the next job.
-        var policyJob = Job();
+        var policyJob = toy.Job();
         await new TrainPreferencePolicyRunner().Run(PolicySpec, policyJob);
-        using (var db = database.Open())
+        using (var db = toy.Database.Open())
         {
-            Vote(db, "May I take the apple from the ship?");
+            toy.Vote(db, "May I take the apple from the ship?");
             db.SaveChanges();
         }
-        var policy = await Finish(policyJob, await new TrainPreferencePolicyRunner().Run(PolicySpec, policyJob));
+        var policy = await toy.Finish(policyJob, await new TrainPreferencePolicyRunner().Run(PolicySpec, policyJob));
         Assert.Equal(($"/models/{policy.Id}/results", "DPO", 2), (policy.Path, policy.Version.Method, policy.Version.Number));
         Assert.Equal(reward.Version.DatasetVersionId, policy.Version.DatasetVersionId); // the same judgements under the same rules
-        using (var db = database.Open())
+        using (var db = toy.Database.Open())
         {
             var samples = db.EvaluationSamples.AsNoTracking().Where(s => s.CandidateId == policy.Id).ToList();
             var prompts = samples.Select(s => s.PromptId).Distinct().ToList();
             Assert.Equal(prompts.Count * 4 * 2, samples.Count);
             Assert.InRange(prompts.Count, 8, 12);
-            Assert.Equal(samples.Count / 2, samples.Count(s => s.SampledFromId == baseId));
+            Assert.Equal(samples.Count / 2, samples.Count(s => s.SampledFromId == toy.BaseId));
             var learned = db.DatasetRows.Where(r => r.DatasetVersionId == policy.Version.DatasetVersionId && r.Part == DatasetPart.Train).Select(r => r.PromptId).ToHashSet();
             Assert.DoesNotContain(prompts, learned.Contains);
             Assert.NotEmpty(learned);
@@ -98,17 +74,17 @@ public sealed class TrainingJourneyTests : IDisposable
             Assert.All(samples, sample => Assert.Equal(sample.SampledFromId, writers[sample.ResponseId]));
             Assert.All(samples, sample => Assert.NotNull(sample.Reward));
         }
-        var change = Row(policy.Id, MetricNames.ChangePrefix + MetricNames.MeanReward);
+        var change = toy.Row(policy.Id, MetricNames.ChangePrefix + MetricNames.MeanReward);
         Assert.True(change.Low > 0, $"the mean reward changed by {change.Value:F2}, {change.Low:F2} to {change.High:F2}");
-        Assert.Equal(baseId, change.ComparedWithId);
-        Assert.Equal(change.Value, Row(policy.Id, MetricNames.MeanReward).Value - Row(policy.Id, MetricNames.BeforePrefix + MetricNames.MeanReward).Value, 1e-9);
-        Assert.Equal(0, Row(policy.Id, MetricNames.BeforePrefix + MetricNames.KlNats).Value, 1e-9); // the base is as far from itself as can be: not at all
-        Assert.True(Row(policy.Id, MetricNames.KlNats).Value > 0);
+        Assert.Equal(toy.BaseId, change.ComparedWithId);
+        Assert.Equal(change.Value, toy.Row(policy.Id, MetricNames.MeanReward).Value - toy.Row(policy.Id, MetricNames.BeforePrefix + MetricNames.MeanReward).Value, 1e-9);
+        Assert.Equal(0, toy.Row(policy.Id, MetricNames.BeforePrefix + MetricNames.KlNats).Value, 1e-9); // the base is as far from itself as can be: not at all
+        Assert.True(toy.Row(policy.Id, MetricNames.KlNats).Value > 0);
 
         // Old against new, names hidden.
-        var blindJob = Job();
-        await Finish(blindJob, await new SampleResponsesRunner().Run(new SampleResponses { CandidateId = policy.Id, Prompts = 10, Sampling = new SamplingSpec { TokensMax = 24 } }, blindJob));
-        using (var db = database.Open())
+        var blindJob = toy.Job();
+        await toy.Finish(blindJob, await new SampleResponsesRunner().Run(new SampleResponses { CandidateId = policy.Id, Prompts = 10, Sampling = new SamplingSpec { TokensMax = 24 } }, blindJob));
+        using (var db = toy.Database.Open())
         {
             var writers = db.Responses.Where(r => r.ModelVersionId != null).ToDictionary(r => r.Id, r => r.ModelVersionId!.Value);
             var blind = db.Tasks.Where(t => t.JobId == blindJob.JobId).ToList();
@@ -116,22 +92,22 @@ public sealed class TrainingJourneyTests : IDisposable
             Assert.All(blind, task =>
             {
                 Assert.Equal((TaskPurpose.BlindComparison, TaskState.Open, (ModelVersionId?)policy.Id), (task.Purpose, task.State, task.CandidateId));
-                Assert.Equal(new[] { baseId, policy.Id }.ToHashSet(), new[] { writers[task.FirstResponseId], writers[task.SecondResponseId!.Value] }.ToHashSet()); // a pair
+                Assert.Equal(new[] { toy.BaseId, policy.Id }.ToHashSet(), new[] { writers[task.FirstResponseId], writers[task.SecondResponseId!.Value] }.ToHashSet()); // a pair
             });
             Assert.Equal(blind.Count, blind.DistinctBy(task => task.PromptId).Count());
         }
 
         // Released, and back to people.
-        await database.Writes.WriteAsync(db =>
+        await toy.Database.Writes.WriteAsync(db =>
         {
-            var released = db.Projects.First(p => p.Id == project).Release(Ids.New<ReleaseId>(), db.ModelVersions.First(v => v.Id == policy.Id), "it is kinder", Guid.NewGuid(), null, Now);
+            var released = db.Projects.First(p => p.Id == toy.Project).Release(Ids.New<ReleaseId>(), db.ModelVersions.First(v => v.Id == policy.Id), "it is kinder", Guid.NewGuid(), null, Now);
             db.Releases.Add(released.Value);
         }, default);
-        var sampleJob = Job();
+        var sampleJob = toy.Job();
         var spec = new SampleResponses { Prompts = 20, ResponsesPerPrompt = 4, PairsPerPrompt = 2, Tasks = TaskKinds.Pairwise | TaskKinds.Binary, Sampling = new SamplingSpec { TokensMax = 24 } };
         await new SampleResponsesRunner().Run(spec, sampleJob);
-        await Finish(sampleJob, await new SampleResponsesRunner().Run(spec, sampleJob)); // and again, as after a crash
-        using (var db = database.Open())
+        await toy.Finish(sampleJob, await new SampleResponsesRunner().Run(spec, sampleJob)); // and again, as after a crash
+        using (var db = toy.Database.Open())
         {
             var tasks = db.Tasks.Where(t => t.JobId == sampleJob.JobId).ToList();
             Assert.InRange(tasks.Count(t => t.Kind is TaskKind.Pairwise), 15, 40);
@@ -155,13 +131,13 @@ public sealed class TrainingJourneyTests : IDisposable
     [Fact]
     public async Task A_policy_job_that_fails_leaves_no_answer_behind()
     {
-        var job = Job();
+        var job = toy.Job();
         await new TrainPreferencePolicyRunner().Run(PolicySpec with { Optimization = Quick with { StepsMax = 1 } }, job); // its end is never written
         var id = ModelVersionId.From(job.JobId.Value);
-        using (var db = database.Open())
+        using (var db = toy.Database.Open())
             Assert.True(db.EvaluationSamples.Any(s => s.CandidateId == id) && db.Responses.Any(r => r.ModelVersionId == id), "nothing was stored, so nothing is tested");
         await new TrainPreferencePolicyRunner().Discard(PolicySpec, job);
-        using (var db = database.Open())
+        using (var db = toy.Database.Open())
         {
             Assert.False(db.EvaluationSamples.Any(s => s.CandidateId == id) || db.Responses.Any(r => r.ModelVersionId == id));
             Assert.False(db.Contents.Any(c => c.Kind == ContentKind.Response && !db.Responses.Any(r => r.ContentId == c.Id)), "texts without a response stayed");
@@ -173,7 +149,7 @@ public sealed class TrainingJourneyTests : IDisposable
     public async Task A_project_without_a_policy_takes_the_installations_base_over()
     {
         var second = Ids.New<ProjectId>();
-        using (var db = database.Open())
+        using (var db = toy.Database.Open())
         {
             db.Projects.Add(new Project { Id = second, Name = "Second", CreatedAt = Now });
             db.SaveChanges();
@@ -182,40 +158,40 @@ public sealed class TrainingJourneyTests : IDisposable
         Assert.Equal((second, 1, (ModelVersionId?)null, ModelStatus.Released), (adopted.ProjectId, adopted.Number, adopted.ParentId, adopted.Status));
         Assert.Equal(adopted.Id, (await Store.BasePolicy(second, default)).Id);
         Assert.Null(Store.Verify(adopted));
-        using var after = database.Open();
+        using var after = toy.Database.Open();
         Assert.Equal(adopted.Id, after.Projects.Single(p => p.Id == second).CurrentPolicyId);
     }
 
     [Fact]
     public async Task A_changed_weight_file_is_noticed_before_it_is_used()
     {
-        var version = await Store.Find(project, baseId, ModelKind.Policy, default);
+        var version = await Store.Find(toy.Project, toy.BaseId, ModelKind.Policy, default);
         Assert.Null(Store.Verify(version));
         var path = Path.Combine(Store.FolderOf(version), "model.safetensors");
         var bytes = await File.ReadAllBytesAsync(path);
         bytes[^1] ^= 1;
         await File.WriteAllBytesAsync(path, bytes);
-        var refused = await Assert.ThrowsAsync<CannotTrain>(() => new TrainRewardModelRunner().Run(RewardSpec, Job()));
+        var refused = await Assert.ThrowsAsync<CannotTrain>(() => new TrainRewardModelRunner().Run(RewardSpec, toy.Job()));
         Assert.Contains("model.safetensors", refused.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task Without_a_usable_judgement_the_reason_is_counted()
     {
-        using (var db = database.Open())
+        using (var db = toy.Database.Open())
         {
             foreach (var judgement in db.PairwiseJudgements)
                 judgement.MarkSuperseded(Now);
             db.SaveChanges();
         }
-        var refused = await Assert.ThrowsAsync<CannotTrain>(() => new TrainRewardModelRunner().Run(RewardSpec, Job()));
+        var refused = await Assert.ThrowsAsync<CannotTrain>(() => new TrainRewardModelRunner().Run(RewardSpec, toy.Job()));
         Assert.Contains("160 superseded", refused.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task Fine_tuning_as_a_job_is_refused_with_the_command_that_does_it()
     {
-        var refused = await Assert.ThrowsAsync<CannotTrain>(() => new TrainSftRunner().Run(new TrainSft(), Job()));
+        var refused = await Assert.ThrowsAsync<CannotTrain>(() => new TrainSftRunner().Run(new TrainSft(), toy.Job()));
         Assert.Contains("engine train sft", refused.Message, StringComparison.Ordinal);
     }
 
@@ -235,64 +211,5 @@ public sealed class TrainingJourneyTests : IDisposable
         Assert.InRange(nearest, 12, 56); // one in six
     }
 
-    private DatasetManifest Manifest => new(database.Contexts, database.Writes, database.Services.GetRequiredService<ContentHasher>(), Ids, TimeProvider.System);
-
-    private EvaluationResult Row(ModelVersionId id, string name)
-    {
-        using var db = database.Open();
-        return db.EvaluationResults.AsNoTracking().Single(r => r.ModelVersionId == id && r.Name == name && r.Part == MetricNames.HeldOut);
-    }
-
-    private JobRun Job() => new()
-    {
-        JobId = Ids.New<JobId>(), Number = ++number, ProjectId = project, CreatedBy = null, Directory = database.Directory, Contexts = database.Contexts,
-        Writes = database.Writes, Hasher = database.Services.GetRequiredService<ContentHasher>(), Ids = Ids, Time = TimeProvider.System, Progress = new SeenProgress(), Stop = default,
-    };
-
-    private sealed record Finished(ModelVersionId Id, string? Path, ModelVersion Version);
-
-    /// <summary>Writes the end as the worker does; gives the version, where the job made one.</summary>
-    private async Task<Finished> Finish(JobRun job, JobResult result)
-    {
-        await database.Writes.WriteAsync(db => result.Save!(db), default); // these runners all store something
-        using var read = database.Open();
-        var id = ModelVersionId.From(job.JobId.Value);
-        return new Finished(id, result.Path, read.ModelVersions.AsNoTracking().FirstOrDefault(v => v.Id == id)!);
-    }
-
-    /// <summary>Two pairs of a prompt, each judged for the answer that says "please".</summary>
-    private void Vote(PortalDbContext db, string words)
-    {
-        var hasher = database.Services.GetRequiredService<ContentHasher>();
-        var content = Content(ContentKind.Prompt, Conversation.Serialize(ToyWorld.TurnsOf(words)));
-        var prompt = new Prompt { Id = Ids.New<PromptId>(), ProjectId = project, ContentId = content.Id, ContentHash = content.KeyedHash, CreatedAt = Now };
-        db.Prompts.Add(prompt);
-        for (var variant = 0; variant < 2; variant++)
-        {
-            var (good, bad) = (Response(ToyWorld.Good(words, variant)), Response(ToyWorld.Bad(words, variant)));
-            var task = AnnotationTask.Create(Ids.New<TaskId>(), project, TaskKind.Pairwise, prompt.Id, good, bad, 1, Now);
-            task.CountVote();
-            db.Tasks.Add(task);
-            db.PairwiseJudgements.Add(new PairwiseJudgement
-            {
-                Id = Ids.New<JudgementId>(), ProjectId = project, TaskId = task.Id, AnnotatorId = annotator, Source = JudgementSource.Person, SubmittedAt = Now,
-                Verdict = PairwiseVerdict.Preferred, PreferredResponseId = good, Strength = 2, LeftResponseId = good,
-            });
-        }
-
-        ResponseId Response(string text)
-        {
-            var words = Content(ContentKind.Response, text);
-            var response = new Response { Id = Ids.New<ResponseId>(), ProjectId = project, PromptId = prompt.Id, ContentId = words.Id, ContentHash = words.KeyedHash, CreatedAt = Now };
-            db.Responses.Add(response);
-            return response.Id;
-        }
-
-        Content Content(ContentKind kind, string text)
-        {
-            var row = new Content { Id = Ids.New<ContentId>(), ProjectId = project, Kind = kind, Text = text, KeyedHash = hasher.Hash(text), CreatedAt = Now };
-            db.Contents.Add(row);
-            return row;
-        }
-    }
+    private DatasetManifest Manifest => new(toy.Database.Contexts, toy.Database.Writes, toy.Database.Services.GetRequiredService<ContentHasher>(), Ids, TimeProvider.System);
 }

@@ -103,6 +103,21 @@ public sealed class EngineHttpTests(EngineHttpTests.Running running) : IClassFix
         Assert.Equal(field, (string?)JsonNode.Parse(await response.Content.ReadAsStringAsync())!["error"]!["param"] ?? "");
     }
 
+    [Theory]
+    [InlineData("""{"items":[{"prompt":[],"response":"x"}]}""", "model")]
+    [InlineData("""{"model":"m","items":[]}""", "items")]
+    [InlineData("""{"model":"m","items":[{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}]}""", "items")]
+    [InlineData("""{"model":"m","items":[{}],"heat_latents":[]}""", "heat_latents")]
+    [InlineData("""{"model":"m","items":[{}],"heat_latents":[1,2,3,4,5,6,7,8,9,10,11,12,13]}""", "heat_latents")]
+    [InlineData("""{"model":"m","items":[{}],"heat_latents":["one"]}""", "heat_latents[0]")]
+    public async Task An_xray_that_makes_no_sense_is_refused_by_field(string body, string field)
+    {
+        using var response = await Send(HttpMethod.Post, FeatureXrayRequest.Route, body);
+
+        Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
+        Assert.Equal(field, (string?)JsonNode.Parse(await response.Content.ReadAsStringAsync())!["error"]!["param"] ?? "");
+    }
+
     [Fact]
     public async Task Completions_have_the_shape_that_OpenAIs_clients_read()
     {
@@ -179,6 +194,7 @@ public sealed class EngineHttpTests(EngineHttpTests.Running running) : IClassFix
         Assert.Equal("hi", chat.Value.Choices[0].Message.Content);
         Assert.Equal((Portal.Data.ProblemKind.NotFound, "There is no model dragon."), (unknown.Refusal!.Kind, unknown.Refusal.About("model")));
         Assert.Equal("This engine was started without the part that scores responses.", score.Refusal!.ToString());
+        Assert.Equal("This engine was started without the part that takes rewards apart.", (await client.Xray(new FeatureXrayRequest("m", [new ScoreItem([], "x")]), default)).Refusal!.ToString());
         Assert.Equal(("trl-preference", 2, 1), (preview.Value.Format, preview.Value.RowsSeen, preview.Value.Refused));
         Assert.Equal(("preference", "first_better", "sparrow"), (preview.Value.Rows[0].Kind, preview.Value.Rows[0].Verdict, preview.Value.Rows[0].Annotator));
         Assert.Equal((2, "chosen"), (preview.Value.Problems[0].Row, preview.Value.Problems[0].Field));

@@ -1,0 +1,90 @@
+using System.Globalization;
+using Microsoft.Playwright;
+using Portal.Data.Jobs;
+using Portal.Data.JobSpecs;
+using Portal.Data.Registry;
+using Portal.Tests.Web.SaeFeatures;
+using Xunit;
+
+namespace Portal.Tests.Browser;
+
+/// <summary>Features and X-rays in a real browser, with a door that answers: a reviewer's way from a pair over its waterfall to a feature and its label.</summary>
+[Collection(AdminPagesCollection.Name)]
+[Trait("Speed", "slow")]
+public sealed class FeaturePagesTests(AdminPagesFixture fixture)
+{
+    [Fact]
+    public async Task From_a_disagreement_over_its_waterfall_to_a_label()
+    {
+        await using var door = await FakeEngineDoor.Open(fixture.Database.Directory);
+        await using var page = await fixture.Open("/pair-xray");
+        await page.Page.ClickAsync($"main a[href^='pair-xray/{fixture.JudgedPair.Id}']");
+        await page.Page.Locator("svg.fall").WaitForAsync();
+        await page.IsInOrderInEveryLook("features-pair-xray");
+
+        // The model's own numbers: the bars must name the difference of the two rewards that stand over the texts.
+        var rewards = await page.Page.Locator("article.answer header b").AllTextContentsAsync();
+        var difference = rewards.Select(Number).Aggregate((a, b) => a - b);
+        Assert.Contains(Math.Abs(difference).ToString("N4", CultureInfo.InvariantCulture), await page.Page.Locator("figure.chart figcaption b").TextContentAsync(), StringComparison.Ordinal);
+        await page.Page.Locator(".heat .token").First.FocusAsync();
+        await page.Picture("features-token-focus");
+
+        await page.Page.ClickAsync("nav[aria-label='Heat shows'] a[href*='feature=2']");
+        await page.Page.Locator("nav[aria-label='Heat shows'] a[href*='feature=2'][aria-current=true]").WaitForAsync();
+        await page.Page.ClickAsync("figure.chart summary");
+        await page.Page.ClickAsync("figure.chart tbody tr.chosen a");
+        await page.Page.Locator("#label-text").WaitForAsync();
+
+        await page.Page.FillAsync("#label-text", "rude <b>words</b>");
+        await page.Page.FillAsync("#label-pattern", "clod | dunce");
+        await page.Page.ClickAsync("form:has(#label-text) button.primary");
+        await page.Page.Locator("h1", new PageLocatorOptions { HasTextString = "rude <b>words</b>" }).WaitForAsync();
+        await page.Page.Locator("main .note.accent").WaitForAsync();
+        await page.IsInOrder();
+        using var db = fixture.Project.Open();
+        Assert.Single(db.FeatureLabels, label => label.Text == "rude <b>words</b>" && label.Detection == .9 && label.Pattern == "clod|dunce");
+    }
+
+    [Fact]
+    public async Task A_response_is_read_and_a_typed_text_finds_features()
+    {
+        await using var door = await FakeEngineDoor.Open(fixture.Database.Directory);
+        await using var page = await fixture.Open($"/response-xray/{fixture.JudgedPair.FirstResponseId}");
+        await page.Page.Locator("svg.fall").WaitForAsync();
+        await page.IsInOrderInEveryLook("features-response-xray");
+
+        await page.Page.GotoAsync("/features");
+        await page.Page.FillAsync("textarea[name=Typed]", "Dear friend, go to the mill.");
+        await page.Page.GetByText("Find its features").ClickAsync();
+        await page.Page.GetByText("3 features fire on this text").WaitForAsync();
+        Assert.DoesNotContain("friend", page.Page.Url, StringComparison.OrdinalIgnoreCase);
+        await page.IsInOrderInEveryLook("features-typed");
+
+        // The table as a file, asked for as the link asks.
+        await page.Page.GotoAsync("/features?fires=Dead");
+        var link = await page.Page.Locator("a[download][href*='table.csv']").GetAttributeAsync("href");
+        var file = await page.Page.APIRequest.GetAsync("/" + link);
+        Assert.Equal(8 + 1, (await file.TextAsync()).TrimEnd().Split("\r\n").Length); // 72 / 9 dead ones, and the head
+    }
+
+    [Fact]
+    public async Task What_is_not_described_yet_is_described_with_one_click()
+    {
+        var other = fixture.Project.Model(ModelKind.RewardModel, 31, "SARM");
+        await using var page = await fixture.Open($"/features?version={other.Id}");
+        await page.IsInteractive();
+        await page.IsInOrderInEveryLook("features-not-described");
+        await page.Page.ClickAsync("main .empty button.primary");
+        await page.Page.Locator("main .note.accent a").WaitForAsync();
+
+        fixture.Project.Change(db =>
+        {
+            var job = db.Jobs.Single(j => j.Kind == nameof(DescribeFeatures) && j.State == JobState.Queued);
+            Assert.Equal(other.Id, ((DescribeFeatures)JobSpec.FromJson(job.SpecJson)).RewardModelId);
+            job.Start(fixture.Project.Now);
+            job.Fail("not described in this test", fixture.Project.Now);
+        });
+    }
+
+    private static double Number(string text) => double.Parse(text.Replace('−', '-').Replace("reward", "", StringComparison.Ordinal).Trim(), NumberStyles.Float, CultureInfo.InvariantCulture);
+}

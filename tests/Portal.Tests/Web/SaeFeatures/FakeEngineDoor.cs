@@ -1,0 +1,83 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+using Portal.Data.Serving;
+using Portal.Data.Storage;
+
+namespace Portal.Tests.Web.SaeFeatures;
+
+/// <summary>
+/// Stands in for the engine's door on the socket of a data directory, for as long as it lives: answers X-rays, scores and tests of labels by a rule that a
+/// reader can follow. A SARM model of words: feature i is active once for each time its word stands in the response.
+/// </summary>
+internal sealed class FakeEngineDoor : IAsyncDisposable
+{
+    /// <summary>Word and weight of each feature. Weights have few binary digits, so that sums are exact.</summary>
+    public static readonly (string Word, double Weight)[] Features = [("mill", 0.75), ("friend", 0.5), ("clod", -1.25), ("go", 0.125), ("north", -0.25), ("river", 0.25), ("goose", 0)];
+
+    private readonly WebApplication app;
+
+    private FakeEngineDoor(WebApplication app) => this.app = app;
+
+    /// <summary>What was asked, in order: routes and bodies' models.</summary>
+    public List<string> Asked { get; } = [];
+
+    /// <summary>Answers label tests; by default a detection of .9 from 40 contexts.</summary>
+    public Func<LabelScoreRequest, LabelScoreResponse> Score { get; set; } = _ => new LabelScoreResponse(new Estimated(.9, .82, .96), .8, 40, null);
+
+    public static async Task<FakeEngineDoor> Open(DataDirectory directory)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ListenUnixSocket(directory.EngineSocket));
+        var app = builder.Build();
+        var door = new FakeEngineDoor(app);
+        var token = $"Bearer {directory.ReadEngineToken()}";
+        app.MapPost(FeatureXrayRequest.Route, http => door.Answer<FeatureXrayRequest>(http, token, request => new FeatureXrayResponse(request.Model!, Features.Length, [.. request.Items!.Select(item => Take(item, request.HeatLatents))])));
+        app.MapPost(ScoreRequest.Route, http => door.Answer<ScoreRequest>(http, token, request => new ScoreResponse(request.Model!, [.. request.Items!.Select(item => new ScoredItem(Take(item, null).Reward, 9, false))])));
+        app.MapPost(LabelScoreRequest.Route, http => door.Answer<LabelScoreRequest>(http, token, request => door.Score(request)));
+        await app.StartAsync();
+        return door;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await app.StopAsync();
+        await app.DisposeAsync();
+    }
+
+    /// <summary>The rule, for tests that compare.</summary>
+    public static FeatureXray Take(ScoreItem item, IReadOnlyList<int>? heat)
+    {
+        // Tokens keep their white space, so that together they are the response.
+        var tokens = System.Text.RegularExpressions.Regex.Matches(item.Response, @"\s*\S+|\s+$").Select(match => match.Value).ToList();
+        double[] At(string word) => [.. tokens.Select(token => token.Contains(word, StringComparison.OrdinalIgnoreCase) ? 1.0 + token.Trim().Length / 8.0 : 0)];
+        var active = Features.Select((feature, latent) => (Latent: latent, feature.Weight, Z: At(feature.Word).Sum())).Where(f => f.Z > 0)
+            .Select(f => new ActiveFeature(f.Latent, f.Z, f.Weight, f.Weight * f.Z)).OrderByDescending(f => Math.Abs(f.Contribution)).ThenBy(f => f.Latent).ToList();
+        var shown = heat ?? [.. active.Take(FeatureXrayRequest.HeatMax).Select(f => f.Latent)];
+        return new FeatureXray(active.Sum(f => f.Contribution), active, tokens, [.. shown.Select(latent => new TokenHeat(latent, At(Features[latent].Word)))], false);
+    }
+
+    private async Task Answer<T>(HttpContext http, string token, Func<T, object> answer) where T : class
+    {
+        if (http.Request.Headers.Authorization != token)
+        {
+            http.Response.StatusCode = StatusCodes.Status401Unauthorized;
+            return;
+        }
+        var request = await http.Request.ReadFromJsonAsync<T>(ServingJson.Options);
+        lock (Asked)
+            Asked.Add(http.Request.Path);
+        try
+        {
+            var result = answer(request!); // the portal sends no null
+            await http.Response.WriteAsJsonAsync(result, result.GetType(), ServingJson.Options);
+        }
+        catch (BadHttpRequestException refused)
+        {
+            http.Response.StatusCode = refused.StatusCode;
+            await http.Response.WriteAsJsonAsync(new ServingError(new ServingError.Detail(refused.Message, "invalid_request_error", "pattern")), ServingJson.Options);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+using System.Globalization;
+using System.Text.Json;
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.SaeFeatures;
+
+namespace Portal.Web.SaeFeatures;
+
+/// <summary>Where a feature fires.</summary>
+public enum FeatureFires
+{
+    /// <summary>At the end of some response: it can touch the reward.</summary>
+    End,
+
+    /// <summary>At ends of sentences inside responses and never at the end.</summary>
+    Sentence,
+
+    /// <summary>Nowhere.</summary>
+    Dead,
+
+    /// <summary>Anywhere or nowhere.</summary>
+    All,
+}
+
+/// <summary>What the table of features can be sorted by. Scores and contributions count by size, whatever their sign.</summary>
+public enum FeatureSort { Residual, Selection, Latent, Label, Firing, Sentence, Weight, Contribution, Gap, Pairs, Auc }
+
+/// <summary>Which features, in which order.</summary>
+/// <param name="Labelled">Only those with a label.</param>
+/// <param name="Significant">Only those whose score at equal reward has a false discovery rate of at most <see cref="FeatureTable.DiscoveryMax"/>.</param>
+/// <param name="Find">Part of a label, or the number of a feature ("402" or "#402"); null for all.</param>
+/// <param name="Ascending">Smallest first; without it largest first. Features that have no such value come last.</param>
+/// <param name="Page">0-based.</param>
+public sealed record FeatureFilter(FeatureFires Fires = FeatureFires.End, bool Labelled = false, bool Significant = false, string? Find = null,
+    FeatureSort Sort = FeatureSort.Residual, bool Ascending = false, int Page = 0);
+
+/// <summary>A selection score with its place among all that have one.</summary>
+/// <param name="Q">False discovery rate; null where no permutation was made.</param>
+public sealed record RankedScore(double Score, double? P, double? Q, int Rank);
+
+/// <summary>One feature as the table shows it.</summary>
+/// <param name="Label">Null where nobody has named it.</param>
+/// <param name="Here">Its activation on the text that was searched with; null where none was.</param>
+public sealed record FeatureRow(int Latent, FeatureLabel? Label, int FiringAtEnd, int FiringAtSentence, double ActivationMax, double ActivationMean, double HeadWeight,
+    double ContributionMean, double GapContribution, int PairsDiffering, double? RewardAuc, RankedScore? Selection, RankedScore? Residual, ActivationHistogram Histogram,
+    double? Here = null)
+{
+    /// <summary>AUC this far from 0.5 makes a feature mostly a detector of high (or low) reward: the spec's exposed example had 0.97.</summary>
+    public const double AucExtreme = 0.4;
+
+    /// <summary>It tells the reward rather than a content: it fires almost only on responses of high, or of low, reward.</summary>
+    public bool FollowsReward => RewardAuc is { } auc && Math.Abs(auc - 0.5) >= AucExtreme;
+
+    /// <summary>It fires inside responses and never where the reward is read.</summary>
+    public bool NeverTouchesReward => FiringAtEnd == 0 && FiringAtSentence > 0;
+}
+
+/// <summary>Queries of the table. They read rows of one description only, which the primary key (DescriptionId, Latent) finds.</summary>
+internal static class FeatureTable
+{
+    public const int RowsMax = 50;
+    public const int FindLengthMax = 100;
+
+    /// <summary>False discovery rate up to which a selection is called significant.</summary>
+    public const double DiscoveryMax = 0.05;
+
+    /// <summary>The features that fit, not yet in order.</summary>
+    public static IQueryable<SaeFeature> Matching(PortalDbContext db, FeatureDescriptionId description, ModelVersionId model, FeatureFilter filter)
+    {
+        var features = db.SaeFeatures.AsNoTracking().Where(f => f.DescriptionId == description);
+        features = filter.Fires switch
+        {
+            FeatureFires.End => features.Where(f => f.FiringAtEnd > 0),
+            FeatureFires.Sentence => features.Where(f => f.FiringAtEnd == 0 && f.FiringAtSentence > 0),
+            FeatureFires.Dead => features.Where(f => f.FiringAtEnd == 0 && f.FiringAtSentence == 0),
+            FeatureFires.All => features,
+        };
+        if (filter.Significant)
+            features = features.Where(f => f.ResidualQ != null && f.ResidualQ <= DiscoveryMax);
+        var labels = FeatureLabels.Current(db, model);
+        if (filter.Labelled)
+            features = features.Where(f => labels.Any(label => label.Latent == f.Latent));
+        if (filter.Find?.Trim() is { Length: > 0 } find)
+        {
+            var words = find.ToLowerInvariant();
+            var number = int.TryParse(find.TrimStart('#'), NumberStyles.None, CultureInfo.InvariantCulture, out var latent) ? latent : -1;
+            features = features.Where(f => f.Latent == number || labels.Any(label => label.Latent == f.Latent && label.Text.ToLower().Contains(words)));
+        }
+        return features;
+    }
+
+    /// <summary>The numbers of one page's features, in order, and of the first one after it where there is one. Ties by number, so that pages never overlap.</summary>
+    /// <remarks>Only numbers are sorted: 65,000 rows with their histograms would fill the sorter of a page far down.</remarks>
+    public static async Task<IReadOnlyList<int>> PageOf(PortalDbContext db, FeatureDescriptionId description, ModelVersionId model, FeatureFilter filter, CancellationToken stop)
+    {
+        var matching = Matching(db, description, model, filter);
+        var skipped = Math.Clamp(filter.Page, 0, 100_000) * RowsMax;
+        if (filter.Sort is not FeatureSort.Label)
+            return await Ordered(matching, filter).Skip(skipped).Take(RowsMax + 1).Select(f => f.Latent).ToListAsync(stop);
+
+        // Named ones first, of these the best tested first; then the others by number. A label and a number for each named feature are held here.
+        var labels = FeatureLabels.Current(db, model);
+        var named = await (from label in labels join f in matching on label.Latent equals f.Latent select new { f.Latent, label.Detection }).ToListAsync(stop);
+        var first = (filter.Ascending ? named.OrderBy(n => n.Detection ?? 0) : named.OrderByDescending(n => n.Detection ?? 0)).ThenBy(n => n.Latent).Select(n => n.Latent)
+            .Skip(skipped).Take(RowsMax + 1).ToList();
+        return first.Count > RowsMax ? first :
+        [
+            .. first, .. await matching.Where(f => !labels.Any(label => label.Latent == f.Latent)).OrderBy(f => f.Latent).Skip(Math.Max(0, skipped - named.Count)).Take(RowsMax + 1 - first.Count)
+                .Select(f => f.Latent).ToListAsync(stop),
+        ];
+    }
+
+    /// <summary>The rows of these features, in this order.</summary>
+    public static async Task<IReadOnlyList<FeatureRow>> Rows(PortalDbContext db, FeatureDescriptionId description, ModelVersionId model, IReadOnlyList<int> latents, RankedFeatures ranks,
+        CancellationToken stop)
+    {
+        var features = await db.SaeFeatures.AsNoTracking().Where(f => f.DescriptionId == description && latents.Contains(f.Latent)).ToDictionaryAsync(f => f.Latent, stop);
+        var labels = await FeatureLabels.Of(db, model, latents, stop);
+        return [.. latents.Where(features.ContainsKey).Select(latent => RowOf(features[latent], labels, ranks))];
+    }
+
+    private static IOrderedQueryable<SaeFeature> Ordered(IQueryable<SaeFeature> features, FeatureFilter filter)
+    {
+        var up = filter.Ascending;
+        return (filter.Sort switch
+        {
+            FeatureSort.Latent or FeatureSort.Label => up ? features.OrderBy(f => f.Latent) : features.OrderByDescending(f => f.Latent),
+            FeatureSort.Firing => up ? features.OrderBy(f => f.FiringAtEnd) : features.OrderByDescending(f => f.FiringAtEnd),
+            FeatureSort.Sentence => up ? features.OrderBy(f => f.FiringAtSentence) : features.OrderByDescending(f => f.FiringAtSentence),
+            FeatureSort.Weight => up ? features.OrderBy(f => Math.Abs(f.HeadWeight)) : features.OrderByDescending(f => Math.Abs(f.HeadWeight)),
+            FeatureSort.Contribution => up ? features.OrderBy(f => Math.Abs(f.ContributionMean)) : features.OrderByDescending(f => Math.Abs(f.ContributionMean)),
+            FeatureSort.Gap => up ? features.OrderBy(f => Math.Abs(f.GapContribution)) : features.OrderByDescending(f => Math.Abs(f.GapContribution)),
+            FeatureSort.Pairs => up ? features.OrderBy(f => f.PairsDiffering) : features.OrderByDescending(f => f.PairsDiffering),
+            FeatureSort.Selection => ByScore(features.OrderBy(f => f.SelectionScore == null)),
+            FeatureSort.Residual => ByResidual(features.OrderBy(f => f.ResidualScore == null)),
+            FeatureSort.Auc => ByAuc(features.OrderBy(f => f.RewardAuc == null)),
+        }).ThenBy(f => f.Latent);
+
+        IOrderedQueryable<SaeFeature> ByScore(IOrderedQueryable<SaeFeature> first) =>
+            up ? first.ThenBy(f => Math.Abs(f.SelectionScore ?? 0)) : first.ThenByDescending(f => Math.Abs(f.SelectionScore ?? 0));
+
+        IOrderedQueryable<SaeFeature> ByResidual(IOrderedQueryable<SaeFeature> first) =>
+            up ? first.ThenBy(f => Math.Abs(f.ResidualScore ?? 0)) : first.ThenByDescending(f => Math.Abs(f.ResidualScore ?? 0));
+
+        IOrderedQueryable<SaeFeature> ByAuc(IOrderedQueryable<SaeFeature> first) => up ? first.ThenBy(f => f.RewardAuc) : first.ThenByDescending(f => f.RewardAuc);
+    }
+
+    /// <summary>Rows as the page shows them.</summary>
+    public static FeatureRow RowOf(SaeFeature feature, IReadOnlyDictionary<int, FeatureLabel> labels, RankedFeatures ranks) => new(feature.Latent,
+        labels.GetValueOrDefault(feature.Latent), feature.FiringAtEnd, feature.FiringAtSentence, feature.ActivationMax, feature.ActivationMean, feature.HeadWeight,
+        feature.ContributionMean, feature.GapContribution, feature.PairsDiffering, feature.RewardAuc,
+        feature.SelectionScore is { } raw ? new RankedScore(raw, feature.SelectionP, feature.SelectionQ, ranks.Raw.GetValueOrDefault(feature.Latent)) : null,
+        feature.ResidualScore is { } left ? new RankedScore(left, feature.ResidualP, feature.ResidualQ, ranks.Residual.GetValueOrDefault(feature.Latent)) : null,
+        Histogram(feature.HistogramJson));
+
+    private static ActivationHistogram Histogram(string json)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<ActivationHistogram>(json) is { AtEnd: not null, AtSentence: not null } histogram ? histogram : new(0, [], []);
+        }
+        catch (JsonException)
+        {
+            return new(0, [], []); // a dead feature may have none
+        }
+    }
+}

@@ -1,0 +1,64 @@
+using System.Security.Claims;
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.Jobs;
+using Portal.Data.Registry;
+using Portal.Data.SaeFeatures;
+using Portal.Web.Accounts;
+
+namespace Portal.Web.SaeFeatures;
+
+/// <summary>One toggle set in the list.</summary>
+/// <param name="Toggles">How many features it changes.</param>
+/// <param name="IsStuck">It waits, and the job that should make its version has failed or was cancelled.</param>
+/// <param name="Serves">The version it made scores responses now.</param>
+public sealed record ToggleSetRow(ToggleSetId Id, int Number, string Name, int Toggles, ModelVersionId ModelId, int ModelNumber, ToggleSetState State, bool IsSelfApproved, bool IsStuck,
+    string Author, DateTimeOffset CreatedAt, string? Decider, DateTimeOffset? DecidedAt, int? PublishedNumber, ModelVersionId? PublishedId, bool Serves, bool IsMyDraft);
+
+/// <summary>A reward model that sets can be made for.</summary>
+public sealed record ToggleableModel(ModelVersionId Id, int Number, string Method, int Latents, bool Serves);
+
+/// <summary>A page of toggle sets.</summary>
+/// <param name="Models">Reward models with a description, newest first; the retired are left out.</param>
+/// <param name="HasRetired">There are described ones, but they are retired.</param>
+/// <param name="MayAct">The person may make sets.</param>
+public sealed record ToggleSetList(IReadOnlyList<ToggleSetRow> Rows, int Total, IReadOnlyList<ToggleableModel> Models, bool HasRetired, bool MayAct);
+
+/// <summary>The toggle sets of a project, newest first.</summary>
+[Needs(Permission.Review)]
+public sealed class ListToggleSets(IDbContextFactory<PortalDbContext> contexts, Access access)
+{
+    public const int RowsMax = 50;
+    private const int ModelsMax = 20;
+
+    public async Task<Outcome<ToggleSetList>> Handle(ClaimsPrincipal user, ProjectId projectId, int page, CancellationToken stop)
+    {
+        var asked = await access.Check(user, Permission.Review, stop);
+        if (asked.Refusal is { } refusal)
+            return refusal;
+        await using var db = await contexts.CreateDbContextAsync(stop);
+        if (await db.Projects.AsNoTracking().FirstOrDefaultAsync(p => p.Id == projectId, stop) is not { } project)
+            return new Problem("project", "This project is gone.", ProblemKind.NotFound);
+        var described = await db.ModelVersions.AsNoTracking()
+            .Where(v => v.ProjectId == projectId && v.Kind == ModelKind.RewardModel && db.FeatureDescriptions.Any(d => d.ModelVersionId == v.Id))
+            .OrderByDescending(v => v.Number).Take(ModelsMax)
+            .Select(v => new { v.Id, v.Number, v.Method, v.Status, Latents = db.FeatureDescriptions.Where(d => d.ModelVersionId == v.Id).Max(d => d.Latents) }).ToListAsync(stop);
+        // Over (ProjectId, Number).
+        var sets = await db.ToggleSets.AsNoTracking().Where(s => s.ProjectId == projectId).OrderByDescending(s => s.Number)
+            .Skip(Math.Clamp(page, 0, 100_000) * RowsMax).Take(RowsMax).ToListAsync(stop);
+        var versions = sets.SelectMany(s => new[] { s.ModelVersionId, s.PublishedVersionId ?? s.ModelVersionId }).Distinct().ToList();
+        var numbers = await db.ModelVersions.AsNoTracking().Where(v => versions.Contains(v.Id)).ToDictionaryAsync(v => v.Id, v => v.Number, stop);
+        var people = sets.SelectMany(s => new[] { s.Author, s.DecidedBy ?? s.Author }).Distinct().ToList();
+        var names = await db.Users.AsNoTracking().Where(a => people.Contains(a.Id)).ToDictionaryAsync(a => a.Id, a => a.DisplayName, stop);
+        var jobs = sets.Where(s => s.State is ToggleSetState.Waiting).Select(s => s.JobId).OfType<JobId>().ToList();
+        var stuck = (await db.Jobs.AsNoTracking().Where(j => jobs.Contains(j.Id) && (j.State == JobState.Failed || j.State == JobState.Cancelled)).Select(j => j.Id).ToListAsync(stop)).ToHashSet();
+        return new ToggleSetList(
+            sets.ConvertAll(s => new ToggleSetRow(s.Id, s.Number, s.Name, s.Toggles().Count, s.ModelVersionId, numbers[s.ModelVersionId], s.State, s.IsSelfApproved,
+                s is { State: ToggleSetState.Waiting, PublishedVersionId: null, JobId: { } job } && stuck.Contains(job), names.GetValueOrDefault(s.Author, "?"), s.CreatedAt,
+                s.DecidedBy is { } by ? names.GetValueOrDefault(by, "?") : null, s.DecidedAt, s.PublishedVersionId is { } made ? numbers.GetValueOrDefault(made) : null, s.PublishedVersionId,
+                s.PublishedVersionId is { } version && version == project.CurrentRewardModelId, s.State is ToggleSetState.Draft && s.Author == asked.Value.AccountId)),
+            await db.ToggleSets.CountAsync(s => s.ProjectId == projectId, stop),
+            [.. described.Where(v => v.Status is not ModelStatus.Retired).Select(v => new ToggleableModel(v.Id, v.Number, v.Method, v.Latents, v.Id == project.CurrentRewardModelId))],
+            described.Exists(v => v.Status is ModelStatus.Retired), asked.Value.May(Permission.Administer));
+    }
+}
