@@ -62,13 +62,16 @@ internal sealed class ReadableReward : IDisposable
         return TrainSarmRecipe.Codes(Sarm, tokenizer, [.. texts.Select(text => encoder.Answer(text.Prompt, text.Response)!)], stop); // cut, never filtered
     }
 
-    /// <summary>Σ w_i z_i.</summary>
-    /// <param name="multipliers">Of the weights; null means 1.</param>
-    public double Reward(SparseVector code, IReadOnlyDictionary<int, double>? multipliers = null)
+    /// <summary>Σ m_i w_i z_i.</summary>
+    /// <param name="multipliers">m by latent; 1 where there is none.</param>
+    public double Reward(SparseVector code, IReadOnlyDictionary<int, double>? multipliers = null) => Reward(code, Weights, multipliers);
+
+    /// <inheritdoc cref="Reward(SparseVector, IReadOnlyDictionary{int, double}?)"/>
+    public static double Reward(SparseVector code, IReadOnlyList<float> weights, IReadOnlyDictionary<int, double>? multipliers = null)
     {
         var reward = 0.0;
         for (var i = 0; i < code.Indices.Length; i++)
-            reward += Weights[code.Indices[i]] * code.Values[i] * (multipliers is not null && multipliers.TryGetValue(code.Indices[i], out var multiplier) ? multiplier : 1);
+            reward += weights[code.Indices[i]] * code.Values[i] * (multipliers is not null && multipliers.TryGetValue(code.Indices[i], out var multiplier) ? multiplier : 1);
         return reward;
     }
 
