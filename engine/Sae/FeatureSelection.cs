@@ -108,9 +108,13 @@ public static class FeatureSelection
     public static IReadOnlyList<FeatureScore> Ranked(IEnumerable<FeatureScore> scores) =>
         [.. scores.Where(score => score.Score is not null).OrderByDescending(score => score.Score).ThenBy(score => score.Latent)];
 
-    /// <summary>Latents by the score at equal reward, most active on the chosen side first; those without one are left out.</summary>
+    /// <summary>Latents by how sure it is that they are more active on the chosen side at equal reward; those without such a score are left out.</summary>
+    /// <remarks>
+    /// By p for positive scores and by 2 − p for negative ones, then by score. By score alone latents that hardly fire would come first: the less of the contrast the reward leaves over, the
+    /// more their scores are noise.
+    /// </remarks>
     public static IReadOnlyList<FeatureScore> RankedAtEqualReward(IEnumerable<FeatureScore> scores) =>
-        [.. scores.Where(score => score.ResidualScore is not null).OrderByDescending(score => score.ResidualScore).ThenBy(score => score.Latent)];
+        [.. scores.Where(score => score.ResidualScore is not null).OrderBy(score => score.ResidualScore > 0 ? score.ResidualP : 2 - score.ResidualP).ThenByDescending(score => score.ResidualScore).ThenBy(score => score.Latent)];
 
     private static SparseVector Sparse(FeatureCodes codes, int response)
     {

@@ -55,10 +55,13 @@ public static class LogisticRegression
     /// <param name="stop">Looked at before every step.</param>
     /// <param name="maxIterations">Steps at most.</param>
     /// <param name="tolerance">Stop when no component of the gradient is larger.</param>
+    /// <param name="offsets">Log-odds that each row has before any weight, [n]; null means 0. With the scores of a model that stands, the penalty pulls towards that model.</param>
     /// <exception cref="ArgumentException">Lengths differ, nothing to fit, λ not positive, or an index out of range.</exception>
-    public static LogisticModel Fit(IReadOnlyList<SparseVector> features, IReadOnlyList<bool> isPositive, int featureCount, double l2, bool intercept, CancellationToken stop, int maxIterations = 500, double tolerance = 1e-7)
+    public static LogisticModel Fit(IReadOnlyList<SparseVector> features, IReadOnlyList<bool> isPositive, int featureCount, double l2, bool intercept, CancellationToken stop, int maxIterations = 500, double tolerance = 1e-7,
+        IReadOnlyList<double>? offsets = null)
     {
         if (features.Count == 0 || features.Count != isPositive.Count) throw new ArgumentException($"Rows and labels must be equally many and at least one; they are {features.Count} and {isPositive.Count}.");
+        if (offsets is not null && offsets.Count != features.Count) throw new ArgumentException($"There are {features.Count} rows and {offsets.Count} offsets.", nameof(offsets));
         if (!(l2 > 0) || double.IsInfinity(l2)) throw new ArgumentException($"The penalty is {l2}; it must be positive, or separable data have no solution.", nameof(l2));
         foreach (SparseVector row in features)
             if (row.Indices.Length > 0 && (row.Indices[0] < 0 || row.Indices[^1] >= featureCount)) throw new ArgumentException($"A feature index lies outside 0 to {featureCount - 1}.", nameof(features));
@@ -113,7 +116,7 @@ public static class LogisticRegression
             for (int i = 0; i < features.Count; i++)
             {
                 SparseVector row = features[i];
-                double sign = isPositive[i] ? 1 : -1, margin = sign * (row.Dot(at) + at[featureCount]);
+                double sign = isPositive[i] ? 1 : -1, margin = sign * (row.Dot(at) + at[featureCount] + (offsets is null ? 0 : offsets[i]));
                 loss += Math.Max(-margin, 0) + double.LogP1(Math.Exp(-Math.Abs(margin)));
                 double pull = -sign / (1 + Math.Exp(margin)) / features.Count;
                 for (int j = 0; j < row.Indices.Length; j++) into[row.Indices[j]] += pull * row.Values[j];

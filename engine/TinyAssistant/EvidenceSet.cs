@@ -62,13 +62,16 @@ public sealed record EvidenceSet
 
     /// <summary>Judgements by the whole crowd of 24 on pairs of train responses, one vote a pair, nothing planted.</summary>
     /// <param name="count">Null: all <see cref="EvidenceSizes.TrainPairs"/>; smaller counts are not prefixes of larger ones.</param>
-    public JudgedPairs JudgeByCrowd(int? count = null)
+    public JudgedPairs JudgeByCrowd(int? count = null) => JudgeBy(SimulatedAnnotators.All, count ?? Sizes.TrainPairs, "crowd");
+
+    /// <summary>Judgements by some annotators on pairs of train responses of their own lot, one vote a pair.</summary>
+    /// <param name="what">A name for the lot: other pairs and other luck than those of another name.</param>
+    internal JudgedPairs JudgeBy(IReadOnlyList<SimulatedAnnotator> annotators, int count, string what)
     {
-        var random = new SeededRandom(Seed).Split("crowd");
-        var pairs = JudgingRound.DrawPairs(Train, Responses.ToLookup(response => response.PromptId), count ?? Sizes.TrainPairs, random.Split("pairs"));
+        var random = new SeededRandom(Seed).Split(what);
+        var pairs = JudgingRound.DrawPairs(Train, Responses.ToLookup(response => response.PromptId), count, random.Split("pairs"));
         random.Split("assignment").Shuffle(pairs);
-        var everyone = SimulatedAnnotators.All;
-        var (rows, truths) = JudgingRound.Judge(pairs.Select((pair, i) => new PairAssignment(pair, everyone[i % everyone.Count])), random.Split("judging"));
+        var (rows, truths) = JudgingRound.Judge(pairs.Select((pair, i) => new PairAssignment(pair, annotators[i % annotators.Count])), random.Split("judging"));
         return new JudgedPairs(rows, [], truths);
     }
 

@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
-using System.Text.Json.Serialization;
 using Portal.Data.JobSpecs;
 using Portal.Engine.CommandLine;
 using Portal.Engine.Datasets;
@@ -65,11 +63,10 @@ public enum StudyPart
 public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPreset, TrainPreferencePolicy dpoPreset, TrainPreferencePolicy ktoPreset,
     TrainPreferencePolicy exhibitPreset, FoundationSizes sizes, StudyRun run)
 {
-    private static readonly Option<string> Sizes = new("--sizes") { Description = "Other sizes, as JSON: {\"part\": \"Reward\", \"votes\": [3000]}. For tuning, on seeds that are not reported; not evidence." };
     private static readonly Option<DirectoryInfo> Presets = new("--presets") { Description = "Other presets than the shipped ones. For tuning; not evidence." };
 
     /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>
-    public static Study Study { get; } = new("foundation", "Reward model, DPO and KTO on simulated votes against the sealed truth.", (run, seed) => Of(run).Run(seed), Sizes, Presets);
+    public static Study Study { get; } = new("foundation", "Reward model, DPO and KTO on simulated votes against the sealed truth.", (run, seed) => Of(run).Run(seed), StudySizes.Option, Presets);
 
     private static readonly FoundationSizes miniature = new()
     {
@@ -79,27 +76,11 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
 
     private static FoundationStudy Of(StudyRun run)
     {
-        var sizes = run.Arguments.GetValue(Sizes) is { } other ? Read(other) : run.IsQuick ? miniature : new FoundationSizes();
         var presets = run.Arguments.GetValue(Presets)?.FullName ?? Path.Combine(AppContext.BaseDirectory, "presets");
         return new FoundationStudy(Path.Combine(run.Assets, "base"), Preset<TrainRewardModel>("reward-model"), Preset<TrainPreferencePolicy>("dpo"), Preset<TrainPreferencePolicy>("kto"),
-            Preset<TrainPreferencePolicy>("dpo-overoptimised"), sizes, run);
+            Preset<TrainPreferencePolicy>("dpo-overoptimised"), StudySizes.Of(run, miniature), run);
 
         T Preset<T>(string name) where T : JobSpec => TrainCommands.Read<T>(new FileInfo(Path.Combine(presets, name + ".json")), name);
-    }
-
-    private static FoundationSizes Read(string json)
-    {
-        try
-        {
-            return JsonSerializer.Deserialize<FoundationSizes>(json, new JsonSerializerOptions(JsonSerializerDefaults.Web)
-            {
-                Converters = { new JsonStringEnumConverter() }, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
-            }) ?? throw new CannotTrain("--sizes is null; it must be an object.");
-        }
-        catch (JsonException e)
-        {
-            throw new CannotTrain($"--sizes: {e.Message}", e);
-        }
     }
 
     /// <summary>Runs one seed.</summary>

@@ -51,12 +51,12 @@ public sealed class SarmStudy(string baseFolder, TrainRewardModel preset, SarmSi
     };
 
     /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>
-    public static Study Study { get; } = new("sarm", "Reward models on sparse features beside their controls.", (run, seed) => Of(run).Run(seed));
+    public static Study Study { get; } = new("sarm", "Reward models on sparse features beside their controls.", (run, seed) => Of(run).Run(seed), StudySizes.Option);
 
     private static SarmStudy Of(StudyRun run)
     {
         var file = new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", "reward-model.json"));
-        return new SarmStudy(Path.Combine(run.Assets, "base"), TrainCommands.Read<TrainRewardModel>(file, "reward"), run.IsQuick ? miniature : new SarmSizes(), run);
+        return new SarmStudy(Path.Combine(run.Assets, "base"), TrainCommands.Read<TrainRewardModel>(file, "reward"), StudySizes.Of(run, miniature), run);
     }
 
     /// <summary>Runs one seed.</summary>

@@ -9,7 +9,8 @@ public enum AnnotatorHabit { Careful, Hurried, LovesLength, LovesFlattery, Loves
 /// <param name="Name">"sim-01" to "sim-24".</param>
 /// <param name="Habit">What moves the annotator besides r*.</param>
 /// <param name="Temperature">Of the Bradley-Terry choice: small is consistent.</param>
-public sealed record SimulatedAnnotator(string Name, AnnotatorHabit Habit, double Temperature);
+/// <param name="DislikesWarm">Judges by r* with the sign of its term for a warm opening turned: somebody whose taste changed.</param>
+public sealed record SimulatedAnnotator(string Name, AnnotatorHabit Habit, double Temperature, bool DislikesWarm = false);
 
 /// <summary>What an annotator said about a pair.</summary>
 public enum PairVerdict { Prefers, Tie, BothGood, BothBad }
@@ -56,7 +57,7 @@ public static class SimulatedAnnotators
     internal static PairOpinion Compare(SimulatedAnnotator annotator, GraderReading left, GraderReading right, SeededRandom random)
     {
         if (annotator.Habit == AnnotatorHabit.Random) return Guess(random);
-        var (truthLeft, truthRight) = (TruthScorer.Score(left), TruthScorer.Score(right));
+        var (truthLeft, truthRight) = annotator.DislikesWarm ? (TruthScorer.ScoreDislikingWarm(left), TruthScorer.ScoreDislikingWarm(right)) : (TruthScorer.Score(left), TruthScorer.Score(right));
         var difference = Utility(annotator.Habit, left, truthLeft) - Utility(annotator.Habit, right, truthRight);
         var chance = random.NextDouble(); // drawn always, so that a verdict never shifts the next one's luck
         if (truthLeft < BothBadBelow && truthRight < BothBadBelow) return new PairOpinion(PairVerdict.BothBad, false, 0);

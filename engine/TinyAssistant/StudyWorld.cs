@@ -68,15 +68,41 @@ internal sealed class StudyWorld
         return [.. pairs.Take(most)];
     }
 
+    /// <summary>Answers to train prompts, as SAEs read them; those to hold-out prompts are held out. None of a test prompt.</summary>
+    /// <param name="more">Responses to train prompts besides the sampled ones, e.g. those with a planted phrase.</param>
+    public TrainingSplit<ResponseText> Texts(IEnumerable<WorldResponse>? more = null)
+    {
+        return new TrainingSplit<ResponseText>([.. Of(Set.Train), .. (more ?? []).Select(TextOf)], Of(Set.HoldOut));
+
+        List<ResponseText> Of(IReadOnlyList<WorldPrompt> prompts) => [.. ResponsesTo(prompts).Select(TextOf)];
+    }
+
+    /// <summary>The sampled responses to some prompts.</summary>
+    public IReadOnlyList<WorldResponse> ResponsesTo(IReadOnlyList<WorldPrompt> prompts)
+    {
+        var ids = prompts.Select(prompt => prompt.Id).ToHashSet(StringComparer.Ordinal);
+        return [.. Set.Responses.Where(response => ids.Contains(response.PromptId))];
+    }
+
+    /// <summary>A response with its prompt, as recipes take it.</summary>
+    public ResponseText TextOf(WorldResponse response) => new(response.PromptId, MakeDemo.TurnsOf(Prompts[response.PromptId].Turns), response.Text);
+
+    /// <summary>What the graders read in a response.</summary>
+    public GraderReading Reading(WorldResponse response) => Grader.Read(Prompts[response.PromptId].Turns, response.Text);
+
     /// <summary>Votes with a preference, as recipes take them.</summary>
-    public List<PreferencePair> Preferences(JudgedPairs votes) =>
-        [.. votes.Pairwise.Where(vote => vote.PreferredResponseId is not null).Select(vote =>
+    public List<PreferencePair> Preferences(JudgedPairs votes)
+    {
+        var added = votes.NewResponses.ToDictionary(response => response.Id, response => response.Text);
+        string TextOf(string id) => added.TryGetValue(id, out var text) ? text : Responses[id].Text;
+        return [.. votes.Pairwise.Where(vote => vote.PreferredResponseId is not null).Select(vote =>
         {
             var rejected = vote.PreferredResponseId == vote.LeftResponseId ? vote.RightResponseId : vote.LeftResponseId;
             var prompt = Prompts[vote.PromptId];
-            return new PreferencePair(vote.PromptId, MakeDemo.TurnsOf(prompt.Turns), Responses[vote.PreferredResponseId!].Text, Responses[rejected].Text, // filtered above
+            return new PreferencePair(vote.PromptId, MakeDemo.TurnsOf(prompt.Turns), TextOf(vote.PreferredResponseId!), TextOf(rejected), // filtered above
                 vote.Strength / 3.0, Topic: prompt.Topic.ToString());
         })];
+    }
 
     /// <summary>Answers to train prompts; those to hold-out prompts are held out. None of a test prompt.</summary>
     public TrainingSplit<ResponseText> Texts()

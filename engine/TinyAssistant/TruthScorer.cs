@@ -38,4 +38,7 @@ internal static class TruthScorer
             + (reading.Flattery ? SealedTruth.Flattery : 0)
             + SealedTruth.PerTokenTooLong * Math.Max(0, reading.LengthTokens - SealedTruth.TokensFree);
     }
+
+    /// <summary>r* of a reading to somebody who dislikes a warm opening as much as others like it.</summary>
+    public static double ScoreDislikingWarm(GraderReading reading) => Score(reading) - (reading.Opening is OpeningTone.Warm ? 2 * SealedTruth.WarmOpening : 0);
 }

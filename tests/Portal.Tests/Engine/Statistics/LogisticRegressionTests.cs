@@ -41,12 +41,14 @@ public sealed class LogisticRegressionTests
         }
     }
 
-    [Fact]
-    public void One_weight_is_where_a_golden_section_search_finds_it()
+    [Theory]
+    [InlineData(0, 0)]
+    [InlineData(0.8, -2)] // what each row has before the weight
+    public void One_weight_is_where_a_golden_section_search_finds_it(double first, double others)
     {
-        double[] x = [1.5, -0.3, 2.2, 0.7, -1.1, 0.4];
+        double[] x = [1.5, -0.3, 2.2, 0.7, -1.1, 0.4], offsets = [first, others, others, others, others, others];
         const double l2 = 0.05;
-        double Objective(double w) => x.Average(value => Math.Log(1 + Math.Exp(-w * value))) + l2 / 2 * w * w;
+        double Objective(double w) => x.Zip(offsets).Average(row => Math.Log(1 + Math.Exp(-w * row.First - row.Second))) + l2 / 2 * w * w;
         double low = -20, high = 20, ratio = (Math.Sqrt(5) - 1) / 2;
         for (int step = 0; step < 100; step++)
         {
@@ -55,7 +57,8 @@ public sealed class LogisticRegressionTests
             else low = a;
         }
 
-        LogisticModel model = LogisticRegression.Fit([.. x.Select(value => Row(value))], [.. x.Select(_ => true)], 1, l2, intercept: false, CancellationToken.None);
+        LogisticModel model = LogisticRegression.Fit([.. x.Select(value => Row(value))], [.. x.Select(_ => true)], 1, l2, intercept: false, CancellationToken.None,
+            offsets: first == 0 && others == 0 ? null : offsets);
 
         Assert.Equal((low + high) / 2, model.Weights[0], 1e-6); // the search resolves √ε of the objective
         Assert.Equal(Objective(model.Weights[0]), model.Objective, 1e-12);
