@@ -41,6 +41,8 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
     public DbSet<ReleaseRecord> Releases => Set<ReleaseRecord>();
     public DbSet<EvaluationResult> EvaluationResults => Set<EvaluationResult>();
     public DbSet<EvaluationSample> EvaluationSamples => Set<EvaluationSample>();
+    public DbSet<BestOfNRun> BestOfNRuns => Set<BestOfNRun>();
+    public DbSet<BestOfNAnswer> BestOfNAnswers => Set<BestOfNAnswer>();
     public DbSet<FeatureDescription> FeatureDescriptions => Set<FeatureDescription>();
     public DbSet<SaeFeature> SaeFeatures => Set<SaeFeature>();
     public DbSet<FeatureContext> FeatureContexts => Set<FeatureContext>();
@@ -219,6 +221,13 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
         builder.Entity<ReleaseRecord>().HasIndex(r => new { r.ProjectId, r.Kind, r.Id });
         builder.Entity<EvaluationResult>().HasIndex(r => new { r.ModelVersionId, r.Name, r.Part });
         builder.Entity<EvaluationSample>().HasIndex(s => new { s.CandidateId, s.PromptId });
+        builder.Entity<BestOfNRun>(run =>
+        {
+            run.HasKey(r => r.JobId);
+            run.HasIndex(r => new { r.AfterId, r.At });
+            run.HasOne<ModelVersion>().WithMany().HasForeignKey(r => r.AfterId);
+        });
+        builder.Entity<BestOfNAnswer>().HasIndex(a => new { a.JobId, a.PromptId, a.Ordinal }).IsUnique();
 
         builder.Entity<FeatureDescription>(description =>
         {
@@ -281,6 +290,9 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
         builder.Entity<AnnotationTask>().HasQueryFilter(t => t.ImportId == null || Imports.Any(i => i.State == ImportState.Visible && i.Id == t.ImportId));
         builder.Entity<PairwiseJudgement>().HasQueryFilter(j => j.ImportId == null || Imports.Any(i => i.State == ImportState.Visible && i.Id == j.ImportId));
         builder.Entity<BinaryJudgement>().HasQueryFilter(j => j.ImportId == null || Imports.Any(i => i.State == ImportState.Visible && i.Id == j.ImportId));
+
+        // Its latents and contexts are stored in small writes under a description without a hash; the hash is set with the job's success and shows all of it.
+        builder.Entity<FeatureDescription>().HasQueryFilter(d => d.CodesSha256 != "");
 
         // Erasing or removing is never a side effect of a foreign key.
         foreach (var key in builder.Model.GetEntityTypes().SelectMany(type => type.GetForeignKeys()))

@@ -64,6 +64,7 @@ app.MapMyWork();
 app.MapProjects();
 app.MapJobs();
 app.MapDatasets();
+app.MapRegistry();
 app.MapSaeFeatures();
 app.MapToggles();
 app.MapShell();

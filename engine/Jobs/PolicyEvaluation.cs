@@ -40,7 +40,7 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
         if (asked.Prompts < 1 || asked.SamplesPerPrompt < 1)
             return new Comparison(null, []);
         var encoder = new DialogueEncoder(tokenizer, candidate.Config.ContextLength, Overlong.Filter);
-        var prompts = await HeldOutPrompts(spec, turns => PolicySamples.Fits(candidate, encoder, turns));
+        var prompts = await HeldOutPrompt.Draw(run, spec.Rules, spec.Seed, asked.Prompts, turns => PolicySamples.Fits(candidate, encoder, turns), context.Warn);
         if (prompts.Count == 0)
         {
             context.Warn("No prompt of the project is held out, so the policy is compared with nothing. Add prompts, or hold out a larger share.");
@@ -111,38 +111,6 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
     {
         while (await run.Writes.WriteAsync(db => db.EvaluationSamples.Where(s => s.CandidateId == candidate).OrderBy(s => s.Id).Take(SmallWrites.RowsMax).ExecuteDelete(), run.Stop) > 0)
             await Task.Delay(SmallWrites.Pause, run.Time, run.Stop);
-    }
-
-    private sealed record HeldOutPrompt(PromptId Id, AskedPrompt Asked);
-
-    /// <summary>Prompts whose part is never trained on, at most as many as asked for, drawn by the job's seed.</summary>
-    private async Task<IReadOnlyList<HeldOutPrompt>> HeldOutPrompts(TrainPreferencePolicy spec, Func<IReadOnlyList<Turn>, bool> fits)
-    {
-        var split = new PromptSplit(spec.Rules.HeldOutShare, 0, spec.Rules.SplitSeed.ToString(CultureInfo.InvariantCulture));
-        var heldOut = new List<HeldOutPrompt>();
-        var tooLong = 0;
-        await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
-        var all = from p in db.Prompts.AsNoTracking()
-                  where p.ProjectId == run.ProjectId
-                  join c in db.Contents on p.ContentId equals c.Id
-                  where c.Text != null
-                  orderby p.Id
-                  select new { p.Id, c.Text };
-        await foreach (var prompt in all.AsAsyncEnumerable().WithCancellation(run.Stop))
-        {
-            var turns = Conversation.Parse(prompt.Text);
-            var messages = StoredTurns.ToMessages(turns);
-            if (split.PartOf(messages) is SplitPart.Train)
-                continue;
-            if (fits(StoredTurns.ForTraining(turns)))
-                heldOut.Add(new HeldOutPrompt(prompt.Id, new AskedPrompt(PromptSplit.Key(messages), StoredTurns.ForTraining(turns))));
-            else
-                tooLong++;
-        }
-        if (tooLong > 0)
-            context.Warn($"{tooLong} held-out prompts fill the model's context and are not asked.");
-        new SeededRandom((ulong)spec.Seed).Split("evaluation prompts").Shuffle(heldOut);
-        return [.. heldOut.Take(spec.Evaluation.Prompts)];
     }
 
     private async Task Store(ModelVersionId candidate, ModelVersionId sampledFrom, IReadOnlyList<HeldOutPrompt> prompts, IReadOnlyList<SampledAnswer> answers, EvaluationSpec asked)

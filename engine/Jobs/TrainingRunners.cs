@@ -1,6 +1,6 @@
 namespace Portal.Engine.Jobs;
 
-/// <summary>The runners of jobs that compute: those that train, those that change what was trained, and the one that samples.</summary>
+/// <summary>The runners of jobs that compute: those that train, those that change what was trained, and those that sample, compare and describe.</summary>
 public static class TrainingRunners
 {
     /// <summary>Registers them.</summary>
@@ -11,5 +11,7 @@ public static class TrainingRunners
         .Add(() => new TrainSaeRunner())
         .Add(() => new TrainSarmRunner())
         .Add(() => new PublishTogglesRunner())
-        .Add(() => new SampleResponsesRunner());
+        .Add(() => new CompareBestOfNRunner())
+        .Add(() => new SampleResponsesRunner())
+        .Add(() => new DescribeFeaturesRunner());
 }

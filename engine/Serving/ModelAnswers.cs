@@ -117,5 +117,6 @@ public static class ModelServing
         services.AddSingleton<FeatureXrays>();
         services.AddSingleton(provider => new TogglePreviews(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<DataDirectory>(),
             provider.GetRequiredService<ModelStore>()));
+        services.AddSingleton<LabelScorer>();
     }
 }

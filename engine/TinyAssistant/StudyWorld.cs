@@ -104,6 +104,26 @@ internal sealed class StudyWorld
         })];
     }
 
+    /// <summary>Answers to train prompts; those to hold-out prompts are held out. None of a test prompt.</summary>
+    public TrainingSplit<ResponseText> Texts()
+    {
+        return new TrainingSplit<ResponseText>(Of(Set.Train), Of(Set.HoldOut));
+
+        List<ResponseText> Of(IReadOnlyList<WorldPrompt> prompts)
+        {
+            var ids = prompts.Select(prompt => prompt.Id).ToHashSet(StringComparer.Ordinal);
+            return [.. Set.Responses.Where(response => ids.Contains(response.PromptId)).Select(response => new ResponseText(response.PromptId, MakeDemo.TurnsOf(Prompts[response.PromptId].Turns), response.Text))];
+        }
+    }
+
+    /// <summary>Test pairs with the truly better response first.</summary>
+    public IReadOnlyList<PreferencePair> Ordered(IReadOnlyList<StudyPair> pairs) =>
+        [.. pairs.Select(pair =>
+        {
+            var (better, worse) = Truth[pair.First] > Truth[pair.Second] ? (pair.First, pair.Second) : (pair.Second, pair.First);
+            return new PreferencePair(pair.PromptId, MakeDemo.TurnsOf(Prompts[pair.PromptId].Turns), Responses[better].Text, Responses[worse].Text);
+        })];
+
     /// <summary>By how much a model puts the truly better response of each pair before the other.</summary>
     public IReadOnlyList<double> Differences(IRewardModel model, ITokenizer tokenizer, IReadOnlyList<StudyPair> pairs, CancellationToken stop)
     {

@@ -1168,6 +1168,83 @@ namespace Portal.Data.Postgres
                     b.ToTable("MetricPoints");
                 });
 
+            modelBuilder.Entity("Portal.Data.Registry.BestOfNAnswer", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("bigint");
+
+                    NpgsqlPropertyBuilderExtensions.UseIdentityByDefaultColumn(b.Property<long>("Id"));
+
+                    b.Property<bool>("IsBestAfter")
+                        .HasColumnType("boolean");
+
+                    b.Property<bool>("IsBestBefore")
+                        .HasColumnType("boolean");
+
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Ordinal")
+                        .HasColumnType("integer");
+
+                    b.Property<Guid>("PromptId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid>("ResponseId")
+                        .HasColumnType("uuid");
+
+                    b.Property<double>("RewardAfter")
+                        .HasColumnType("double precision");
+
+                    b.Property<double>("RewardBefore")
+                        .HasColumnType("double precision");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("JobId", "PromptId", "Ordinal")
+                        .IsUnique();
+
+                    b.ToTable("BestOfNAnswers");
+                });
+
+            modelBuilder.Entity("Portal.Data.Registry.BestOfNRun", b =>
+                {
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid>("AfterId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("AnswersPerPrompt")
+                        .HasColumnType("integer");
+
+                    b.Property<DateTimeOffset>("At")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid>("BeforeId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("FiguresJson")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<Guid>("PolicyId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Prompts")
+                        .HasColumnType("integer");
+
+                    b.HasKey("JobId");
+
+                    b.HasIndex("AfterId", "At");
+
+                    b.ToTable("BestOfNRuns");
+                });
+
             modelBuilder.Entity("Portal.Data.Registry.EvaluationResult", b =>
                 {
                     b.Property<long>("Id")
@@ -1847,6 +1924,15 @@ namespace Portal.Data.Postgres
                     b.HasOne("Portal.Data.Feedback.Prompt", null)
                         .WithMany()
                         .HasForeignKey("PromptId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Registry.BestOfNRun", b =>
+                {
+                    b.HasOne("Portal.Data.Registry.ModelVersion", null)
+                        .WithMany()
+                        .HasForeignKey("AfterId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
                 });

@@ -35,7 +35,7 @@ public sealed class FeatureDescription
     /// <summary>The spec of the job, as JSON.</summary>
     public required string SpecJson { get; init; }
 
-    /// <summary>SHA-256 of the file with the codes of all responses that previews use; the file is <c>codes-{Id}</c> in the data directory's features folder.</summary>
+    /// <summary>SHA-256 of the file with the codes of all responses that previews use; the file is <c>codes-{Id}</c> in the data directory's features folder. Empty while the job stores its rows: a query sees none such.</summary>
     public required string CodesSha256 { get; init; }
 
     public required DateTimeOffset At { get; init; }

@@ -1153,6 +1153,81 @@ namespace Portal.Data.Sqlite
                     b.ToTable("MetricPoints");
                 });
 
+            modelBuilder.Entity("Portal.Data.Registry.BestOfNAnswer", b =>
+                {
+                    b.Property<long>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER");
+
+                    b.Property<bool>("IsBestAfter")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<bool>("IsBestBefore")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Ordinal")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("PromptId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("ResponseId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<double>("RewardAfter")
+                        .HasColumnType("REAL");
+
+                    b.Property<double>("RewardBefore")
+                        .HasColumnType("REAL");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("JobId", "PromptId", "Ordinal")
+                        .IsUnique();
+
+                    b.ToTable("BestOfNAnswers");
+                });
+
+            modelBuilder.Entity("Portal.Data.Registry.BestOfNRun", b =>
+                {
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("AfterId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("AnswersPerPrompt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("At")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("BeforeId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("FiguresJson")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("PolicyId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Prompts")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("JobId");
+
+                    b.HasIndex("AfterId", "At");
+
+                    b.ToTable("BestOfNRuns");
+                });
+
             modelBuilder.Entity("Portal.Data.Registry.EvaluationResult", b =>
                 {
                     b.Property<long>("Id")
@@ -1826,6 +1901,15 @@ namespace Portal.Data.Sqlite
                     b.HasOne("Portal.Data.Feedback.Prompt", null)
                         .WithMany()
                         .HasForeignKey("PromptId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Registry.BestOfNRun", b =>
+                {
+                    b.HasOne("Portal.Data.Registry.ModelVersion", null)
+                        .WithMany()
+                        .HasForeignKey("AfterId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
                 });

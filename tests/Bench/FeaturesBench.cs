@@ -14,7 +14,8 @@ public sealed record FeaturesBenchOptions(FileInfo Peer, DirectoryInfo Work, boo
 
 /// <summary>
 /// Training of a TopK SAE (M = 16 d, k = 16) against PyTorch: the same weights, vectors, loss, Adam and unit norm, in turns. One peer multiplies dense codes, the
-/// other gathers the selected rows of the decoder. Then previews of toggles, which have no peer: see <see cref="TogglePreviewBench"/>.
+/// other gathers the selected rows of the decoder. Then descriptions (<see cref="DashboardBench"/>) and previews of toggles
+/// (<see cref="TogglePreviewBench"/>), which have no peer.
 /// </summary>
 public sealed class FeaturesBench(FeaturesBenchOptions options)
 {
@@ -45,6 +46,9 @@ public sealed class FeaturesBench(FeaturesBenchOptions options)
             var rows = await turns.Run([.. new[] { ("sae-train", "dense", (double?)Target), ("sae-train-gather", "gather", null) }
                 .Where(one => options.Only.Count == 0 || options.Only.Contains(one.Item1))
                 .Select(one => new TurnCase(one.Item1, "vectors/s", one.Item3, Ours, () => Peer(one.Item2)))], say, stop);
+            var descriptions = new DashboardBench(options.Quick, options.Threads);
+            foreach (var name in DashboardBench.Cases.Where(one => options.Only.Count == 0 || options.Only.Contains(one)))
+                rows = [.. rows, descriptions.Run(name, say, stop)];
             var previews = new TogglePreviewBench(options.Quick);
             foreach (var (name, pairs) in TogglePreviewBench.Cases.Where(one => options.Only.Count == 0 || options.Only.Contains(one.Name)))
                 rows = [.. rows, .. await previews.Run(name, pairs, say, stop)];

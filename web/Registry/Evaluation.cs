@@ -39,8 +39,14 @@ public sealed record MetricReading(string Name, MeasureFormat Format, MeasureFor
         new(MetricNames.SaeLengthRatio, MeasureFormat.Plain, MeasureFormat.Signed, 3, null),
         new(MetricNames.SaeActive, MeasureFormat.Plain, MeasureFormat.Signed, 1, null),
         new(MetricNames.SaeDeadShare, MeasureFormat.Percent, MeasureFormat.Points, 1, false),
+        new(MetricNames.SplicedAccuracy, MeasureFormat.Percent, MeasureFormat.Points, 1, true),
+        new(MetricNames.SplicedCorrelation, MeasureFormat.Plain, MeasureFormat.Signed, 3, true),
+        new(MetricNames.SplicedLoss, MeasureFormat.Plain, MeasureFormat.Signed, 3, false),
         new(MetricNames.SarmLiveLatents, MeasureFormat.Plain, MeasureFormat.Signed, 0, null),
         new(MetricNames.SarmContextOverlap, MeasureFormat.Percent, MeasureFormat.Points, 1, true),
+        new(MetricNames.RelabelledTurned, MeasureFormat.Percent, MeasureFormat.Points, 1, null),
+        new(MetricNames.RelabelledTies, MeasureFormat.Percent, MeasureFormat.Points, 1, null),
+        new(MetricNames.BestOfNChanged, MeasureFormat.Percent, MeasureFormat.Points, 1, null),
     ];
 
     /// <summary>True for a name with a text of its own.</summary>

@@ -1,4 +1,8 @@
+using System.Security.Claims;
 using Microsoft.Extensions.Options;
+using Portal.Data;
+using Portal.Web.Accounts;
+using Portal.Web.SaeFeatures;
 
 namespace Portal.Web.Registry;
 
@@ -16,6 +20,14 @@ public static class RegistrySetup
         services.AddSingleton<ReleaseModel>();
         services.AddSingleton<RollBackModel>();
         services.AddSingleton<StartBlindVote>();
+        services.AddSingleton<StartBestOfN>();
+        services.AddSingleton<StartRelabelledPolicy>();
+        services.AddSingleton<ExportMeasurements>();
         return builder;
     }
+
+    public static void MapRegistry(this WebApplication app) =>
+        app.MapGet("/models/{id:guid}/measurements.{format:regex(^(csv|json)$)}",
+            async (Guid id, string format, ClaimsPrincipal user, ExportMeasurements export, CancellationToken stop) => (await export.Handle(user, new ModelVersionId(id), stop)).ToFile(format))
+            .RequireRateLimiting(AccountsSetup.ApiLimit);
 }

@@ -3,6 +3,7 @@ using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.Datasets;
 using Portal.Data.Feedback;
+using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Web.Accounts;
 
@@ -25,14 +26,20 @@ public sealed record FeedbackOrigin(IReadOnlyDictionary<JudgementSource, int> By
 /// <summary>One move of the pointer, with the person's name.</summary>
 public sealed record ReleaseLine(DateTimeOffset At, string By, string? Approver, string Reason, bool IsRollBack, int? FromNumber, int ToNumber);
 
+/// <summary>A comparison of this reward model with another one by what they pick from the same answers (<see cref="BestOfNRun"/>).</summary>
+public sealed record BestOfNLink(JobId JobId, int BeforeNumber, int Prompts, int Answers, DateTimeOffset At);
+
 /// <summary>Everything the page of one version shows, and its lineage both ways.</summary>
 /// <param name="Current">What serves for this kind now; null when nothing does.</param>
 /// <param name="RestoredByRollBack">What a roll-back of this version would put back; null when this version does not serve, or nothing served before.</param>
 /// <param name="Samples">Responses sampled from it.</param>
 /// <param name="Tasks">Annotation tasks that show at least one of them.</param>
+/// <param name="BestOfN">Newest first, at most <see cref="ShowModel.BestOfNMax"/>; empty for people who may not read answers.</param>
+/// <param name="LabelledBy">The reward model that ordered its training pairs instead of people; null where people did.</param>
 public sealed record ModelView(ModelVersion Version, string ProjectName, VersionLink? Current, VersionLink? RestoredByRollBack,
     IReadOnlyList<MetricValue> Values, DateTimeOffset? EvaluatedAt, DatasetVersion? Dataset, FeedbackOrigin? Feedback, VersionLink? Parent, VersionLink? ComparedWith,
-    IReadOnlyList<VersionLink> Children, int? JobNumber, int Samples, int Tasks, bool HasSideBySide, BlindTally Votes, IReadOnlyList<ReleaseLine> Releases, bool MayRelease)
+    IReadOnlyList<VersionLink> Children, int? JobNumber, int Samples, int Tasks, bool HasSideBySide, BlindTally Votes, IReadOnlyList<ReleaseLine> Releases, bool MayRelease,
+    IReadOnlyList<BestOfNLink> BestOfN, VersionLink? LabelledBy)
 {
     public bool Serves => Current?.Id == Version.Id;
 }
@@ -44,6 +51,7 @@ public sealed class ShowModel(IDbContextFactory<PortalDbContext> contexts, Acces
     public const int AnnotatorsMax = 12;
     private const int ChildrenMax = 50;
     private const int ReleasesMax = 20;
+    internal const int BestOfNMax = 10;
 
     public async Task<Outcome<ModelView>> Handle(ClaimsPrincipal user, ModelVersionId id, CancellationToken stop)
     {
@@ -61,7 +69,8 @@ public sealed class ShowModel(IDbContextFactory<PortalDbContext> contexts, Acces
             : null;
         var current = project.CurrentOf(version.Kind);
         var restored = current == id ? RollBackModel.Before(db, project.Id, version.Kind, id)?.FromVersionId : null;
-        var links = await Links(db, [version.ParentId, comparedWith, current, restored], stop);
+        var labelledBy = LabellerOf(version);
+        var links = await Links(db, [version.ParentId, comparedWith, current, restored, labelledBy], stop);
         var children = await db.ModelVersions.AsNoTracking().Where(v => v.ParentId == id).OrderBy(v => v.CreatedAt).Take(ChildrenMax)
             .Select(v => new VersionLink(v.Id, v.Kind, v.Number, v.Method, v.Status)).ToListAsync(stop);
         var responses = db.Responses.Where(r => r.ModelVersionId == id).Select(r => r.Id);
@@ -72,7 +81,7 @@ public sealed class ShowModel(IDbContextFactory<PortalDbContext> contexts, Acces
             await responses.CountAsync(stop),
             await db.Tasks.CountAsync(t => responses.Contains(t.FirstResponseId) || (t.SecondResponseId != null && responses.Contains(t.SecondResponseId.Value)), stop),
             await db.EvaluationSamples.AnyAsync(s => s.CandidateId == id, stop), await BlindTally.Load(db, id, stop), await ReleasesOf(db, version, stop),
-            asked.Value.May(Permission.Administer));
+            asked.Value.May(Permission.Administer), asked.Value.May(Permission.Review) ? await BestOfNOf(db, id, stop) : [], Link(labelledBy));
 
         VersionLink? Link(ModelVersionId? wanted) => wanted is { } w ? links.GetValueOrDefault(w) : null;
     }
@@ -102,6 +111,28 @@ public sealed class ShowModel(IDbContextFactory<PortalDbContext> contexts, Acces
         var names = await db.Annotators.AsNoTracking().Where(a => ids.Contains(a.Id)).ToDictionaryAsync(a => a.Id, stop);
         return new FeedbackOrigin(all.GroupBy(x => x.Source).ToDictionary(g => g.Key, g => g.Sum(x => x.Count)),
             [.. people.Take(AnnotatorsMax).Where(p => names.ContainsKey(p.Id)).Select(p => (names[p.Id].Pseudonym, names[p.Id].IsSimulated, p.Count))], people.Count);
+    }
+
+    /// <summary>Over (AfterId, At).</summary>
+    private static async Task<IReadOnlyList<BestOfNLink>> BestOfNOf(PortalDbContext db, ModelVersionId id, CancellationToken stop) =>
+        await (from run in db.BestOfNRuns.AsNoTracking()
+               join before in db.ModelVersions on run.BeforeId equals before.Id
+               where run.AfterId == id
+               orderby run.At descending
+               select new BestOfNLink(run.JobId, before.Number, run.Prompts, run.AnswersPerPrompt, run.At)).Take(BestOfNMax).ToListAsync(stop);
+
+    private static ModelVersionId? LabellerOf(ModelVersion version)
+    {
+        if (version.Kind is not ModelKind.Policy || !version.SpecJson.Contains(nameof(TrainPreferencePolicy), StringComparison.Ordinal))
+            return null;
+        try
+        {
+            return (JobSpec.FromJson(version.SpecJson) as TrainPreferencePolicy)?.RelabelledById;
+        }
+        catch (FormatException)
+        {
+            return null; // a spec of another version of the portal, or a base model's plain text
+        }
     }
 
     private static async Task<IReadOnlyList<ReleaseLine>> ReleasesOf(PortalDbContext db, ModelVersion version, CancellationToken stop)

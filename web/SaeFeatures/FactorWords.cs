@@ -23,7 +23,7 @@ internal static class FactorWords
     };
 
     /// <summary>The factor with a true minus.</summary>
-    public static string Number(double factor) => MeasureText.Digits(factor, MeasureFormat.Plain, factor == Math.Round(factor) ? 0 : 2);
+    public static string Number(double factor) => MeasureText.Digits(factor, MeasureFormat.Plain, factor == Math.Round(factor) ? 0 : factor == Math.Round(factor, 1) ? 1 : 2);
 
     /// <summary>As inputs hold it: a point, whatever the reader's language.</summary>
     public static string Input(double factor) => factor.ToString("0.####", CultureInfo.InvariantCulture);

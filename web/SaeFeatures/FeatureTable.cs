@@ -32,7 +32,7 @@ public enum FeatureSort { Residual, Selection, Latent, Label, Firing, Sentence, 
 /// <param name="Ascending">Smallest first; without it largest first. Features that have no such value come last.</param>
 /// <param name="Page">0-based.</param>
 public sealed record FeatureFilter(FeatureFires Fires = FeatureFires.End, bool Labelled = false, bool Significant = false, string? Find = null,
-    FeatureSort Sort = FeatureSort.Residual, bool Ascending = false, int Page = 0);
+    FeatureSort Sort = FeatureSort.Gap, bool Ascending = false, int Page = 0);
 
 /// <summary>A selection score with its place among all that have one.</summary>
 /// <param name="Q">False discovery rate; null where no permutation was made.</param>

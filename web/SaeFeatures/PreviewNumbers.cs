@@ -4,7 +4,7 @@ using Portal.Web.Components;
 namespace Portal.Web.SaeFeatures;
 
 /// <summary>The numbers of a preview as pages draw them.</summary>
-internal static class PreviewNumbers
+public static class PreviewNumbers
 {
     /// <summary>How far accuracy off target may move and still count as unchanged: the whole 95 % interval within this, as a share.</summary>
     public const double SideEffectMax = .01;

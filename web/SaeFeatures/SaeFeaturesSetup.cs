@@ -19,6 +19,7 @@ public static class SaeFeaturesSetup
         services.AddSingleton<ShowResponseXray>();
         services.AddSingleton<ShowPairXray>();
         services.AddSingleton<ListPairs>();
+        services.AddSingleton<ShowBestOfN>();
         return services;
     }
 
@@ -41,6 +42,10 @@ public static class SaeFeaturesSetup
         files.MapGet("/pair-xray/table.{format:regex(^(csv|json)$)}",
             async (Guid project, string format, Guid? version, bool? disagreements, ClaimsPrincipal user, ListPairs list, CancellationToken stop) =>
                 (await list.Table(user, new ProjectId(project), Version(version), disagreements ?? false, stop)).ToFile(format));
+        files.MapGet("/best-of/{run:guid}/answers.{format:regex(^(csv|json)$)}",
+            async (Guid run, string format, ClaimsPrincipal user, ShowBestOfN show, CancellationToken stop) => (await show.Answers(user, new JobId(run), stop)).ToFile(format));
+        files.MapGet("/best-of/{run:guid}/figures.{format:regex(^(csv|json)$)}",
+            async (Guid run, string format, ClaimsPrincipal user, ShowBestOfN show, CancellationToken stop) => (await show.Figures(user, new JobId(run), stop)).ToFile(format));
 
         static ModelVersionId? Version(Guid? id) => id is { } given ? new ModelVersionId(given) : null;
     }

@@ -26,6 +26,14 @@ public static class SpecChecks
             .. Length(policy.LengthMax), .. Rules(policy.Rules), .. Optimization(policy.Optimization),
             .. Between("evaluation.prompts", policy.Evaluation.Prompts, 0, 5_000),
             .. Between("evaluation.samplesPerPrompt", policy.Evaluation.SamplesPerPrompt, 1, 64), .. Sampling("evaluation.sampling", policy.Evaluation.Sampling),
+            .. policy is { RelabelledById: not null, Method: not PreferenceMethod.Dpo } ? [new Problem("relabelledById", "Only pairs can be labelled anew by a reward model: choose DPO, or leave it out.")] : Array.Empty<Problem>(),
+        ],
+        CompareBestOfN compare =>
+        [
+            .. Between("prompts", compare.Prompts, 1, 5_000), .. Between("answers", compare.Answers, 2, 64), .. Rules(compare.Rules), .. Sampling("sampling", compare.Sampling),
+            .. compare.Sampling.Temperature == 0 ? [new Problem("sampling.temperature", "At 0 all answers to a prompt are the same, so there is nothing to choose from.")] : Array.Empty<Problem>(),
+            .. compare.AfterId is null ? [new Problem("afterId", "Name the reward model that is compared with the one before.")] : Array.Empty<Problem>(),
+            .. compare.AfterId is not null && compare.AfterId == compare.BeforeId ? [new Problem("afterId", "A reward model compared with itself picks the same answers.")] : Array.Empty<Problem>(),
         ],
         SampleResponses sample =>
         [
@@ -33,6 +41,23 @@ public static class SpecChecks
             .. Between("pairsPerPrompt", sample.PairsPerPrompt, 1, 16), .. Between("nearTieShare", sample.NearTieShare, 0, 1),
             .. Sampling("sampling", sample.Sampling),
             .. sample.Tasks is TaskKinds.None ? [new Problem("tasks", "Choose at least one kind of task.")] : Array.Empty<Problem>(),
+        ],
+        TrainSae sae =>
+        [
+            .. Between("layer", sae.Layer ?? 1, 1, 1_024), .. Between("expansion", sae.Expansion, 1, 64), .. Between("k", sae.K, 1, 4_096), .. Between("endShare", sae.EndShare, 0, 1),
+            .. Between("auxiliaryCoefficient", sae.AuxiliaryCoefficient, 0, 1), .. Between("deadAfterVectors", sae.DeadAfterVectors, 1, 1e12), .. Between("batchVectors", sae.BatchVectors, 8, 65_536),
+            .. Between("steps", sae.Steps, 1, 10_000_000), .. Between("learningRate", sae.LearningRate, 1e-8, 1), .. Between("checkpointEverySteps", sae.CheckpointEverySteps, 0, 1_000_000),
+            .. Length(sae.LengthMax), .. Rules(sae.Rules),
+        ],
+        TrainSarm sarm =>
+        [
+            .. sarm.SaeId is null ? [new Problem("saeId", "Choose the SAE that the reward model reads with; train one first where there is none.")] : Array.Empty<Problem>(),
+            .. sarm.Mode is SarmMode.Head ? Between("headL2", sarm.HeadL2, 1e-9, 1_000) : Optimization(sarm.Optimization), .. Length(sarm.LengthMax), .. Rules(sarm.Rules),
+        ],
+        DescribeFeatures describe =>
+        [
+            .. Between("responsesMax", describe.ResponsesMax, 10, 10_000_000), .. Between("contextsPerFeature", describe.ContextsPerFeature, 1, 200),
+            .. Between("supportMin", describe.SupportMin, 1, 1_000_000), .. Between("permutations", describe.Permutations, 99, 1_000_000), .. Between("testShare", describe.TestShare, 0.1, 0.9),
         ],
         _ => [],
     };

@@ -66,12 +66,20 @@ public sealed class StartJob(WriteQueue writes, Access access, IdFactory ids, Ti
         {
             TrainSft sft => [("parentId", sft.ParentId, ModelKind.Policy)],
             TrainRewardModel reward => [("backboneId", reward.BackboneId, ModelKind.Policy)],
-            TrainPreferencePolicy policy => [("parentId", policy.ParentId, ModelKind.Policy), ("rewardModelId", policy.RewardModelId, ModelKind.RewardModel)],
+            TrainPreferencePolicy policy =>
+            [
+                ("parentId", policy.ParentId, ModelKind.Policy), ("rewardModelId", policy.RewardModelId, ModelKind.RewardModel), ("relabelledById", policy.RelabelledById, ModelKind.RewardModel),
+            ],
             TrainSarm sarm => [("saeId", sarm.SaeId, ModelKind.SparseAutoencoder)],
             DescribeFeatures describe => [("rewardModelId", describe.RewardModelId, ModelKind.RewardModel)],
+            CompareBestOfN compare => [("policyId", compare.PolicyId, ModelKind.Policy), ("beforeId", compare.BeforeId, ModelKind.RewardModel), ("afterId", compare.AfterId, ModelKind.RewardModel)],
             SampleResponses sample => [("policyId", sample.PolicyId, ModelKind.Policy), ("candidateId", sample.CandidateId, ModelKind.Policy)],
             _ => [],
         };
+        if (spec is TrainSae { ModelId: { } read } && !db.ModelVersions.Any(v => v.Id == read && v.ProjectId == project && v.Kind != ModelKind.SparseAutoencoder && v.Status != ModelStatus.Retired))
+            return new Problem("modelId", "This project has no such policy or reward model, or it is retired.", ProblemKind.NotFound);
+        if (spec is PublishToggles toggles && !db.ToggleSets.Any(s => s.Id == toggles.ToggleSetId && s.ProjectId == project))
+            return new Problem("toggleSetId", "This project has no such toggle set.", ProblemKind.NotFound);
         foreach (var (field, id, kind) in named)
             if (id is { } version && !db.ModelVersions.Any(v => v.Id == version && v.ProjectId == project && v.Kind == kind && v.Status != ModelStatus.Retired))
                 return new Problem(field, $"This project has no such {kind.Noun()}, or it is retired.", ProblemKind.NotFound);

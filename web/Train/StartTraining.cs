@@ -123,6 +123,6 @@ public sealed class StartTraining(WriteQueue writes, StartJob start, ShowTrainin
         }, stop);
     }
 
-    private static Problem TooFew(string what, int have) =>
+    internal static Problem TooFew(string what, int have) =>
         new("rules", $"There are {have} {what}; a training needs at least {UsableMin}. Vote on more pairs, or include more sources.");
 }

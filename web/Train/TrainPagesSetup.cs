@@ -7,6 +7,7 @@ public static class TrainPagesSetup
     {
         services.AddSingleton<ShowTraining>();
         services.AddSingleton<StartTraining>();
+        services.AddSingleton<ShowFeatureTraining>();
         return services;
     }
 }

@@ -26,6 +26,8 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     private IBrowser? chromium;
     private string? state;
     private IBrowserContext? shared;
+    private SeededToggles? toggles;
+    private SeededBestOfN? bestOfN, bestOfNUnderWay;
 
     public SeededProject Project { get; private set; } = default!; // set on start
     public ModelVersion Candidate { get; private set; } = default!; // likewise
@@ -41,6 +43,15 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     public Job Failed { get; private set; } = default!; // likewise
     public Import Import { get; private set; } = default!; // likewise
     public ProjectId Empty { get; private set; } // likewise
+
+    /// <summary>Toggle sets in every state, made when a test first asks for them.</summary>
+    internal SeededToggles Toggles => toggles ??= new SeededToggles(Project, AccountOf("demo-admin"));
+
+    /// <summary>A comparison of best answers, one of its texts erased, made when a test first asks for it.</summary>
+    internal SeededBestOfN BestOfN => bestOfN ??= Erased(new SeededBestOfN(Project, Features, 50));
+
+    /// <summary>One that has not ended.</summary>
+    internal SeededBestOfN BestOfNUnderWay => bestOfNUnderWay ??= new SeededBestOfN(Project, Features, 51, prompts: 1, hasEnded: false);
     public Uri Address => portal!.Address; // likewise
     public PortalDatabase Database => database;
 
@@ -61,6 +72,12 @@ public sealed class AdminPagesFixture : IAsyncLifetime
         if (portal is not null)
             await portal.DisposeAsync();
         database.Dispose();
+    }
+
+    private Guid AccountOf(string name)
+    {
+        using var db = Project.Open();
+        return db.Users.Single(u => u.UserName == name).Id;
     }
 
     /// <summary>A page in a fresh profile that knows the admin's cookies.</summary>
@@ -180,12 +197,18 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     private void SeedFeatures(IReadOnlyList<AnnotatorId> people)
     {
         Autoencoder = Project.Model(ModelKind.SparseAutoencoder, 1, "SAE", RewardModel.Id);
-        foreach (var (name, value, low, high) in new (string, double, double?, double?)[]
+        const string end = MetricNames.HeldOut + "/response-end", sentence = MetricNames.HeldOut + "/sentence-end", every = MetricNames.HeldOut + "/every-token";
+        foreach (var (name, part, value) in new[]
         {
-            (MetricNames.SaeFvu, .21, .2, .22), (MetricNames.PrincipalComponentsBaseline, .34, .33, .35), (MetricNames.RandomEncoderBaseline, .58, .56, .6), (MetricNames.SaeNmse, .12, .11, .13),
-            (MetricNames.SaeActive, 16, null, null), (MetricNames.SaeDeadShare, .31, null, null), (MetricNames.SaeCosine, .93, .92, .94), (MetricNames.SaeLengthRatio, .95, .94, .96),
+            (MetricNames.SaeFvu, MetricNames.HeldOut, .21), (MetricNames.SaeFvu, end, .17), (MetricNames.SaeFvu, sentence, .23), (MetricNames.PrincipalComponentsBaseline, MetricNames.HeldOut, .34),
+            (MetricNames.RandomEncoderBaseline, MetricNames.HeldOut, .58), (MetricNames.SaeNmse, MetricNames.HeldOut, .12), (MetricNames.SaeActive, MetricNames.HeldOut, 15.8), (MetricNames.SaeCosine, end, .93),
+            (MetricNames.SaeDeadShare, "all", .31), (MetricNames.SaeDeadShare, "all/response-end", .64), (MetricNames.SaeDensity, "all/never", .31), (MetricNames.SaeDensity, "all/-3", .2),
+            (MetricNames.SaeDensity, "all/-2.5", .29), (MetricNames.SaeDensity, "all/-2", .2), (MetricNames.SaeDensity, "all/response-end/never", .64), (MetricNames.SaeDensity, "all/response-end/-2", .36),
         })
-            Project.Result(Autoencoder.Id, name, MetricNames.HeldOut, value, low, high, 400);
+            Project.Result(Autoencoder.Id, name, part, value, null, null, 4_000);
+        foreach (var (prefix, value) in new[] { (MetricNames.SaePrefix, .74), (MetricNames.ChangePrefix + MetricNames.SaePrefix, -.03), (MetricNames.PrincipalComponentsBaseline + "/", .69), (MetricNames.RandomEncoderBaseline + "/", .61), (MetricNames.AblatedBaseline + "/", .5) })
+            foreach (var part in new[] { end, every })
+                Project.Result(Autoencoder.Id, prefix + MetricNames.SplicedAccuracy, part, value, value - .02, value + .02, 140);
         Features = new SeededFeatures(Project, 2, latents: 72);
         string[] labels = ["says “the old mill”", "compliment to the person", "an insult word", "go", "north", "crosses the river"];
         for (var latent = 0; latent < 72; latent++)
@@ -209,6 +232,12 @@ public sealed class AdminPagesFixture : IAsyncLifetime
         Features.Context(0, warm, ContextPosition.End, 0, text.IndexOf("The well", StringComparison.Ordinal), 28, 3.8);
         Features.Context(0, warm, ContextPosition.Sentence, 0, text.IndexOf("Go north", StringComparison.Ordinal), 49, 2.9);
         Features.Context(0, rude, ContextPosition.End, 2, 0, 20, 1.4);
+    }
+
+    private static SeededBestOfN Erased(SeededBestOfN seeded)
+    {
+        seeded.Erase(seeded.Prompts[3].Answers[0]);
+        return seeded;
     }
 
     private void Run(Job job, int steps, Action<Job> end)

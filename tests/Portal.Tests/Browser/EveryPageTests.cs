@@ -69,6 +69,11 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         ["data-version"] = new("/data/versions/{Id:guid}", p => $"/data/versions/{p.Dataset.Id}"),
         ["data-export"] = new("/data/export", _ => "/data/export"),
         ["train"] = new("/train", _ => "/train", (page, _) => page.Page.Locator("main button.primary:not([disabled])").WaitForAsync()),
+        ["train-features"] = new("/train/features", p => p.Toggles.Train, (page, _) => page.IsInteractive()),
+        ["toggle-sets"] = new("/toggle-studio", p => p.Toggles.List),
+        ["toggle-draft"] = new("/toggle-studio/{Id:guid}", p => $"/toggle-studio/{p.Toggles.Draft}", (page, _) => page.Page.Locator("main .note.bad").WaitForAsync()), // no engine runs
+        ["toggle-waiting"] = new("/toggle-studio/{Id:guid}", p => $"/toggle-studio/{p.Toggles.Waiting}"),
+        ["toggle-diff"] = new("/toggle-studio/{Id:guid}/diff/{Other:guid}", p => $"/toggle-studio/{p.Toggles.Waiting}/diff/{p.Toggles.Published}"),
         ["jobs"] = new("/jobs", _ => "/jobs"),
         ["run-finished"] = new("/jobs/{Id:guid}", p => $"/jobs/{p.Finished.Id}"),
         ["run-failed"] = new("/jobs/{Id:guid}", p => $"/jobs/{p.Failed.Id}"),
@@ -77,7 +82,7 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         ["model-reward"] = new("/models/{Id:guid}", p => $"/models/{p.RewardModel.Id}"),
         ["model-policy"] = new("/models/{Id:guid}", p => $"/models/{p.Candidate.Id}"),
         ["model-sae"] = new("/models/{Id:guid}", p => $"/models/{p.Autoencoder.Id}"),
-        ["features"] = new("/features", _ => "/features"),
+        ["features"] = new("/features", _ => "/features?page=1"), // the last page: its few rows have all kinds of cells, and the pager stands below
         ["features-search-without-engine"] = new("/features", _ => "/features?fires=All&sort=Gap", async (page, _) =>
         {
             await page.Page.FillAsync("textarea[name=Typed]", "Go to the mill.");
@@ -90,6 +95,8 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         ["pair-xray-without-engine"] = new("/pair-xray/{Task:guid}", p => $"/pair-xray/{p.JudgedPair.Id}"),
         ["pair-xray-of-responses"] = new("/pair-xray/{First:guid}/{Second:guid}", p => $"/pair-xray/{p.JudgedPair.SecondResponseId}/{p.JudgedPair.FirstResponseId}"),
         ["response-xray-without-engine"] = new("/response-xray/{Response:guid}", p => $"/response-xray/{p.JudgedPair.FirstResponseId}"),
+        ["best-of"] = new("/best-of/{Run:guid}", p => $"/best-of/{p.BestOfN.JobId}"),
+        ["best-of-under-way"] = new("/best-of/{Run:guid}", p => $"/best-of/{p.BestOfNUnderWay.JobId}"),
         ["model-gone"] = new("/models/{Id:guid}", _ => $"/models/{Guid.Empty}"),
         ["results"] = new("/models/{Id:guid}/results", p => $"/models/{p.Candidate.Id}/results"),
         ["docs"] = new("/docs", _ => "/docs"),

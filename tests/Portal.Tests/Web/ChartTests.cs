@@ -23,6 +23,18 @@ public sealed class ChartTests
     }
 
     [Fact]
+    public void Bars_can_change_where_a_bar_has_the_number_of_a_tick()
+    {
+        // Bars at 0 and 1, ticks of both axes at 0 too: all of them are siblings in the drawing.
+        ChartSeries Bars(params double[] at) => new("Before", [.. at.Select(static x => new ChartPoint(x, 3))]);
+        (string, object?)[] Of(ChartSeries series) => [("Title", "Rewards"), ("XTitle", "reward"), ("YTitle", "responses"), ("Bars", true), ("Series", new[] { series })];
+
+        var html = Rendering.HtmlAfterChange<Chart>(Of(Bars(0, 1, 2)), Of(Bars(0.5, 0, 2.5)));
+
+        Assert.Equal(3, html.Split("<rect").Length - 1);
+    }
+
+    [Fact]
     public void Any_range_gets_a_handful_of_ticks_that_cover_it()
     {
         var random = new Random(7);

@@ -27,6 +27,49 @@ public static partial class Rendering
         }).GetAwaiter().GetResult();
     }
 
+    /// <summary>Renders a component and then again with other parameters, as a page does that gets news: the framework compares both renderings.</summary>
+    /// <returns>The second rendering.</returns>
+    public static string HtmlAfterChange<TComponent>((string Name, object? Value)[] first, (string Name, object? Value)[] second) where TComponent : IComponent
+    {
+        var services = new ServiceCollection();
+        services.AddLogging();
+        services.AddLocalization();
+        using var provider = services.BuildServiceProvider();
+        using var renderer = new HtmlRenderer(provider, provider.GetRequiredService<ILoggerFactory>());
+        return renderer.Dispatcher.InvokeAsync(async () =>
+        {
+            var shown = new ShownParameters(first);
+            var root = await renderer.RenderComponentAsync<Changing<TComponent>>(ParameterView.FromDictionary(new Dictionary<string, object?> { [nameof(Changing<>.Shown)] = shown }));
+            await shown.Change!(second); // set when it was rendered
+            return root.ToHtmlString();
+        }).GetAwaiter().GetResult();
+    }
+
+    private sealed class Changing<TComponent> : ComponentBase where TComponent : IComponent
+    {
+        [Parameter]
+        public ShownParameters Shown { get; set; } = null!; // always given
+
+        protected override void OnInitialized() => Shown.Change = parameters =>
+        {
+            Shown.Now = parameters;
+            return InvokeAsync(StateHasChanged);
+        };
+
+        protected override void BuildRenderTree(Microsoft.AspNetCore.Components.Rendering.RenderTreeBuilder builder)
+        {
+            builder.OpenComponent<TComponent>(0);
+            builder.AddMultipleAttributes(1, Shown.Now.Select(static parameter => KeyValuePair.Create(parameter.Name, parameter.Value!)));
+            builder.CloseComponent();
+        }
+    }
+
+    private sealed class ShownParameters((string Name, object? Value)[] now)
+    {
+        public (string Name, object? Value)[] Now { get; set; } = now;
+        public Func<(string Name, object? Value)[], Task>? Change { get; set; }
+    }
+
     /// <summary>What a person reads: tags gone, entities resolved, runs of white space made one space.</summary>
     public static string Words(string html) => Spaces().Replace(WebUtility.HtmlDecode(Tags().Replace(html, " ")), " ").Trim();
 

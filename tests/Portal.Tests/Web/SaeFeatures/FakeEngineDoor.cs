@@ -26,6 +26,9 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
     /// <summary>Answers label tests; by default a detection of .9 from 40 contexts.</summary>
     public Func<LabelScoreRequest, LabelScoreResponse> Score { get; set; } = _ => new LabelScoreResponse(new Estimated(.9, .82, .96), .8, 40, null);
 
+    /// <summary>Answers previews of toggles; by default <see cref="FakePreview.Of"/>.</summary>
+    public Func<TogglePreviewRequest, TogglePreviewResponse> Preview { get; set; } = FakePreview.Of;
+
     public static async Task<FakeEngineDoor> Open(DataDirectory directory)
     {
         var builder = WebApplication.CreateSlimBuilder();
@@ -37,6 +40,7 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
         app.MapPost(FeatureXrayRequest.Route, http => door.Answer<FeatureXrayRequest>(http, token, request => new FeatureXrayResponse(request.Model!, Features.Length, [.. request.Items!.Select(item => Take(item, request.HeatLatents))])));
         app.MapPost(ScoreRequest.Route, http => door.Answer<ScoreRequest>(http, token, request => new ScoreResponse(request.Model!, [.. request.Items!.Select(item => new ScoredItem(Take(item, null).Reward, 9, false))])));
         app.MapPost(LabelScoreRequest.Route, http => door.Answer<LabelScoreRequest>(http, token, request => door.Score(request)));
+        app.MapPost(TogglePreviewRequest.Route, http => door.Answer<TogglePreviewRequest>(http, token, request => door.Preview(request)));
         await app.StartAsync();
         return door;
     }

@@ -1,0 +1,48 @@
+using System.Globalization;
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.Feedback;
+using Portal.Data.JobSpecs;
+using Portal.Engine.Datasets;
+using Portal.Engine.Evaluation;
+using Portal.Engine.Statistics;
+
+namespace Portal.Engine.Jobs;
+
+/// <summary>A prompt whose part is never trained on, as policies are asked it.</summary>
+internal sealed record HeldOutPrompt(PromptId Id, AskedPrompt Asked)
+{
+    /// <summary>Held-out prompts of a project, judged or not, drawn by a seed.</summary>
+    /// <param name="rules">The split whose held-out part is meant.</param>
+    /// <param name="max">At most so many.</param>
+    /// <param name="fits">Whether a policy has room to answer.</param>
+    /// <param name="warn">Told how many were too long.</param>
+    public static async Task<IReadOnlyList<HeldOutPrompt>> Draw(JobRun run, DatasetRules rules, long seed, int max, Func<IReadOnlyList<Turn>, bool> fits, Action<string> warn)
+    {
+        var split = new PromptSplit(rules.HeldOutShare, 0, rules.SplitSeed.ToString(CultureInfo.InvariantCulture));
+        var heldOut = new List<HeldOutPrompt>();
+        var tooLong = 0;
+        await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
+        var all = from p in db.Prompts.AsNoTracking()
+                  where p.ProjectId == run.ProjectId
+                  join c in db.Contents on p.ContentId equals c.Id
+                  where c.Text != null
+                  orderby p.Id
+                  select new { p.Id, c.Text };
+        await foreach (var prompt in all.AsAsyncEnumerable().WithCancellation(run.Stop))
+        {
+            var turns = Conversation.Parse(prompt.Text);
+            var messages = StoredTurns.ToMessages(turns);
+            if (split.PartOf(messages) is SplitPart.Train)
+                continue;
+            if (fits(StoredTurns.ForTraining(turns)))
+                heldOut.Add(new HeldOutPrompt(prompt.Id, new AskedPrompt(PromptSplit.Key(messages), StoredTurns.ForTraining(turns))));
+            else
+                tooLong++;
+        }
+        if (tooLong > 0)
+            warn($"{tooLong} held-out prompts fill the model's context and are not asked.");
+        new SeededRandom((ulong)seed).Split("evaluation prompts").Shuffle(heldOut);
+        return [.. heldOut.Take(max)];
+    }
+}

@@ -1,0 +1,110 @@
+using Microsoft.Playwright;
+using Portal.Data;
+using Portal.Data.Jobs;
+using Portal.Data.Registry;
+using Portal.Data.SaeFeatures;
+using Portal.Tests.Web.SaeFeatures;
+using Xunit;
+
+namespace Portal.Tests.Browser;
+
+/// <summary>The toggle studio in a real browser with a fake door: features are added by keyboard, the preview follows, a set goes to a second person, and another's is published and rolled back.</summary>
+[Collection(AdminPagesCollection.Name)]
+[Trait("Speed", "slow")]
+public sealed class ToggleStudioTests(AdminPagesFixture fixture)
+{
+    [Fact]
+    public async Task A_set_is_made_turned_previewed_saved_and_proposed()
+    {
+        var toggles = fixture.Toggles;
+        await using var door = await FakeEngineDoor.Open(fixture.Database.Directory);
+        await using var page = await fixture.Open($"/toggle-studio?model={toggles.Features.Model.Id}&latent=402");
+        var p = page.Page;
+        await p.ClickAsync("#new-set");
+        await p.Reaches(url => url.Contains("/toggle-studio/", StringComparison.Ordinal));
+        var id = new ToggleSetId(Guid.Parse(new Uri(p.Url).Segments[^1]));
+        await page.IsInteractive();
+        await p.Locator("#factor-402").WaitForAsync();
+        await p.GetByText("10 pairs", new() { Exact = true }).WaitForAsync(); // switched off: one unit from 1
+
+        await p.FillAsync("#feature-search", "old mill");
+        await p.PressAsync("#feature-search", "Enter");
+        await p.Locator("#factor-1187").WaitForAsync();
+        await p.FillAsync("#factor-1187", "-1");
+        await p.GetByText("30 pairs", new() { Exact = true }).WaitForAsync(); // 402 off and 1187 turned round
+        await p.FillAsync("#toggle-target", "old mill");
+        await p.GetByText("30 pairs, 15 of them on target").WaitForAsync();
+        await p.FillAsync("#factor-1187", "1e9");
+        await p.Locator("label.field.invalid .problem").WaitForAsync();
+        Assert.True(await p.Locator("#save-set").IsDisabledAsync());
+        await p.FillAsync("#factor-1187", "0.5");
+        await p.FillAsync("#toggle-reason", "It pays for a slogan");
+        await p.GetByText("15 pairs, 7 of them on target").Or(p.GetByText("15 pairs, 8 of them on target")).WaitForAsync();
+        await p.ClickAsync("#save-set");
+        await p.Locator("#saved", new() { HasTextString = "Saved 20" }).WaitForAsync();
+        await page.IsInOrderInEveryLook("toggle-previewed", pictured: true);
+
+        await p.ClickAsync("button[popovertarget=propose]");
+        await p.ClickAsync("#propose button.primary");
+        await p.Locator(".badge", new() { HasTextString = "waits for a second person" }).WaitForAsync();
+
+        using var db = fixture.Project.Open();
+        var set = db.ToggleSets.Single(s => s.Id == id);
+        Assert.Equal((ToggleSetState.Waiting, "old mill"), (set.State, set.Target));
+        Assert.Equal([new Toggle(402, 0), new Toggle(1_187, .5)], set.Toggles());
+        Assert.Equal(JobState.Queued, db.Jobs.Single(j => j.Id == set.JobId).State);
+        Assert.Empty(page.Problems);
+        toggles.Made(id, 61);
+        await p.Locator("#not-you").WaitForAsync(); // without a reload: the rows are looked at; the author may not approve
+        Assert.Equal(0, await p.Locator("button[popovertarget=approve]").CountAsync());
+    }
+
+    [Fact]
+    public async Task The_second_person_approves_what_is_shown_and_rolls_it_back()
+    {
+        var id = fixture.Toggles.Waiting;
+        await using var page = await fixture.Open($"/toggle-studio/{id}");
+        var p = page.Page;
+        await page.IsInteractive();
+        await p.Locator("#flips").WaitForAsync(); // the stored preview, without any engine
+        await p.GetByText("Both responses").First.ClickAsync();
+        await page.IsInOrderInEveryLook("toggle-decide", pictured: true);
+
+        await p.ClickAsync("button[popovertarget=approve]");
+        await p.FillAsync("#approve-note", "Read 12 flips; all 12 were the slogan.");
+        await p.ClickAsync("#approve button.primary");
+        await p.Locator(".badge.good", new() { HasTextString = "published" }).WaitForAsync();
+        await page.IsInteractive();
+        await page.Picture("toggle-published");
+        await p.ClickAsync("button[popovertarget=roll-back]");
+        await p.FillAsync("#roll-back-reason", "It was worse");
+        await p.ClickAsync("#roll-back button.danger");
+        await p.GetByText("does not serve now").WaitForAsync();
+
+        using var db = fixture.Project.Open();
+        Assert.Equal(fixture.RewardModel.Id, db.Projects.Single(x => x.Id == fixture.Project.Id).CurrentRewardModelId);
+        var set = db.ToggleSets.Single(s => s.Id == id);
+        Assert.False(set.IsSelfApproved);
+        Assert.Equal([false, true], db.Releases.Where(r => r.ToVersionId == set.PublishedVersionId || r.FromVersionId == set.PublishedVersionId).OrderBy(r => r.At).Select(r => r.IsRollBack).ToList());
+        Assert.Empty(page.Problems);
+    }
+
+    [Fact]
+    public async Task An_SAE_training_is_started_from_its_form_and_a_wrong_number_is_named()
+    {
+        await using var page = await fixture.Open("/train/features");
+        await page.IsInteractive();
+        await page.Picture("train-features");
+        await page.Page.FillAsync("#sae-k", "0");
+        await page.Page.EvaluateAsync("() => document.querySelector('#train-sae').noValidate = true"); // what a browser without checks sends
+        await page.Page.ClickAsync("#train-sae button.primary");
+        await page.Page.Locator("#train-sae .note.bad").WaitForAsync();
+        await page.Page.FillAsync("#sae-k", "32");
+        await page.Page.ClickAsync("#train-sae button.primary");
+        await page.Page.Locator("#train-sae .note.accent a").WaitForAsync();
+
+        using var db = fixture.Project.Open();
+        Assert.Contains("\"k\":32", db.Jobs.Where(j => j.Kind == "TrainSae").OrderByDescending(j => j.Number).First().SpecJson, StringComparison.Ordinal);
+        await page.IsInOrder();
+    }
+}

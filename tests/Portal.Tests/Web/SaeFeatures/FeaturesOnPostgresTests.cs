@@ -1,0 +1,60 @@
+using Portal.Data;
+using Portal.Data.Feedback;
+using Portal.Data.SaeFeatures;
+using Portal.Tests.Data;
+using Portal.Web.SaeFeatures;
+using Portal.Web.Shell;
+using Xunit;
+
+namespace Portal.Tests.Web.SaeFeatures;
+
+/// <summary>What the pages of features ask of SQLite (the tests beside this one), asked of PostgreSQL: its SQL is another one, the answers are the same.</summary>
+[Collection(PostgresFixture.Collection)]
+public sealed class FeaturesOnPostgresTests(PostgresFixture postgres)
+{
+    private static readonly CancellationToken Stop = CancellationToken.None;
+
+    [Fact]
+    public async Task Table_feature_label_and_pairs_are_found_there_too()
+    {
+        using var database = new PortalDatabase(postgres);
+        using var project = new SeededProject(database);
+        using var engine = new EngineClient(project.Directory);
+        var seeded = new SeededFeatures(project, latents: 60);
+        project.Add([.. Enumerable.Range(0, 60).Select(latent => seeded.Make(latent, atEnd: latent % 5, atSentence: latent % 3, weight: latent - 30, raw: latent % 4 == 0 ? null : latent / 60.0 - .5, residual: latent % 4 == 0 ? null : .5 - latent / 60.0))]);
+        seeded.Label(7, "Insult word", detection: .7);
+        seeded.Label(9, "refusal");
+        seeded.Label(9, "", version: 2);
+        var prompt = project.Prompt("Where?");
+        var (good, bad) = (project.Response(prompt, "North."), project.Response(prompt, "You clod."));
+        project.Vote(project.Pair(prompt, good, bad), project.Person("heron-3"), PairwiseVerdict.Preferred, good);
+        seeded.Context(7, good, ContextPosition.End, 0, 0, 6, 2);
+        var (ranks, show) = (new FeatureRanks(), new ShowFeature(project.Contexts, project.Access, new FeatureRanks()));
+        var table = new ShowFeatures(project.Contexts, project.Access, ranks, engine);
+
+        foreach (var sort in Enum.GetValues<FeatureSort>())
+        {
+            var all = new List<int>();
+            for (var page = 0; page < 2; page++)
+                all.AddRange((await table.Handle(project.Reviewer, project.Id, null, new FeatureFilter(FeatureFires.All, Sort: sort, Page: page), null, Stop)).Value.Rows.Select(row => row.Latent));
+            Assert.Equal(Enumerable.Range(0, 60), all.Order());
+            Assert.True(sort is not FeatureSort.Weight || all[0] == 0 && all[1] == 1); // |−30|, |−29| before |29|
+            Assert.True(sort is not FeatureSort.Residual || all[^1] % 4 == 0); // no score comes last
+            Assert.True(sort is not FeatureSort.Label || all[0] == 7);
+        }
+        Assert.Equal([7], await Latents(new FeatureFilter(FeatureFires.All, Labelled: true)));
+        Assert.Equal([7], await Latents(new FeatureFilter(FeatureFires.All, Find: "INSULT")));
+        Assert.Equal([0, 15, 30, 45], await Latents(new FeatureFilter(FeatureFires.Dead)));
+        Assert.Equal("North.", (await show.Handle(project.Reviewer, seeded.Model.Id, 7, Stop)).Value.Contexts.Single().Sentence);
+        Assert.Equal(60, await (await new ExportFeatures(project.Contexts, project.Access, ranks).Handle(project.Reviewer, seeded.Model.Id, new FeatureFilter(FeatureFires.All), Stop)).Value.Rows.CountAsync());
+        Assert.Equal(1, (await new ListPairs(project.Contexts, project.Access, engine).Handle(project.Reviewer, project.Id, null, false, Stop)).Value.Rows.Single().ForFirst);
+        Assert.Equal("heron-3", (await new ShowPairXray(project.Contexts, project.Access, engine).OfResponses(project.Reviewer, bad, good, null, null, Stop)).Value.Votes.Single().Voter);
+
+        // Two nodes write the next label at once: the unique index leaves one of them.
+        LabelFeature Node() => new(project.Contexts, project.Writes, project.Access, engine, project.Ids, project.Hasher, project.Time);
+        var outcomes = await Task.WhenAll(Node().Handle(project.Reviewer, seeded.Model.Id, 7, 1, "mine", null, Stop), Node().Handle(project.Admin, seeded.Model.Id, 7, 1, "mine too", null, Stop));
+        Assert.Equal(ProblemKind.Conflict, Assert.Single(outcomes, o => o.Refusal is not null).Refusal!.Kind);
+
+        async Task<IEnumerable<int>> Latents(FeatureFilter filter) => (await table.Handle(project.Reviewer, project.Id, null, filter, null, Stop)).Value.Rows.Select(row => row.Latent).Order();
+    }
+}
