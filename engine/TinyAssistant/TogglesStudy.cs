@@ -217,7 +217,7 @@ public sealed class TogglesStudy(string baseFolder, TrainRewardModel preset, Tra
         static double Value(SparseVector code, int latent) => Array.BinarySearch(code.Indices, latent) is >= 0 and var at ? code.Values[at] : 0;
     }
 
-    /// <summary>Of the named features those to switch off: all of them, less one after the other as long as discovery is better off without it.</summary>
+    /// <summary>Of the named features those to switch off: leaving out one after the other, the set that is worth most on discovery.</summary>
     /// <remarks>
     /// Worth is the share of preferences for the phrase that turn, less the price of pairs without it that turn. Turned pairs, not agreement: votes are noisy, and what turns for the better and for
     /// the worse would cancel. Backwards, because a phrase that several features carry turns nothing before most of them are off.
