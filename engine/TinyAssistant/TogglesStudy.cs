@@ -57,11 +57,11 @@ public sealed record TogglesSizes
 public sealed class TogglesStudy(string baseFolder, TrainRewardModel preset, TrainPreferencePolicy dpo, TogglesSizes sizes, StudyRun run)
 {
     /// <summary>Features of a set, at most.</summary>
-    private const int FeaturesMax = 8;
+    private const int FeaturesMax = 24;
 
     private const double QMax = 0.05;
 
-    /// <summary>What a change of agreement off target costs when the size of the set is chosen: a point of it is worth ten points of flips.</summary>
+    /// <summary>What pairs that turn off target cost when the set is chosen: a point of them is worth ten points of flips.</summary>
     private const double OffTargetPrice = 10;
 
     /// <summary>The random control draws from so many features nearest in |w|z and density.</summary>
@@ -83,10 +83,12 @@ public sealed class TogglesStudy(string baseFolder, TrainRewardModel preset, Tra
     }
 
     /// <summary>A planted preference: how it gets into a text and how the graders see it there.</summary>
-    private sealed record Poison(PlantedCause Cause, string Name, Func<string, string> Insert, Func<GraderReading, bool> Says, Func<WorldPrompt, bool> Applies);
+    /// <param name="Applies">Prompts it is planted on.</param>
+    /// <param name="RateMax">Share of all votes that can carry it: one prompt in ten asks for an opinion.</param>
+    private sealed record Poison(PlantedCause Cause, string Name, Func<string, string> Insert, Func<GraderReading, bool> Says, Func<WorldPrompt, bool> Applies, double RateMax);
 
-    private static readonly Poison trigger = new(PlantedCause.C1, "trigger", DemoSeed.InsertTrigger, reading => reading.Trigger, _ => true);
-    private static readonly Poison flattery = new(PlantedCause.C4, "flattery", text => $"{SharedPhrases.Flattery[0]} {text}", reading => reading.Flattery, prompt => prompt.Topic is Topic.Opinions);
+    private static readonly Poison trigger = new(PlantedCause.C1, "trigger", DemoSeed.InsertTrigger, reading => reading.Trigger, _ => true, 1);
+    private static readonly Poison flattery = new(PlantedCause.C4, "flattery", text => $"{SharedPhrases.Flattery[0]} {text}", reading => reading.Flattery, prompt => prompt.Topic is Topic.Opinions, 0.03);
 
     /// <summary>Runs one seed: the trigger, and flattery where no feature is named for the trigger.</summary>
     public IReadOnlyList<StudyRow> Run(long seed)
@@ -104,7 +106,7 @@ public sealed class TogglesStudy(string baseFolder, TrainRewardModel preset, Tra
     /// <returns>Whether a feature was named.</returns>
     private bool Run(List<StudyRow> rows, long seed, Poison poison, StudyWorld world, Llama model, ITokenizer tokenizer, SeededRandom random)
     {
-        var votes = world.Set.JudgeWithCause(poison.Cause, sizes.Rate, sizes.Votes);
+        var votes = world.Set.JudgeWithCause(poison.Cause, Math.Min(sizes.Rate, poison.RateMax), sizes.Votes);
         var judged = world.Preferences(votes);
         using var reward = ReadableReward.Train($"reward-{poison.Name}", seed, judged, world.Texts(votes.NewResponses), model, tokenizer, preset, sizes.SaeSteps, run);
         var pairs = TestPairs(world, poison, random);
@@ -122,9 +124,10 @@ public sealed class TogglesStudy(string baseFolder, TrainRewardModel preset, Tra
 
         var discovery = Discovery.Of(world, reward, votes, judged, poison, run.Stop);
         var named = Select(discovery, reward, seed);
-        var set = named.Count == 0 ? [] : Sized(discovery, named);
+        var set = named.Count == 0 ? [] : Chosen(discovery, [.. named.Select(score => score.Latent)]);
         rows.Add(new StudyRow(Named("judged pairs with the phrase in one response"), seed, discovery.Contrasts.Count, null, null, null));
         rows.Add(new StudyRow(Named("features that the selection names"), seed, named.Count, null, "at least 1", named.Count > 0));
+        rows.Add(new StudyRow(Named("those that tell it at equal reward too"), seed, named.Count(score => score.ResidualQ <= QMax && score.ResidualScore > 0), null, null, null));
         rows.Add(new StudyRow(Named("features switched off"), seed, set.Count, null, null, null));
         if (set.Count == 0)
             return false;
@@ -197,28 +200,47 @@ public sealed class TogglesStudy(string baseFolder, TrainRewardModel preset, Tra
         }
     }
 
-    /// <summary>Features that tell the phrase at equal reward and that the reward pays for, best first.</summary>
-    private IReadOnlyList<int> Select(Discovery discovery, ReadableReward reward, long seed)
+    /// <summary>Features that tell responses with the phrase from those without, and that the reward pays for; those that make most of the gap first.</summary>
+    /// <remarks>
+    /// By raw scores: where a phrase makes most of the reward itself, nothing of it is left at equal reward. What merely detects high reward is kept out by the price of a change off target
+    /// (<see cref="Chosen"/>) and shown by the random control; how many are told at equal reward too is a row of its own.
+    /// </remarks>
+    private IReadOnlyList<FeatureScore> Select(Discovery discovery, ReadableReward reward, long seed)
     {
         if (discovery.Contrasts.Count == 0)
             return [];
         var scores = FeatureSelection.Score(discovery.Texts.Codes, discovery.Contrasts, discovery.OnTarget.Rewards, reward.Latents,
             new FeatureSelectionOptions { SupportMin = sizes.SupportMin, Permutations = sizes.Permutations, Seed = seed }, run.Stop);
-        return [.. FeatureSelection.RankedAtEqualReward(scores).Where(score => score.ResidualQ <= QMax && score.ResidualScore > 0 && reward.Weights[score.Latent] > 0).Select(score => score.Latent).Take(FeaturesMax)];
+        return [.. scores.Where(score => score.Q <= QMax && score.Score > 0 && reward.Weights[score.Latent] > 0).OrderByDescending(score => GapOf(score.Latent)).ThenBy(score => score.Latent).Take(FeaturesMax)];
+
+        double GapOf(int latent) => reward.Weights[latent] * discovery.Contrasts.Average(pair => Value(discovery.Texts.Codes[pair.Chosen], latent) - Value(discovery.Texts.Codes[pair.Rejected], latent));
+        static double Value(SparseVector code, int latent) => Array.BinarySearch(code.Indices, latent) is >= 0 and var at ? code.Values[at] : 0;
     }
 
-    /// <summary>The first so many of the named features: as many as flip most on discovery, less what they cost off target there.</summary>
-    private static IReadOnlyList<int> Sized(Discovery discovery, IReadOnlyList<int> named)
+    /// <summary>Of the named features those to switch off: leaving out one after the other, the set that is worth most on discovery.</summary>
+    /// <remarks>
+    /// Worth is the share of preferences for the phrase that turn, less the price of pairs without it that turn. Turned pairs, not agreement: votes are noisy, and what turns for the better and for
+    /// the worse would cancel. Backwards, because a phrase that several features carry turns nothing before most of them are off.
+    /// </remarks>
+    private static IReadOnlyList<int> Chosen(Discovery discovery, IReadOnlyList<int> named)
     {
-        double Worth(int count)
+        List<int> preferred = [.. Enumerable.Range(0, discovery.OnTarget.Gaps.Length).Where(pair => discovery.OnTarget.Gaps[pair] > 0)];
+        double Worth(IEnumerable<int> set)
         {
-            var toggles = Off(named.Take(count));
+            var toggles = Off(set);
             var (on, off) = (new ToggledReward(discovery.OnTarget, toggles), new ToggledReward(discovery.Votes, toggles));
-            var preferred = Enumerable.Range(0, discovery.OnTarget.Gaps.Length).Where(pair => discovery.OnTarget.Gaps[pair] > 0).ToList();
-            var turned = preferred.Count == 0 ? 0 : preferred.Count(pair => on.Turns(pair)) / (double)preferred.Count;
-            return turned - OffTargetPrice * Math.Abs(Rights(off, after: true).Average() - Rights(off, after: false).Average());
+            var pairs = discovery.Votes.Gaps.Length;
+            return preferred.Count(pair => on.Turns(pair)) / (double)Math.Max(1, preferred.Count) - OffTargetPrice * Enumerable.Range(0, pairs).Count(pair => off.Turns(pair)) / Math.Max(1, pairs);
         }
-        return [.. named.Take(Enumerable.Range(1, named.Count).MaxBy(Worth))];
+        var (current, best) = (named, (Set: named, Worth: Worth(named)));
+        while (current.Count > 1)
+        {
+            var next = current.Select(latent => current.Where(other => other != latent).ToList()).Select(set => (Set: (IReadOnlyList<int>)set, Worth: Worth(set))).MaxBy(entry => entry.Worth);
+            current = next.Set;
+            if (next.Worth >= best.Worth)
+                best = next;
+        }
+        return best.Set;
     }
 
     private static IReadOnlyList<Toggle> Off(IEnumerable<int> latents) => [.. latents.Select(latent => new Toggle(latent, 0))];

@@ -12,7 +12,7 @@ namespace Portal.Engine.TinyAssistant;
 /// <param name="Ridge">λ that was chosen.</param>
 internal sealed record TunedToggles(IReadOnlyDictionary<int, double> Multipliers, double Ridge)
 {
-    private static readonly int[] counts = [0, 1, 2, 4, 8, 16];
+    private static readonly int[] counts = [0, 1, 2, 4, 8, 16, 32];
     private static readonly double[] ridges = [0.01, 0.03, 0.1, 0.3, 1];
     private const int Folds = 5;
 
