@@ -32,7 +32,8 @@ public interface IJobRunner<in TSpec> where TSpec : JobSpec
 /// <param name="Path">The page that shows it ("/models/..."); null where there is none.</param>
 /// <param name="Save">
 /// Stores the result's rows in the very transaction that marks the job as succeeded: either both are there or neither. Quick, and free of
-/// side effects outside its context: it may run more than once. Null when there is nothing to store.
+/// side effects outside its context: it may run more than once. Null when there is nothing to store. A <see cref="CannotTrain"/> from it (what the result
+/// rests on changed meanwhile) fails the job with that reason, and nothing is stored.
 /// </param>
 public sealed record JobResult(string? Path, Action<PortalDbContext>? Save = null);
 

@@ -131,6 +131,11 @@ public static class JobWorker
                 await notice.Send(id, CancellationToken.None);
                 return ExitOver;
             }
+            catch (CannotTrain e)
+            {
+                // What the result rests on changed while the job ran; its rows were rolled back.
+                end = (_, row, at) => row.Fail(e.Message, at);
+            }
             catch (Exception e) when (e is DbUpdateException or System.Data.Common.DbException)
             {
                 await Console.Error.WriteLineAsync($"The end of the job could not be written (attempt {attempt}): {e}");

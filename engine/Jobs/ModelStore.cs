@@ -196,7 +196,8 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
 
     private string Checked(ModelVersion version) => Verify(version) is { } problem ? throw new CannotTrain(problem) : FolderOf(version);
 
-    private static string HashOf(string path)
+    /// <summary>SHA-256 of a file, as versions keep it.</summary>
+    internal static string HashOf(string path)
     {
         using var file = File.OpenRead(path);
         return Convert.ToHexStringLower(SHA256.HashData(file));

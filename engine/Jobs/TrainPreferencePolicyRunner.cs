@@ -21,34 +21,39 @@ public sealed class TrainPreferencePolicyRunner : IJobRunner<TrainPreferencePoli
         TrainingProcess.Prepare();
         var store = new ModelStore(run);
         var parent = spec.ParentId is { } id ? await store.Find(run.ProjectId, id, ModelKind.Policy, run.Stop) : await store.BasePolicy(run.ProjectId, run.Stop);
+        if (spec is { RelabelledById: not null, Method: not PreferenceMethod.Dpo })
+            throw new CannotTrain("relabelledById: only pairs can be labelled anew by a reward model; choose the method Dpo, or leave it out.");
+        var relabelledBy = spec.RelabelledById is { } by ? await store.Find(run.ProjectId, by, ModelKind.RewardModel, run.Stop) : null;
         var context = run.RecipeContext(spec.Seed);
         var dataset = await TrainedVersion.Dataset(run, spec.Method is PreferenceMethod.Dpo ? TaskKind.Pairwise : TaskKind.Binary, spec.Rules, context);
         var (model, tokenizer) = store.OpenPolicy(parent);
         using (model)
         {
-            var report = await Train(spec, run, dataset.Id, model, tokenizer, context);
+            var (report, relabelled) = await Train(spec, run, dataset.Id, model, tokenizer, context, relabelledBy, store);
             var comparison = await new PolicyEvaluation(run, store, context).Compare(spec, parent, model, tokenizer);
             return TrainedVersion.Result(run, spec, ModelKind.Policy, spec.Method is PreferenceMethod.Dpo ? "DPO" : "KTO", parent, dataset, report,
-                [.. report.Measurements, .. comparison.Measured], comparison.Before?.Id, $"/models/{TrainedVersion.IdOf(run)}/results");
+                [.. report.Measurements, .. relabelled, .. comparison.Measured], comparison.Before?.Id, $"/models/{TrainedVersion.IdOf(run)}/results");
         }
     }
 
     /// <inheritdoc/>
     public Task Discard(TrainPreferencePolicy spec, JobRun run) => PolicyEvaluation.Remove(run, TrainedVersion.IdOf(run));
 
-    private static async Task<TrainingReport> Train(TrainPreferencePolicy spec, JobRun run, Data.DatasetVersionId dataset, Llama model, ITokenizer tokenizer,
-        RecipeContext context)
+    /// <returns>The recipe's report, and what labelling anew did; nothing where people's labels stayed.</returns>
+    private static async Task<(TrainingReport Report, IReadOnlyList<Measurement> Relabelled)> Train(TrainPreferencePolicy spec, JobRun run, Data.DatasetVersionId dataset, Llama model, ITokenizer tokenizer,
+        RecipeContext context, ModelVersion? relabelledBy, ModelStore store)
     {
         switch (spec.Method)
         {
             case PreferenceMethod.Dpo:
                 var pairs = await PreferenceDataset.Load(run.Contexts, dataset, run.Stop);
                 TellErased(pairs.Erased);
-                return TrainPreferencePolicyRecipe.RunDpo(spec, model, tokenizer, pairs.Split, context);
+                var (split, relabelled) = relabelledBy is null ? (pairs.Split, []) : Relabel(relabelledBy, store, pairs.Split, context);
+                return (TrainPreferencePolicyRecipe.RunDpo(spec, model, tokenizer, split, context), relabelled);
             case PreferenceMethod.Kto:
                 var verdicts = await BinaryDataset.Load(run.Contexts, dataset, run.Stop);
                 TellErased(verdicts.Erased);
-                return TrainPreferencePolicyRecipe.RunKto(spec, model, tokenizer, verdicts.Split, context);
+                return (TrainPreferencePolicyRecipe.RunKto(spec, model, tokenizer, verdicts.Split, context), []);
             default:
                 throw new CannotTrain($"method is {spec.Method}; it is Dpo or Kto.");
         }
@@ -57,6 +62,18 @@ public sealed class TrainPreferencePolicyRunner : IJobRunner<TrainPreferencePoli
         {
             if (rows > 0)
                 context.Warn($"{rows} rows of the dataset version are left out: a text was erased since it was made.");
+        }
+    }
+
+    private static (TrainingSplit<PreferencePair> Split, IReadOnlyList<Measurement> Measured) Relabel(ModelVersion by, ModelStore store, TrainingSplit<PreferencePair> rows, RecipeContext context)
+    {
+        context.Report(0, 0, "labelling anew");
+        var (reward, tokenizer) = store.OpenReward(by);
+        using (reward)
+        {
+            var relabelled = Relabelling.By(new RewardScorer(reward, tokenizer), rows, context.Stop);
+            context.Log($"Labelled anew by {by.Label}: of {relabelled.Pairs} pairs {relabelled.Turned} are turned round and {relabelled.Ties} left out, because it finds both answers equal.");
+            return (relabelled.Split, relabelled.Measured());
         }
     }
 }

@@ -1,6 +1,6 @@
 namespace Portal.Engine.Jobs;
 
-/// <summary>The runners of jobs that compute: those that train, and the one that samples.</summary>
+/// <summary>The runners of jobs that compute: those that train, those that change what was trained, and the one that samples.</summary>
 public static class TrainingRunners
 {
     /// <summary>Registers them.</summary>
@@ -10,5 +10,6 @@ public static class TrainingRunners
         .Add(() => new TrainPreferencePolicyRunner())
         .Add(() => new TrainSaeRunner())
         .Add(() => new TrainSarmRunner())
+        .Add(() => new PublishTogglesRunner())
         .Add(() => new SampleResponsesRunner());
 }

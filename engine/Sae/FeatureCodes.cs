@@ -38,6 +38,9 @@ public sealed class FeatureCodes
     public (ReadOnlyMemory<int> Latents, ReadOnlyMemory<float> Values) Of(int response) =>
         (Indices.AsMemory(response * Width, Width), Values.AsMemory(response * Width, Width));
 
+    /// <summary>The same responses with other pairs, of which each is one of theirs.</summary>
+    public FeatureCodes On(IReadOnlyList<CodedPair> pairs) => new() { Latents = Latents, Width = Width, Responses = Responses, Indices = Indices, Values = Values, Pairs = pairs };
+
     /// <summary>Σ w_i z_i of every response.</summary>
     /// <param name="weights">w, of all latents. [M].</param>
     public double[] Rewards(ReadOnlySpan<float> weights)

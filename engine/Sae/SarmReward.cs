@@ -94,7 +94,10 @@ public sealed class SarmReward : Module, IRewardModel
 /// </summary>
 public static class SarmFolder
 {
-    private const string SaeFolderName = "sae", HeadFile = "reward_head.safetensors", NotesFile = "reward_head.json";
+    /// <summary>The file that holds the head, and tells a folder with such a model from others.</summary>
+    public const string HeadFile = "reward_head.safetensors";
+
+    private const string SaeFolderName = "sae", NotesFile = "reward_head.json", HeadTensor = "score.weight";
 
     /// <summary>The head and what is said about it; they stand beside an exported SAE too.</summary>
     public static IReadOnlyList<string> HeadFiles => [HeadFile, NotesFile];
@@ -107,8 +110,7 @@ public static class SarmFolder
     {
         HuggingFaceFolder.SaveDecoder(model.Backbone, folder, tokenizer);
         SaeFolder.Save(model.Sae, Path.Combine(folder, SaeFolderName), model.Sae.Config.ModelHash?[..Math.Min(12, model.Sae.Config.ModelHash.Length)] ?? "unknown");
-        using var noGrad = no_grad();
-        Safetensors.Write(Path.Combine(folder, HeadFile), [new("score.weight", model.HeadWeight)], SafetensorsType.F32, new Dictionary<string, string> { ["format"] = "pt" });
+        WriteHead(folder, model.HeadWeight);
         ArtefactFile.Write(Path.Combine(folder, NotesFile), stream => JsonSerializer.Serialize(stream, new
         {
             reads = "the codes at the token that ends the response", bias = false, sae = SaeFolderName, sae_source_layer = model.Sae.Config.Layer, sae_latent_size = model.Sae.Config.Latents, sae_k = model.Sae.Config.K,
@@ -124,12 +126,35 @@ public static class SarmFolder
         if (sae.Config.Width != backbone.Config.HiddenSize || sae.Config.Layer != backbone.Config.LayerCount)
             throw new InvalidDataException($"{Path.Combine(folder, SaeFolderName)}: the SAE reads {sae.Config.Width} numbers after block {sae.Config.Layer}; the decoder beside it gives {backbone.Config.HiddenSize} after block {backbone.Config.LayerCount}.");
         var model = new SarmReward(backbone, sae);
-        using var file = Safetensors.Open(Path.Combine(folder, HeadFile));
-        if (!file.Entries.TryGetValue("score.weight", out var entry) || entry.Shape is not [1, var latents] || latents != sae.Config.Latents)
-            throw new InvalidDataException($"{file.Path}: score.weight is {(entry is null ? "missing" : $"[{string.Join(", ", entry.Shape)}]")}; [1, {sae.Config.Latents}] is expected.");
         using var noGrad = no_grad();
         using var scope = NewDisposeScope();
-        model.HeadWeight.copy_(file.Read("score.weight"));
+        model.HeadWeight.copy_(tensor(ReadHead(folder, sae.Config.Latents), [1, sae.Config.Latents]));
         return model;
+    }
+
+    /// <summary>The head's weights alone, without opening the decoder or the SAE. [M].</summary>
+    /// <param name="latents">M where it is known; null takes the file's.</param>
+    /// <exception cref="InvalidDataException">The file is damaged or of another shape; the message names it.</exception>
+    public static float[] ReadHead(string folder, int? latents = null)
+    {
+        using var file = Safetensors.Open(Path.Combine(folder, HeadFile));
+        if (!file.Entries.TryGetValue(HeadTensor, out var entry) || entry.Shape is not [1, var found] || found != (latents ?? found))
+            throw new InvalidDataException($"{file.Path}: {HeadTensor} is {(entry is null ? "missing" : $"[{string.Join(", ", entry.Shape)}]")}; [1, {(latents is { } wanted ? wanted : "M")}] is expected.");
+        using var scope = NewDisposeScope();
+        return file.Read(HeadTensor).to_type(ScalarType.Float32).view(-1).ToFloats();
+    }
+
+    /// <summary>Puts other weights into the head of a folder; the rest of the model stays as it is.</summary>
+    /// <param name="weights">w. [M].</param>
+    public static void WriteHead(string folder, float[] weights)
+    {
+        using var scope = NewDisposeScope();
+        WriteHead(folder, tensor(weights, [1, weights.Length]));
+    }
+
+    private static void WriteHead(string folder, Tensor weights)
+    {
+        using var noGrad = no_grad();
+        Safetensors.Write(Path.Combine(folder, HeadFile), [new(HeadTensor, weights)], SafetensorsType.F32, new Dictionary<string, string> { ["format"] = "pt" });
     }
 }

@@ -116,6 +116,7 @@ public static class EngineHttp
         app.MapPost(ChatCompletionRequest.Route, Completions.Chat);
         app.MapPost(ScoreRequest.Route, Scores.Handle);
         app.MapPost(FeatureXrayRequest.Route, Xrays.Handle);
+        app.MapPost(TogglePreviewRequest.Route, PreviewToggles.Handle);
         app.MapPost(ImportPreviewRequest.Route, PreviewImport.Handle);
     }
 

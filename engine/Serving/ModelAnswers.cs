@@ -115,5 +115,7 @@ public static class ModelServing
         services.AddSingleton<ITextGenerator, PolicyWriter>();
         services.AddSingleton<IScorer, RewardModelScorer>();
         services.AddSingleton<FeatureXrays>();
+        services.AddSingleton(provider => new TogglePreviews(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<DataDirectory>(),
+            provider.GetRequiredService<ModelStore>()));
     }
 }

@@ -13,6 +13,12 @@ public sealed record TrainPreferencePolicy : JobSpec
 
     public DatasetRules Rules { get; init; } = new();
 
+    /// <summary>
+    /// DPO: a reward model whose order replaces people's in every pair, so that the policy learns what this model prefers (a toggled one, say); null keeps people's.
+    /// Pairs it finds equal are left out and counted.
+    /// </summary>
+    public ModelVersionId? RelabelledById { get; init; }
+
     /// <summary>How closely the policy stays to the reference: higher is more cautious.</summary>
     public double Beta { get; init; } = 0.1;
 

@@ -126,6 +126,15 @@ public static class MetricNames
     /// <summary>SARM: share of a latent's most activating ends that are still its most activating ones after training, 0 to 1; 1 is no drift of meaning.</summary>
     public const string SarmContextOverlap = "sarm/context_overlap";
 
+    /// <summary>Pairs labelled anew by a reward model: share whose order it turned round, 0 to 1.</summary>
+    public const string RelabelledTurned = "relabelled/turned";
+
+    /// <summary>Pairs labelled anew: share left out because the reward model finds both answers equal, 0 to 1.</summary>
+    public const string RelabelledTies = "relabelled/ties";
+
+    /// <summary>Best of n answers under two reward models: share of prompts where the second picks another answer than the first, 0 to 1.</summary>
+    public const string BestOfNChanged = "best_of_n/changed";
+
     /// <summary>Part: held-out prompts.</summary>
     public const string HeldOut = "held-out";
 

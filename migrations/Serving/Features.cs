@@ -42,6 +42,7 @@ public sealed record TokenHeat(int Latent, IReadOnlyList<double> Activations);
 public sealed record TogglePreviewRequest(string? Model, IReadOnlyList<Toggle>? Toggles, string? Target = null, int FlipsMax = 50, long Seed = 1)
 {
     public const string Route = "/v1/features/preview";
+    public const int FlipsListedMax = 500;
 }
 
 /// <summary>What toggles would change.</summary>
@@ -71,7 +72,7 @@ public sealed record AccuracyChange(int Pairs, int Prompts, Estimated? Before, E
 
 /// <summary>A pair whose preferred response changes.</summary>
 /// <param name="Before">Reward of the chosen minus the rejected response.</param>
-/// <param name="FlipPoint">m*: the common factor of the toggled features at which the order turns; null where no factor does.</param>
+/// <param name="FlipPoint">m* = 1 − Δr/T, T = Σ w_i Δz_i over the toggled features: the common factor that all of them, in place of their own, would need for the order to turn; null where no common factor turns it (T = 0).</param>
 /// <param name="AgreedBefore">The model agreed with the judgement before (and does not afterwards), or the other way round.</param>
 public sealed record FlippedPair(PromptId PromptId, ResponseId ChosenId, ResponseId RejectedId, double Before, double After, double? FlipPoint, bool AgreedBefore);
 
@@ -85,14 +86,18 @@ public sealed record RewardShift(int Responses, int Firing, double MeanShift, do
 
 /// <summary>Something of the same size that has no business changing the target.</summary>
 /// <param name="Kind">"random": other features of about equal |w|·z and density, mean over draws. "matched_reward": how often the toggled features fire on target and off target among responses of equal reward.</param>
-/// <param name="OnTarget">Random: change of accuracy on target. Matched reward: share firing.</param>
-/// <param name="OffTarget">The same off target.</param>
+/// <param name="OnTarget">Random: change of accuracy on target, mean over the draws with the stretch that holds 95 % of them. Matched reward: share firing. Null without a target or evidence.</param>
+/// <param name="OffTarget">The same off target; random, without a target: on all pairs.</param>
 /// <param name="Flips">Random: flipped pairs, mean. Matched reward: null.</param>
-/// <param name="Count">Draws, or responses.</param>
+/// <param name="Count">Draws (0: nothing similar enough), or responses of equal reward that were compared.</param>
 /// <param name="Says">What follows, in a sentence.</param>
 public sealed record ToggleControl(string Kind, Estimated? OnTarget, Estimated? OffTarget, double? Flips, int Count, string Says);
 
 /// <summary>One strength of the toggles: 0 leaves everything, 1 is the set as it stands, 2 goes twice as far (m = 1 + s (m_set − 1)).</summary>
+/// <param name="OnTarget">Agreement with the judgements at this strength, 0 to 1; null without a target, or without pairs of this kind.</param>
+/// <param name="OffTarget">The same off target.</param>
+/// <param name="AllPairs">The same on all pairs.</param>
+/// <param name="Flips">Pairs whose preferred response is the other one than before.</param>
 public sealed record DosePoint(double Strength, double? OnTarget, double? OffTarget, double AllPairs, int Flips);
 
 /// <summary>POST /v1/features/score-label: how well a pattern tells where a feature fires; see <see cref="FeatureLabel.Detection"/>.</summary>

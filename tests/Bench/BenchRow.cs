@@ -22,6 +22,9 @@ public sealed record BenchRow
     /// <summary>What the median ratio must reach; null where nothing is asked.</summary>
     public double? Target { get; init; }
 
+    /// <summary>What ours may be at most, in <see cref="Unit"/>, where there is no peer to compare with; null where nothing of the kind is asked.</summary>
+    public double? Limit { get; init; }
+
     /// <summary>True where a smaller ratio is better (latencies): the target is then the highest allowed.</summary>
     public bool LowerIsBetter { get; init; }
 
@@ -35,6 +38,7 @@ public sealed record BenchRow
     public Verdict? Verdict => (Target, Ratios) switch
     {
         _ when Invalid is not null => Bench.Verdict.Invalid,
+        _ when Limit is { } limit => Ours <= limit ? Bench.Verdict.Ok : Bench.Verdict.Missed,
         ({ } target, { } ratios) => LowerIsBetter ? ratios.AtMost(target) : ratios.AtLeast(target),
         _ => null,
     };
@@ -55,8 +59,8 @@ public static class BenchReport
             json[row.Name] = new JsonObject
             {
                 ["ours"] = Number(row.Ours), ["peer"] = Number(row.Peer), ["unit"] = row.Unit, ["ratio"] = Number(row.Ratios?.Median),
-                ["spread"] = Number(row.Ratios?.Spread), ["target"] = Number(row.Target), ["ok"] = row.Verdict is { } verdict ? Ok(verdict) : null,
-                ["better"] = row.LowerIsBetter ? "lower" : "higher", ["invalid"] = row.Invalid,
+                ["spread"] = Number(row.Ratios?.Spread), ["target"] = Number(row.Target ?? row.Limit), ["ok"] = row.Verdict is { } verdict ? Ok(verdict) : null,
+                ["better"] = row.LowerIsBetter || row.Limit is not null ? "lower" : "higher", ["invalid"] = row.Invalid,
                 ["range"] = row.Range is { } range ? new JsonArray(Number(range.Low), Number(range.High)) : null,
                 ["tries"] = new JsonArray([.. (row.Ratios?.Tries ?? []).Select(pairs => (JsonNode)new JsonArray([.. pairs.Select(Number)]))]),
             };
@@ -75,7 +79,7 @@ public static class BenchReport
         };
         lines.AddRange(rows.Select(row => $"| {row.Name} | {Short(row.Ours)} | {Short(row.Peer)} | {row.Unit} | {Fixed(row.Ratios?.Median, "F3")} | {Fixed(row.Ratios?.Spread, "P1")} "
             + $"| {row.Ratios?.Pooled.Count.ToString(CultureInfo.InvariantCulture) ?? "—"} | {(row.Range is { } range ? $"{Short(range.Low)}–{Short(range.High)}" : "—")} "
-            + $"| {(row.Target is { } target ? $"{(row.LowerIsBetter ? "≤" : "≥")} {target.ToString("0.##", CultureInfo.InvariantCulture)}" : "—")} | {(row.Verdict is { } verdict ? Word(verdict) : "—")} |"));
+            + $"| {(row.Target is { } target ? $"{(row.LowerIsBetter ? "≤" : "≥")} {target.ToString("0.##", CultureInfo.InvariantCulture)}" : row.Limit is { } limit ? $"≤ {Short(limit)} {row.Unit}" : "—")} | {(row.Verdict is { } verdict ? Word(verdict) : "—")} |"));
         foreach (var row in rows.Where(row => row.Ratios?.Tries.Count > 1))
             lines.Add($"\n{row.Name}, tries: " + string.Join("; ", row.Ratios!.Tries.Select(pairs => new PairedRatios([pairs])).Select((one, i) => // filtered just before
                 $"{i + 1}: {Fixed(one.Median, "F3")}, spread {Fixed(one.Spread, "P1")}, {one.Pooled.Count} pairs")));

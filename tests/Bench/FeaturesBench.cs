@@ -14,7 +14,7 @@ public sealed record FeaturesBenchOptions(FileInfo Peer, DirectoryInfo Work, boo
 
 /// <summary>
 /// Training of a TopK SAE (M = 16 d, k = 16) against PyTorch: the same weights, vectors, loss, Adam and unit norm, in turns. One peer multiplies dense codes, the
-/// other gathers the selected rows of the decoder.
+/// other gathers the selected rows of the decoder. Then previews of toggles, which have no peer: see <see cref="TogglePreviewBench"/>.
 /// </summary>
 public sealed class FeaturesBench(FeaturesBenchOptions options)
 {
@@ -45,8 +45,11 @@ public sealed class FeaturesBench(FeaturesBenchOptions options)
             var rows = await turns.Run([.. new[] { ("sae-train", "dense", (double?)Target), ("sae-train-gather", "gather", null) }
                 .Where(one => options.Only.Count == 0 || options.Only.Contains(one.Item1))
                 .Select(one => new TurnCase(one.Item1, "vectors/s", one.Item3, Ours, () => Peer(one.Item2)))], say, stop);
+            var previews = new TogglePreviewBench(options.Quick);
+            foreach (var (name, pairs) in TogglePreviewBench.Cases.Where(one => options.Only.Count == 0 || options.Only.Contains(one.Name)))
+                rows = [.. rows, .. await previews.Run(name, pairs, say, stop)];
             var setting = string.Create(CultureInfo.InvariantCulture,
-                $"{TimeProvider.System.GetUtcNow():yyyy-MM-dd HH:mm} UTC; {Machine.Describe()}; {options.Threads} threads; {turns.Versions}; d {Width}, M {16 * Width}, k 16, {BatchVectors} vectors a step; {quietness}; {watch.Elapsed.TotalMinutes:F1} minutes.");
+                $"{TimeProvider.System.GetUtcNow():yyyy-MM-dd HH:mm} UTC; {Machine.Describe()}; {(turns.Versions.Length == 0 ? "" : $"{options.Threads} threads; {turns.Versions}; d {Width}, M {16 * Width}, k 16, {BatchVectors} vectors a step; ")}{quietness}; {watch.Elapsed.TotalMinutes:F1} minutes.");
             return (rows, setting);
         }
         finally

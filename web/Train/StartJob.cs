@@ -74,7 +74,10 @@ public sealed class StartJob(WriteQueue writes, Access access, IdFactory ids, Ti
         {
             TrainSft sft => [("parentId", sft.ParentId, ModelKind.Policy)],
             TrainRewardModel reward => [("backboneId", reward.BackboneId, ModelKind.Policy)],
-            TrainPreferencePolicy policy => [("parentId", policy.ParentId, ModelKind.Policy), ("rewardModelId", policy.RewardModelId, ModelKind.RewardModel)],
+            TrainPreferencePolicy policy =>
+            [
+                ("parentId", policy.ParentId, ModelKind.Policy), ("rewardModelId", policy.RewardModelId, ModelKind.RewardModel), ("relabelledById", policy.RelabelledById, ModelKind.RewardModel),
+            ],
             TrainSarm sarm => [("saeId", sarm.SaeId, ModelKind.SparseAutoencoder)],
             DescribeFeatures describe => [("rewardModelId", describe.RewardModelId, ModelKind.RewardModel)],
             SampleResponses sample => [("policyId", sample.PolicyId, ModelKind.Policy), ("candidateId", sample.CandidateId, ModelKind.Policy)],

@@ -74,8 +74,9 @@ public sealed class MigrationsTests(PostgresFixture postgres)
                 Assert.True(rows[table.Name] == Count(db, table), $"{id} lost rows of {table.Name}.");
             }
             Populate(db, tables, ++step);
-            rows = tables.ToDictionary(t => t.Name, t => Count(db, t));
-            Assert.All(rows, r => Assert.Equal(step, r.Value));
+            var more = tables.ToDictionary(t => t.Name, t => Count(db, t));
+            Assert.All(more, r => Assert.Equal(rows.GetValueOrDefault(r.Key) + 1, r.Value)); // a table of this migration has its first row now
+            rows = more;
         }
     }
 

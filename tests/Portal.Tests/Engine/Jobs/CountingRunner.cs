@@ -25,6 +25,9 @@ internal sealed class CountingRunner : IJobRunner<TrainRewardModel>
     public const long CannotTrain = 15;
     public const long Throws = 16;
 
+    /// <summary>Finds, while it stores its result, that what the result rests on has changed.</summary>
+    public const long Overtaken = 17;
+
     public static TrainRewardModel Spec(int steps, double secondsPerStep = 0.02, long seed = 1) => new()
     {
         Seed = seed, Optimization = new OptimizationSpec { StepsMax = steps, LearningRate = secondsPerStep },
@@ -68,7 +71,12 @@ internal sealed class CountingRunner : IJobRunner<TrainRewardModel>
         File.WriteAllText(Path.Combine(context.ArtefactFolder, "weights"), $"{state}");
         var at = run.Time.GetUtcNow();
         return Task.FromResult(new JobResult($"/models/{run.ModelFolder}",
-            db => db.JobEvents.Add(new JobEvent { JobId = run.JobId, At = at, Level = JobEventLevel.Info, Message = $"Result {state}" })));
+            db =>
+            {
+                db.JobEvents.Add(new JobEvent { JobId = run.JobId, At = at, Level = JobEventLevel.Info, Message = $"Result {state}" });
+                if (spec.Seed == Overtaken)
+                    throw new CannotTrain("Somebody else was faster.");
+            }));
     }
 
     /// <summary>Leaves a mark, so that a test sees whether the queue asked for it.</summary>

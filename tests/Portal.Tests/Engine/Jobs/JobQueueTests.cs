@@ -93,6 +93,18 @@ public sealed class JobQueueTests(JobQueueTests.Running running) : IClassFixture
     }
 
     [Fact]
+    public async Task A_result_that_was_overtaken_fails_with_its_reason_and_stores_nothing()
+    {
+        var id = engine.Enqueue(CountingRunner.Spec(2, seed: CountingRunner.Overtaken));
+
+        var job = await engine.UntilOver(id);
+
+        Assert.Equal((JobState.Failed, "Somebody else was faster.", 0), (job.State, job.FailReason, job.Resumes));
+        using var db = engine.Database.Open();
+        Assert.DoesNotContain(db.JobEvents.Where(e => e.JobId == id).Select(e => e.Message).ToList(), message => message.StartsWith("Result", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task A_kind_that_no_runner_serves_fails_with_the_kinds_that_are_served()
     {
         var id = engine.Enqueue(new ExportData { Format = "portal" });

@@ -1,0 +1,35 @@
+using Portal.Engine.Sae;
+using Xunit;
+
+namespace Portal.Tests.Engine.Sae;
+
+public sealed class PhrasesTests
+{
+    [Theory]
+    [InlineData("no", "Oh no!", 3)]
+    [InlineData("no", "I know nothing.", -1)]
+    [InlineData("no", "know no", 5)]
+    [InlineData("NO", "no", 0)]
+    [InlineData("plum jam|dear", "My dear, plum jam?", 3)]
+    [InlineData("dear me|dear", "dear you", 0)]
+    [InlineData("ear|dear", "dear", 0)]
+    [InlineData("!", "what!!", 4)]
+    [InlineData("über", "Überall, über alles", 9)]
+    [InlineData(" spaced  |", "it is spaced out", 6)]
+    [InlineData("no", "", -1)]
+    public void A_phrase_is_found_as_whole_words_in_any_case(string pattern, string text, int at)
+    {
+        var phrases = Phrases.Parse(pattern)!; // has one
+
+        Assert.Equal(at, phrases.Find(text, out var length));
+        Assert.Equal(at >= 0, phrases.Match(text));
+        if (at >= 0)
+            Assert.Contains(text.Substring(at, length), phrases.All, StringComparer.OrdinalIgnoreCase);
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("")]
+    [InlineData(" | |")]
+    public void A_pattern_without_a_phrase_is_none(string? pattern) => Assert.Null(Phrases.Parse(pattern));
+}
