@@ -42,7 +42,7 @@ public sealed class ToggleStudioTests(AdminPagesFixture fixture)
         await p.GetByText("15 pairs, 7 of them on target").Or(p.GetByText("15 pairs, 8 of them on target")).WaitForAsync();
         await p.ClickAsync("#save-set");
         await p.Locator("#saved", new() { HasTextString = "Saved 20" }).WaitForAsync();
-        await page.IsInOrderInEveryLook("toggle-previewed", pictured: true);
+        await page.IsInOrderInEveryLook("toggle-previewed");
 
         await p.ClickAsync("button[popovertarget=propose]");
         await p.ClickAsync("#propose button.primary");
@@ -68,7 +68,7 @@ public sealed class ToggleStudioTests(AdminPagesFixture fixture)
         await page.IsInteractive();
         await p.Locator("#flips").WaitForAsync(); // the stored preview, without any engine
         await p.GetByText("Both responses").First.ClickAsync();
-        await page.IsInOrderInEveryLook("toggle-decide", pictured: true);
+        await page.IsInOrder(); // in every look: EveryPageTests
 
         await p.ClickAsync("button[popovertarget=approve]");
         await p.FillAsync("#approve-note", "Read 12 flips; all 12 were the slogan.");
