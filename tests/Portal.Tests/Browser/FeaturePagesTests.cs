@@ -8,7 +8,7 @@ using Xunit;
 
 namespace Portal.Tests.Browser;
 
-/// <summary>Features and X-rays in a real browser, with a door that answers: a reviewer's way from a pair over its waterfall to a feature and its label.</summary>
+/// <summary>Features and X-rays in a real browser, of the version that is named: tests of toggles beside these let others serve; with a door that answers: a reviewer's way from a pair over its waterfall to a feature and its label.</summary>
 [Collection(AdminPagesCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class FeaturePagesTests(AdminPagesFixture fixture)
@@ -17,7 +17,7 @@ public sealed class FeaturePagesTests(AdminPagesFixture fixture)
     public async Task From_a_disagreement_over_its_waterfall_to_a_label()
     {
         await using var door = await FakeEngineDoor.Open(fixture.Database.Directory);
-        await using var page = await fixture.Open("/pair-xray");
+        await using var page = await fixture.Open($"/pair-xray?version={fixture.Features.Model.Id}");
         await page.Page.ClickAsync($"main a[href^='pair-xray/{fixture.JudgedPair.Id}']");
         await page.Page.Locator("svg.fall").WaitForAsync();
         await page.IsInOrderInEveryLook("features-pair-xray");
@@ -53,7 +53,7 @@ public sealed class FeaturePagesTests(AdminPagesFixture fixture)
         await page.Page.Locator("svg.fall").WaitForAsync();
         await page.IsInOrderInEveryLook("features-response-xray");
 
-        await page.Page.GotoAsync("/features");
+        await page.Page.GotoAsync($"/features?version={fixture.Features.Model.Id}");
         await page.Page.FillAsync("textarea[name=Typed]", "Dear friend, go to the mill.");
         await page.Page.GetByText("Find its features").ClickAsync();
         await page.Page.GetByText("3 features fire on this text").WaitForAsync();
@@ -61,7 +61,7 @@ public sealed class FeaturePagesTests(AdminPagesFixture fixture)
         await page.IsInOrderInEveryLook("features-typed");
 
         // The table as a file, asked for as the link asks.
-        await page.Page.GotoAsync("/features?fires=Dead");
+        await page.Page.GotoAsync($"/features?version={fixture.Features.Model.Id}&fires=Dead");
         var link = await page.Page.Locator("a[download][href*='table.csv']").GetAttributeAsync("href");
         var file = await page.Page.APIRequest.GetAsync("/" + link);
         Assert.Equal(8 + 1, (await file.TextAsync()).TrimEnd().Split("\r\n").Length); // 72 / 9 dead ones, and the head

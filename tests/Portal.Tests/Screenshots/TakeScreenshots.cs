@@ -127,12 +127,44 @@ public static class TakeScreenshots
         shots.Add(new Shot("model", "/models/{Id:guid}", new Uri(page.Url).PathAndQuery));
         shots.Add(new Shot("results", "/models/{Id:guid}/results", await Link(page, "a[href$='/results']")));
 
+        await FindFeaturePages(page, shots);
+
         await page.GotoAsync("/people");
         await Interactive(page);
         await page.ClickAsync("button:has-text('Make a link')");
         var link = await page.InputValueAsync("#invite-link");
         shots.Add(new Shot("invitation", "/invitation/{Token}", new Uri(new Uri(address), link).PathAndQuery, IsSignedIn: false));
         return shots;
+    }
+
+    /// <summary>Features as the demo's own job described them, and two toggle sets of them.</summary>
+    private static async Task FindFeaturePages(IPage page, List<Shot> shots)
+    {
+        shots.Add(new Shot("train-features", "/train/features", "/train/features"));
+        for (await page.GotoAsync("/features"); await page.Locator("table.features").CountAsync() == 0; await page.ReloadAsync())
+            await page.Locator("main").WaitForAsync(); // the first start describes them, which takes its time
+        shots.Add(new Shot("features", "/features", "/features"));
+        shots.Add(new Shot("feature", "/features/{Model:guid}/{Latent:int}", await Link(page, "table.features th a[href^='features/']")));
+        await page.GotoAsync("/pair-xray");
+        shots.Add(new Shot("pairs", "/pair-xray", "/pair-xray"));
+        var pair = await Link(page, "section:has(#pairs) tbody a[href^='pair-xray/']");
+        shots.Add(new Shot("pair-xray", "/pair-xray/{Task:guid}", pair));
+        await page.GotoAsync(pair);
+        var responses = await page.Locator("article.answer a[href^='response-xray/']").EvaluateAllAsync<string[]>("links => links.map(link => link.getAttribute('href').split('?')[0].split('/')[1])");
+        shots.Add(new Shot("pair-xray-any", "/pair-xray/{First:guid}/{Second:guid}", $"/pair-xray/{responses[0]}/{responses[1]}"));
+        shots.Add(new Shot("response-xray", "/response-xray/{Response:guid}", $"/response-xray/{responses[0]}"));
+
+        var sets = new List<string>();
+        for (var i = 0; i < 2; i++)
+        {
+            await page.GotoAsync("/toggle-studio");
+            await page.ClickAsync("#new-set, main form button");
+            await page.Reaches(url => url.Contains("/toggle-studio/", StringComparison.Ordinal));
+            sets.Add(new Uri(page.Url).AbsolutePath);
+        }
+        shots.Add(new Shot("toggle-sets", "/toggle-studio", "/toggle-studio"));
+        shots.Add(new Shot("toggle-studio", "/toggle-studio/{Id:guid}", sets[0]));
+        shots.Add(new Shot("toggle-diff", "/toggle-studio/{Id:guid}/diff/{Other:guid}", $"{sets[0]}/diff/{sets[1].Split('/')[^1]}"));
     }
 
     /// <returns>What is wrong with the page; null when it showed itself.</returns>
