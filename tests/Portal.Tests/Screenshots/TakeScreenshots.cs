@@ -141,8 +141,9 @@ public static class TakeScreenshots
     private static async Task FindFeaturePages(IPage page, List<Shot> shots)
     {
         shots.Add(new Shot("train-features", "/train/features", "/train/features"));
-        for (await page.GotoAsync("/features"); await page.Locator("table.features").CountAsync() == 0; await page.ReloadAsync())
-            await page.Locator("main").WaitForAsync(); // the first start describes them, which takes its time
+        do
+            await page.GotoAsync("/features"); // the first start describes them, which takes its time
+        while (await page.Locator("table.features").CountAsync() == 0);
         shots.Add(new Shot("features", "/features", "/features"));
         shots.Add(new Shot("feature", "/features/{Model:guid}/{Latent:int}", await Link(page, "table.features th a[href^='features/']")));
         await page.GotoAsync("/pair-xray");
