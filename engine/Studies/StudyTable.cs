@@ -13,7 +13,10 @@ public sealed record StudyRow(string Measure, long Seed, double Value, Confidenc
         new(measure, seed, interval.Estimate, interval, target, reached);
 }
 
-/// <summary>Writes a study's rows as the Markdown table that docs/evidence.md holds: one line a measure, one column a seed.</summary>
+/// <summary>
+/// Writes a study's rows as the Markdown table that docs/evidence.md holds: one line a measure, one column a seed. An interval in a seed's column is that seed's own (over prompts); the one beside
+/// the mean is Student's over seeds, from three of them on.
+/// </summary>
 public static class StudyTable
 {
     public static string Markdown(string command, IReadOnlyList<StudyRow> rows)
@@ -29,7 +32,7 @@ public static class StudyTable
                 text.Append($" {(measure.FirstOrDefault(row => row.Seed == seed) is { } row ? Cell(row) : "–")} |");
             var target = measure.First().Target;
             var reached = measure.Any(row => row.Reached is not null) ? measure.All(row => row.Reached is not false) ? " (reached)" : " (missed)" : "";
-            text.Append($" {Number(measure.Average(row => row.Value))} | {target}{(target is null ? "" : reached)} |\n");
+            text.Append($" {Mean([.. measure.Select(row => row.Value)])} | {target}{(target is null ? "" : reached)} |\n");
         }
         text.Append($"\nCommand: `{command}`\n");
         return text.ToString();
@@ -37,6 +40,15 @@ public static class StudyTable
 
     private static string Cell(StudyRow row) =>
         row.Interval is { } interval ? $"{Number(row.Value)} [{Number(interval.Low)}, {Number(interval.High)}] n {interval.Count}" : Number(row.Value);
+
+    private static string Mean(IReadOnlyList<double> values)
+    {
+        var mean = values.Average();
+        if (values.Count < 3 || !values.All(double.IsFinite))
+            return Number(mean);
+        var half = StudentT.TwoSided(0.95, values.Count - 1) * Math.Sqrt(values.Sum(value => (value - mean) * (value - mean)) / (values.Count - 1) / values.Count);
+        return $"{Number(mean)} [{Number(mean - half)}, {Number(mean + half)}]";
+    }
 
     private static string Number(double value) => value.ToString(Math.Abs(value) >= 100 || (double.IsInteger(value) && value > 1) ? "F0" : "F3", CultureInfo.InvariantCulture);
 }
