@@ -51,10 +51,10 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
             model.eval();
             var found = await Find(spec, run);
             var read = await Read(spec, run, model, tokenizer, found);
-            IReadOnlyList<ModelVersion> line;
+            ModelVersionId root;
             await using (var db = await run.Contexts.CreateDbContextAsync(run.Stop))
-                line = await ToggledVersions.Line(db, version, run.Stop);
-            return await Describe(spec, run, version, line[^1].Id, model, read);
+                root = (await ToggledVersions.LineOfAsync(db, version, run.Stop))?.Root.Id ?? version.Id;
+            return await Describe(spec, run, version, root, model, read);
         }
     }
 

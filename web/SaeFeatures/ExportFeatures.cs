@@ -29,21 +29,20 @@ public sealed class ExportFeatures(IDbContextFactory<PortalDbContext> contexts, 
             return new Problem("find", $"The search has {filter.Find.Length} characters; {FeatureTable.FindLengthMax} are enough for a label.");
         await using var db = await contexts.CreateDbContextAsync(stop);
         if (await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == model, stop) is not { } version
-            || (await FeatureVersions.Load(db, version.ProjectId, stop)).FirstOrDefault(v => v.Id == model) is not { Description: { } id } found)
+            || await DescribedFeatures.Of(db, version, stop) is not { } features)
             return new Problem("model", "There is no reward model with described features at this address.", ProblemKind.NotFound);
-        var description = await db.FeatureDescriptions.AsNoTracking().FirstAsync(d => d.Id == id, stop);
-        return new TableFile($"features-reward-model-v{version.Number}", Columns, Rows(description, found.DescribedId, filter, await ranks.Of(db, id, stop)));
+        return new TableFile($"features-reward-model-v{version.Number}", Columns, Rows(features, filter, await ranks.Of(db, features.Description.Id, stop)));
     }
 
-    private async IAsyncEnumerable<IReadOnlyList<object?>> Rows(FeatureDescription description, ModelVersionId model, FeatureFilter filter, RankedFeatures ranked,
-        [EnumeratorCancellation] CancellationToken stop = default)
+    private async IAsyncEnumerable<IReadOnlyList<object?>> Rows(DescribedFeatures features, FeatureFilter filter, RankedFeatures ranked, [EnumeratorCancellation] CancellationToken stop = default)
     {
+        var description = features.Description;
         for (var last = -1; ;)
         {
             await using var db = await contexts.CreateDbContextAsync(stop);
-            var batch = await FeatureTable.Matching(db, description.Id, model, filter).Where(f => f.Latent > last).OrderBy(f => f.Latent).Take(BatchRows).ToListAsync(stop);
-            var labels = await FeatureLabels.Of(db, model, batch.ConvertAll(f => f.Latent), stop);
-            foreach (var row in batch.Select(f => FeatureTable.RowOf(f, labels, ranked)))
+            var batch = await FeatureTable.Matching(db, features, filter).Where(f => f.Latent > last).OrderBy(f => f.Latent).Take(BatchRows).ToListAsync(stop);
+            var labels = await FeatureLabels.Of(db, features.Root, batch.ConvertAll(f => f.Latent), stop);
+            foreach (var row in batch.Select(f => FeatureTable.RowOf(f, features, labels, ranked)))
                 yield return
                 [
                     row.Latent, row.Label?.Text, row.Label?.Detection, row.Label?.Fuzzing, row.Label?.ScoredOn, row.FiringAtEnd, Share(row.FiringAtEnd, description.Responses),

@@ -38,7 +38,7 @@ public sealed record FeatureFilter(FeatureFires Fires = FeatureFires.End, bool L
 /// <param name="Q">False discovery rate; null where no permutation was made.</param>
 public sealed record RankedScore(double Score, double? P, double? Q, int Rank);
 
-/// <summary>One feature as the table shows it.</summary>
+/// <summary>One feature as the table shows it. Weight, contribution and gap are of the version shown; AUC and scores rest on the rewards of the version that was described.</summary>
 /// <param name="Label">Null where nobody has named it.</param>
 /// <param name="Here">Its activation on the text that was searched with; null where none was.</param>
 public sealed record FeatureRow(int Latent, FeatureLabel? Label, int FiringAtEnd, int FiringAtSentence, double ActivationMax, double ActivationMean, double HeadWeight,
@@ -65,8 +65,9 @@ internal static class FeatureTable
     public const double DiscoveryMax = 0.05;
 
     /// <summary>The features that fit, not yet in order.</summary>
-    public static IQueryable<SaeFeature> Matching(PortalDbContext db, FeatureDescriptionId description, ModelVersionId model, FeatureFilter filter)
+    public static IQueryable<SaeFeature> Matching(PortalDbContext db, DescribedFeatures of, FeatureFilter filter)
     {
+        var description = of.Description.Id;
         var features = db.SaeFeatures.AsNoTracking().Where(f => f.DescriptionId == description);
         features = filter.Fires switch
         {
@@ -77,7 +78,7 @@ internal static class FeatureTable
         };
         if (filter.Significant)
             features = features.Where(f => f.ResidualQ != null && f.ResidualQ <= DiscoveryMax);
-        var labels = FeatureLabels.Current(db, model);
+        var labels = FeatureLabels.Current(db, of.Root);
         if (filter.Labelled)
             features = features.Where(f => labels.Any(label => label.Latent == f.Latent));
         if (filter.Find?.Trim() is { Length: > 0 } find)
@@ -91,15 +92,17 @@ internal static class FeatureTable
 
     /// <summary>The numbers of one page's features, in order, and of the first one after it where there is one. Ties by number, so that pages never overlap.</summary>
     /// <remarks>Only numbers are sorted: 65,000 rows with their histograms would fill the sorter of a page far down.</remarks>
-    public static async Task<IReadOnlyList<int>> PageOf(PortalDbContext db, FeatureDescriptionId description, ModelVersionId model, FeatureFilter filter, CancellationToken stop)
+    public static async Task<IReadOnlyList<int>> PageOf(PortalDbContext db, DescribedFeatures of, FeatureFilter filter, CancellationToken stop)
     {
-        var matching = Matching(db, description, model, filter);
+        var matching = Matching(db, of, filter);
         var skipped = Math.Clamp(filter.Page, 0, 100_000) * RowsMax;
+        if (filter.Sort is FeatureSort.Weight or FeatureSort.Contribution or FeatureSort.Gap && of.Factors.Count > 0)
+            return await PageByWeight(matching, of, filter, skipped, stop);
         if (filter.Sort is not FeatureSort.Label)
             return await Ordered(matching, filter).Skip(skipped).Take(RowsMax + 1).Select(f => f.Latent).ToListAsync(stop);
 
         // Named ones first, of these the best tested first; then the others by number. A label and a number for each named feature are held here.
-        var labels = FeatureLabels.Current(db, model);
+        var labels = FeatureLabels.Current(db, of.Root);
         var named = await (from label in labels join f in matching on label.Latent equals f.Latent select new { f.Latent, label.Detection }).ToListAsync(stop);
         var first = (filter.Ascending ? named.OrderBy(n => n.Detection ?? 0) : named.OrderByDescending(n => n.Detection ?? 0)).ThenBy(n => n.Latent).Select(n => n.Latent)
             .Skip(skipped).Take(RowsMax + 1).ToList();
@@ -110,13 +113,32 @@ internal static class FeatureTable
         ];
     }
 
-    /// <summary>The rows of these features, in this order.</summary>
-    public static async Task<IReadOnlyList<FeatureRow>> Rows(PortalDbContext db, FeatureDescriptionId description, ModelVersionId model, IReadOnlyList<int> latents, RankedFeatures ranks,
-        CancellationToken stop)
+    /// <summary>
+    /// The same by a number that toggles changed for some features. Those are put in order here, between the others that the database has put in order: of these it takes as many more
+    /// before and behind the page as there are changed ones, so that none is missing wherever they fall.
+    /// </summary>
+    private static async Task<IReadOnlyList<int>> PageByWeight(IQueryable<SaeFeature> matching, DescribedFeatures of, FeatureFilter filter, int skipped, CancellationToken stop)
     {
+        var changed = of.Factors.Keys.ToList();
+        var from = Math.Max(0, skipped - changed.Count);
+        var others = await Weights(Ordered(matching.Where(f => !changed.Contains(f.Latent)), filter).Skip(from).Take(RowsMax + 1 + changed.Count)).ToListAsync(stop);
+        var all = others.Concat(await Weights(matching.Where(f => changed.Contains(f.Latent))).ToListAsync(stop));
+        return [.. (filter.Ascending ? all.OrderBy(Size) : all.OrderByDescending(Size)).ThenBy(f => f.Latent).Skip(skipped - from).Take(RowsMax + 1).Select(f => f.Latent)];
+
+        double Size(Weighted f) => Math.Abs(of.Factor(f.Latent) * (filter.Sort is FeatureSort.Weight ? f.Weight : filter.Sort is FeatureSort.Contribution ? f.Contribution : f.Gap));
+
+        static IQueryable<Weighted> Weights(IQueryable<SaeFeature> features) => features.Select(f => new Weighted(f.Latent, f.HeadWeight, f.ContributionMean, f.GapContribution));
+    }
+
+    private sealed record Weighted(int Latent, double Weight, double Contribution, double Gap);
+
+    /// <summary>The rows of these features, in this order.</summary>
+    public static async Task<IReadOnlyList<FeatureRow>> Rows(PortalDbContext db, DescribedFeatures of, IReadOnlyList<int> latents, RankedFeatures ranks, CancellationToken stop)
+    {
+        var description = of.Description.Id;
         var features = await db.SaeFeatures.AsNoTracking().Where(f => f.DescriptionId == description && latents.Contains(f.Latent)).ToDictionaryAsync(f => f.Latent, stop);
-        var labels = await FeatureLabels.Of(db, model, latents, stop);
-        return [.. latents.Where(features.ContainsKey).Select(latent => RowOf(features[latent], labels, ranks))];
+        var labels = await FeatureLabels.Of(db, of.Root, latents, stop);
+        return [.. latents.Where(features.ContainsKey).Select(latent => RowOf(features[latent], of, labels, ranks))];
     }
 
     private static IOrderedQueryable<SaeFeature> Ordered(IQueryable<SaeFeature> features, FeatureFilter filter)
@@ -146,9 +168,9 @@ internal static class FeatureTable
     }
 
     /// <summary>Rows as the page shows them.</summary>
-    public static FeatureRow RowOf(SaeFeature feature, IReadOnlyDictionary<int, FeatureLabel> labels, RankedFeatures ranks) => new(feature.Latent,
-        labels.GetValueOrDefault(feature.Latent), feature.FiringAtEnd, feature.FiringAtSentence, feature.ActivationMax, feature.ActivationMean, feature.HeadWeight,
-        feature.ContributionMean, feature.GapContribution, feature.PairsDiffering, feature.RewardAuc,
+    public static FeatureRow RowOf(SaeFeature feature, DescribedFeatures of, IReadOnlyDictionary<int, FeatureLabel> labels, RankedFeatures ranks) => new(feature.Latent,
+        labels.GetValueOrDefault(feature.Latent), feature.FiringAtEnd, feature.FiringAtSentence, feature.ActivationMax, feature.ActivationMean, of.Factor(feature.Latent) * feature.HeadWeight,
+        of.Factor(feature.Latent) * feature.ContributionMean, of.Factor(feature.Latent) * feature.GapContribution, feature.PairsDiffering, feature.RewardAuc,
         feature.SelectionScore is { } raw ? new RankedScore(raw, feature.SelectionP, feature.SelectionQ, ranks.Raw.GetValueOrDefault(feature.Latent)) : null,
         feature.ResidualScore is { } left ? new RankedScore(left, feature.ResidualP, feature.ResidualQ, ranks.Residual.GetValueOrDefault(feature.Latent)) : null,
         Histogram(feature.HistogramJson));

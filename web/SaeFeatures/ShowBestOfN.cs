@@ -148,8 +148,7 @@ public sealed class ShowBestOfN(IDbContextFactory<PortalDbContext> contexts, Acc
         if (await db.ToggleSets.AsNoTracking().FirstOrDefaultAsync(s => s.PublishedVersionId == version.Id, stop) is { } set)
         {
             var toggles = set.Toggles();
-            var root = (await ToggledVersions.Line(db, version, stop))[^1].Id; // labels are its
-            var labels = await FeatureLabels.Of(db, root, [.. toggles.Select(toggle => toggle.Latent)], stop);
+            var labels = await FeatureLabels.Of(db, (await ToggledVersions.LineOfAsync(db, version, stop))?.Root.Id ?? version.Id, [.. toggles.Select(toggle => toggle.Latent)], stop);
             applied = new AppliedToggles(set.Id, set.Number, set.Name, set.ModelVersionId, [.. toggles.Select(toggle => (toggle.Latent, labels.GetValueOrDefault(toggle.Latent)?.Text, toggle.Multiplier))]);
         }
         return new ComparedModel(version.Id, version.Number, version.Method, version.Id == serves, applied);

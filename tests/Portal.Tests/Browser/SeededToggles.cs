@@ -77,7 +77,7 @@ internal sealed class SeededToggles
     /// <summary>What the job does once it runs.</summary>
     public ToggleSetId Made(ToggleSetId id, int number)
     {
-        var version = project.Model(ModelKind.RewardModel, number, "SARM, toggled", Features.Model.Id);
+        var version = project.Model(ModelKind.RewardModel, number, ToggledVersions.Method, Features.Model.Id);
         project.Change(db =>
         {
             var set = db.ToggleSets.Single(s => s.Id == id);
