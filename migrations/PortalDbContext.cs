@@ -259,6 +259,7 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
             set.HasIndex(s => s.PublishedVersionId);
             set.Property(s => s.Name).HasMaxLength(ToggleSet.NameLengthMax);
             set.Property(s => s.Reason).HasMaxLength(ToggleSet.ReasonLengthMax);
+            set.Property(s => s.DecisionNote).HasMaxLength(ToggleSet.NoteLengthMax);
             set.Property(s => s.Target).HasMaxLength(FeatureLabel.PatternLengthMax);
             set.Property(s => s.RowVersion).IsConcurrencyToken();
             set.Ignore(s => s.IsSelfApproved);

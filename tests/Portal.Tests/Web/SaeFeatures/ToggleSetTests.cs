@@ -76,6 +76,7 @@ public sealed class ToggleSetTests : IAsyncLifetime
             var record = db.Releases.Single(r => r.ToVersionId == version);
             Assert.Equal((SeededProject.AccountOf(project.Admin), (Guid?)SeededProject.AccountOf(Second), false), (record.By, record.Approver, record.IsRollBack));
             Assert.Equal("It pays for a slogan (Approved: Read 12 flips)", record.Reason);
+            Assert.Equal("Read 12 flips", db.ToggleSets.Single().DecisionNote);
             Assert.Equal(["toggles.draft", "toggles.save", "job.start", "toggles.propose", "toggles.approve", "model.release"], db.AuditEvents.OrderBy(e => e.Sequence).Select(e => e.Action).ToList());
             Assert.All(db.AuditEvents.ToList(), e => Assert.DoesNotContain("slogan", e.PayloadJson, StringComparison.Ordinal));
             Assert.All(db.AuditEvents.ToList(), e => Assert.DoesNotContain("flips", e.PayloadJson, StringComparison.Ordinal));
@@ -118,7 +119,7 @@ public sealed class ToggleSetTests : IAsyncLifetime
         var (id, _) = await Proposed();
         var seen = Set(id).RowVersion;
 
-        var outcomes = await Task.WhenAll(Decide.Handle(Second, id, seen, true, features.Model.Id, null, default), Decide.Handle(third, id, seen, false, features.Model.Id, null, default));
+        var outcomes = await Task.WhenAll(Decide.Handle(Second, id, seen, true, features.Model.Id, null, default), Decide.Handle(third, id, seen, false, features.Model.Id, "Too few flips", default));
 
         var loser = Assert.Single(outcomes, o => o.Refusal is not null);
         Assert.Equal(ProblemKind.Conflict, loser.Refusal!.Kind);
@@ -183,12 +184,33 @@ public sealed class ToggleSetTests : IAsyncLifetime
 
         var around = await release.Handle(project.Admin, version, features.Model.Id, "quick", null, default);
         Assert.Contains("waits for a second person", around.Refusal?.ToString(), StringComparison.Ordinal);
-        Assert.Equal(ToggleSetState.Refused, (await Decide.Handle(Second, id, Set(id).RowVersion, false, features.Model.Id, null, default)).Value);
+        Assert.Equal(ToggleSetState.Refused, (await Decide.Handle(Second, id, Set(id).RowVersion, false, features.Model.Id, "Too few flips", default)).Value);
 
         Assert.Contains("was refused", (await release.Handle(project.Admin, version, features.Model.Id, "quick", null, default)).Refusal?.ToString(), StringComparison.Ordinal);
         using var db = project.Open();
         Assert.Equal(features.Model.Id, db.Projects.Single(p => p.Id == project.Id).CurrentRewardModelId);
         Assert.Contains(db.AuditEvents, e => e.Action == "toggles.refuse");
+    }
+
+    [Fact]
+    public async Task A_refusal_needs_words_which_its_author_reads_and_the_audit_log_does_not()
+    {
+        var (id, _) = await Proposed();
+        var seen = Set(id).RowVersion;
+        foreach (var (note, says) in new[] { (null, "Say in a few words why"), (" \n ", "Say in a few words why"), (new string('x', ToggleSet.NoteLengthMax + 1), "The note has 2001 characters, at most 2000 are kept.") })
+            Assert.StartsWith(says, (await Decide.Handle(Second, id, seen, false, features.Model.Id, note, default)).Refusal?.About("note"), StringComparison.Ordinal);
+        Assert.Equal((ToggleSetState.Waiting, seen, null), (Set(id).State, Set(id).RowVersion, Set(id).DecisionNote));
+        Assert.NotNull((await Decide.Handle(Second, id, seen, true, features.Model.Id, new string('x', ToggleSet.NoteLengthMax + 1), default)).Refusal?.About("note"));
+
+        Assert.Null((await Decide.Handle(Second, id, seen, false, features.Model.Id, "  Twelve flips are no evidence. ", default)).Refusal);
+
+        var view = (await Show.Handle(project.Admin, id, default)).Value;
+        Assert.Equal((ToggleSetState.Refused, "Twelve flips are no evidence."), (view.Set.State, view.Set.DecisionNote));
+        Assert.NotNull(view.Decider);
+        using var db = project.Open();
+        var told = db.AuditEvents.Single(e => e.Action == "toggles.refuse");
+        Assert.Contains($"\"noteHash\":\"{project.Hasher.Hash("Twelve flips are no evidence.")}\"", told.PayloadJson, StringComparison.Ordinal);
+        Assert.DoesNotContain("evidence", told.PayloadJson, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -207,7 +229,7 @@ public sealed class ToggleSetTests : IAsyncLifetime
         ];
 
         Assert.All(refusals, refusal => Assert.Contains("reward model v1 is retired", refusal?.ToString(), StringComparison.Ordinal));
-        Assert.Null((await Decide.Handle(Second, waiting, Set(waiting).RowVersion, false, features.Model.Id, null, default)).Refusal); // refusing stays possible
+        Assert.Null((await Decide.Handle(Second, waiting, Set(waiting).RowVersion, false, features.Model.Id, "Too few flips", default)).Refusal); // refusing stays possible
     }
 
     /// <summary>Feature 3 weighs .82. Made by −2 of v1, by .5 of that: −1.64, then −.82. The description, the label and the pairs stay those of v1.</summary>
