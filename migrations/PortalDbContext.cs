@@ -217,6 +217,7 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
             version.HasIndex(v => v.DatasetVersionId);
             version.HasIndex(v => v.ParentId);
             version.Ignore(v => v.Label);
+            version.Ignore(v => v.HasFeatures);
         });
         builder.Entity<ReleaseRecord>().HasIndex(r => new { r.ProjectId, r.Kind, r.Id });
         builder.Entity<EvaluationResult>().HasIndex(r => new { r.ModelVersionId, r.Name, r.Part });

@@ -98,7 +98,7 @@ public sealed class TogglePreviews(IDbContextFactory<PortalDbContext> contexts, 
             throw PreviewToggles.Bad("model", $"There is no model {(id.Length <= 60 ? id : id[..60] + "...")}; GET {ModelList.Route} lists them.", StatusCodes.Status404NotFound);
         if (version.Status is ModelStatus.Retired)
             throw PreviewToggles.Bad("model", $"{version.Label} is retired; its features can be toggled no more.", StatusCodes.Status404NotFound);
-        return CodedPairs.IsSarm(version)
+        return version.HasFeatures
             ? version
             : throw PreviewToggles.Bad("model", $"{version.Label} reads no sparse features, so there is nothing to toggle; name a reward model that was trained on an SAE (SARM).");
     }

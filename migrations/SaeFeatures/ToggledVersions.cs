@@ -5,7 +5,8 @@ namespace Portal.Data.SaeFeatures;
 
 /// <summary>A reward model as one step of a line of toggles.</summary>
 /// <param name="ParentId">What it was made of, whichever way.</param>
-public sealed record LineVersion(ModelVersionId Id, int Number, string Method, ModelStatus Status, ModelVersionId? ParentId);
+/// <param name="HasFeatures">As <see cref="ModelVersion.HasFeatures"/>.</param>
+public sealed record LineVersion(ModelVersionId Id, int Number, string Method, ModelStatus Status, ModelVersionId? ParentId, bool HasFeatures);
 
 /// <summary>A reward model with the versions whose features and labels it has.</summary>
 /// <param name="Versions">The version, the one it was made of by toggles, and so on to the root, the first that no toggles made, which is the last.</param>
@@ -70,7 +71,7 @@ public static class ToggledVersions
     }
 
     private static IQueryable<LineVersion> Versions(PortalDbContext db, ProjectId project) => db.ModelVersions.AsNoTracking().Where(v => v.ProjectId == project && v.Kind == ModelKind.RewardModel)
-        .OrderByDescending(v => v.Number).Select(v => new LineVersion(v.Id, v.Number, v.Method, v.Status, v.ParentId));
+        .OrderByDescending(v => v.Number).Select(v => new LineVersion(v.Id, v.Number, v.Method, v.Status, v.ParentId, v.FilesJson.Contains(ModelVersion.FeatureHeadEntry)));
 
     private static IQueryable<FeatureDescription> Descriptions(PortalDbContext db, List<LineVersion> versions)
     {

@@ -27,9 +27,6 @@ public sealed record FeatureVersion(FeatureLine Line, bool Serves)
 /// <summary>Finds the reward models of a project that can be read feature by feature.</summary>
 internal static class FeatureVersions
 {
-    /// <summary>How <see cref="ModelVersion.Method"/> of a reward model that reads an SAE begins.</summary>
-    public const string Method = "SARM";
-
     public static readonly Problem None = new("version", "This project has no reward model with features yet.", ProblemKind.NotFound);
 
     public static readonly Problem Unknown = new("version", "This project has no such reward model with features.", ProblemKind.NotFound);
@@ -40,7 +37,7 @@ internal static class FeatureVersions
         var serves = await db.Projects.AsNoTracking().Where(p => p.Id == project).Select(p => p.CurrentRewardModelId).FirstOrDefaultAsync(stop);
         return
         [
-            .. (await ToggledVersions.LinesOf(db, project, stop)).Where(line => line.Description is not null || line.Root.Method.StartsWith(Method, StringComparison.OrdinalIgnoreCase))
+            .. (await ToggledVersions.LinesOf(db, project, stop)).Where(line => line.Version.HasFeatures)
                 .Select(line => new FeatureVersion(line, line.Version.Id == serves)),
         ];
     }

@@ -105,6 +105,26 @@ public sealed class ToggledVersionsTests : IDisposable
         Assert.Null(await ToggledVersions.LineOfAsync(db, policy, default));
     }
 
+    /// <summary>By its files, in memory and in SQL alike: not by what somebody called the method, and not by a file of a similar name.</summary>
+    [Theory]
+    [InlineData(ModelKind.RewardModel, "reward_head.safetensors", true)]
+    [InlineData(ModelKind.RewardModel, "model.safetensors", false)]
+    [InlineData(ModelKind.RewardModel, "old/reward_head.safetensors", false)]
+    [InlineData(ModelKind.Policy, "reward_head.safetensors", false)]
+    public async Task A_model_has_features_where_it_has_their_head(ModelKind kind, string file, bool has)
+    {
+        var version = new ModelVersion
+        {
+            Id = project.Ids.New<ModelVersionId>(), ProjectId = project.Id, Kind = kind, Number = 8, Method = has ? "reward model" : "SARM", ParentId = null, DatasetVersionId = null, JobId = null, SpecJson = "{}",
+            Seed = 1, Commit = "unknown", Folder = "x", FilesJson = System.Text.Json.JsonSerializer.Serialize(new[] { new ModelFile("config.json", 2, "a"), new ModelFile(file, 2, "b") }), IsSynthetic = true, CreatedAt = project.Now,
+        };
+        project.Add(version);
+        using var db = project.Open();
+
+        Assert.Equal(has, version.HasFeatures);
+        Assert.Equal(has, (await ToggledVersions.LineOfAsync(db, version, default))?.Version.HasFeatures ?? false);
+    }
+
     private FeatureDescriptionId Describe(ModelVersion version, int hour, bool isStored = true)
     {
         var id = project.Ids.New<FeatureDescriptionId>();
