@@ -80,12 +80,15 @@ internal static class FeatureTable
             features = features.Where(f => f.ResidualQ != null && f.ResidualQ <= DiscoveryMax);
         var labels = FeatureLabels.Current(db, of.Root);
         if (filter.Labelled)
-            features = features.Where(f => labels.Any(label => label.Latent == f.Latent));
+            features = features.Where(f => labels.Select(label => label.Latent).Contains(f.Latent)); // read once, where Any() would look for each feature's
         if (filter.Find?.Trim() is { Length: > 0 } find)
         {
             var words = find.ToLowerInvariant();
-            var number = int.TryParse(find.TrimStart('#'), NumberStyles.None, CultureInfo.InvariantCulture, out var latent) ? latent : -1;
-            features = features.Where(f => f.Latent == number || labels.Any(label => label.Latent == f.Latent && label.Text.ToLower().Contains(words)));
+            var found = labels.Where(label => label.Text.ToLower().Contains(words)).Select(label => label.Latent);
+            // One list, by which the primary key is searched; "or" would read all features.
+            if (int.TryParse(find.TrimStart('#'), NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+                found = found.Concat(db.SaeFeatures.Where(f => f.DescriptionId == description && f.Latent == number).Select(f => f.Latent));
+            features = features.Where(f => found.Contains(f.Latent));
         }
         return features;
     }
@@ -108,7 +111,7 @@ internal static class FeatureTable
             .Skip(skipped).Take(RowsMax + 1).ToList();
         return first.Count > RowsMax ? first :
         [
-            .. first, .. await matching.Where(f => !labels.Any(label => label.Latent == f.Latent)).OrderBy(f => f.Latent).Skip(Math.Max(0, skipped - named.Count)).Take(RowsMax + 1 - first.Count)
+            .. first, .. await matching.Where(f => !labels.Select(label => label.Latent).Contains(f.Latent)).OrderBy(f => f.Latent).Skip(Math.Max(0, skipped - named.Count)).Take(RowsMax + 1 - first.Count)
                 .Select(f => f.Latent).ToListAsync(stop),
         ];
     }
