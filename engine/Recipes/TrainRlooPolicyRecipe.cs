@@ -27,11 +27,11 @@ namespace Portal.Engine.Recipes;
 /// </remarks>
 public static class TrainRlooPolicyRecipe
 {
-    /// <summary>How far the likelihood ratio of an answer may be from 1 on the first pass: what the cache and padding of generation leave in float32.</summary>
-    internal const double RatioTolerance = 1e-4;
+    /// <summary>How far from 1 the likelihood ratio of any token may be on the first pass: cache and padding of generation leave some 1e-6 in float32.</summary>
+    private const double RatioTolerance = 1e-4;
 
-    /// <summary>How far from 0 the divergence of an answer may be in the first step, nats.</summary>
-    internal const double FirstKlTolerance = 1e-4;
+    /// <summary>How far from 0 the divergences of answers may be in the first step, mean of their sizes, nats.</summary>
+    private const double FirstKlTolerance = 1e-4;
 
     private const int HeldOutSamples = 2;
 
@@ -62,10 +62,10 @@ public static class TrainRlooPolicyRecipe
             foreach (var (name, value) in evaluate().Points)
                 context.Metric(name, 0, value);
 
-        Rollout? last = null;
+        Rollout? written = null;
         foreach (var (step, batches) in steps.Rest())
         {
-            var rollout = last = rollouts.Write([.. batches.SelectMany(batch => batch).Select(i => train[i])], spec.SamplesPerPrompt, $"step {step + 1}");
+            var rollout = written = rollouts.Write([.. batches.SelectMany(batch => batch).Select(i => train[i])], spec.SamplesPerPrompt, $"step {step + 1}");
             var (k1, k3) = (rollout.KlNats(KlEstimator.K1), rollout.KlNats(KlEstimator.K3).Average());
             if (step == 0)
                 CheckFirstKl(k1);
@@ -77,21 +77,22 @@ public static class TrainRlooPolicyRecipe
             var beta = steps.KlCoefficient ?? spec.Beta;
             var advantages = RlooAdvantages.Compute(RlooAdvantages.LessKl(rollout.Rewards, k1, beta), spec.SamplesPerPrompt, spec.NormalizeAdvantages);
             var first = Pass(step, isFirst: true, rollout, advantages);
-            var (loss, clipped) = (first.Loss, 0.0);
+            var last = first;
             for (var pass = 1; pass < spec.UpdatesPerStep; pass++)
             {
                 steps.Update(step);
-                (loss, clipped, _, _) = Pass(step, isFirst: false, rollout, advantages);
+                last = Pass(step, isFirst: false, rollout, advantages);
             }
             if (spec is { KlBudgetNats: { } target, KlControl: KlControl.Adapt })
                 steps.KlCoefficient = AdaptiveKl.Next(beta, k3, target, spec.KlHorizon, rollout.Count);
-            if (!steps.Finish(step, loss, first.TokensRead * spec.UpdatesPerStep, evaluate, [.. Monitors(rollout, spec, k1.Average(), k3, beta, clipped), (MetricNames.Entropy, first.Entropy)]))
+            if (!steps.Finish(step, last.Loss, first.TokensRead * spec.UpdatesPerStep, evaluate,
+                    [.. Monitors(rollout, spec, k1.Average(), k3, beta, last.ClipShare), (MetricNames.Entropy, first.Entropy), ("first_ratio_deviation", first.RatioDeviation)]))
                 break;
         }
 
         var (kept, measurements) = (steps.Done, new List<Measurement>());
-        if (last is not null)
-            measurements.AddRange(OfTraining(last));
+        if (written is not null)
+            measurements.AddRange(OfTraining(written));
         if (heldOut.Count > 0)
         {
             context.Report(steps.Done, steps.Done, "evaluating");
@@ -105,9 +106,9 @@ public static class TrainRlooPolicyRecipe
         return steps.Write(nameof(TrainRlooPolicy), kept, new ExampleCounts(train.Count, heldOut.Count, tooLong, 0), started.Elapsed, measurements);
 
         // One pass over the answers of a step: gradients of all micro-batches, sorted by length, so that padding is small; the sums are divided by the whole step's count.
-        (double Loss, double ClipShare, double Entropy, long TokensRead) Pass(int step, bool isFirst, Rollout rollout, double[] advantages)
+        (double Loss, double ClipShare, double Entropy, double RatioDeviation, long TokensRead) Pass(int step, bool isFirst, Rollout rollout, double[] advantages)
         {
-            var (loss, entropy, outside, read) = (0.0, 0.0, 0.0, 0L);
+            var (loss, entropy, outside, deviation, read) = (0.0, 0.0, 0.0, 0.0, 0L);
             foreach (var rows in BatchOrder.ByLength([.. rollout.Texts.Select(text => text.Ids.Length)], spec.Optimization.BatchSize * spec.SamplesPerPrompt))
             {
                 context.ThrowIfStopped();
@@ -116,14 +117,14 @@ public static class TrainRlooPolicyRecipe
                 var old = tensor(rows.SelectMany(i => rollout.LogProbs[i]).ToArray(), device: model.Device);
                 var advantage = tensor(rows.Select(i => (float)advantages[i]).ToArray(), device: model.Device);
                 if (isFirst)
-                    CheckRatios(pick.SumByRow(logProbs.detach().sub(old)).exp().ToFloats(), rows, rollout, step);
+                    deviation = Math.Max(deviation, CheckedDeviation(logProbs.detach().sub(old).exp().ToFloats(), rows, rollout, step));
                 var (share, count) = Loss(logProbs, old, advantage, pick, rollout);
                 loss += steps.Accumulate(share, share: 1, step);
                 outside += isFirst ? 0 : count;
                 entropy += entropies;
                 read += tokens;
             }
-            return (loss, outside / (spec.LossLevel is PolicyLossLevel.Token ? rollout.Tokens : rollout.Count), entropy / rollout.Tokens, read);
+            return (loss, outside / (spec.LossLevel is PolicyLossLevel.Token ? rollout.Tokens : rollout.Count), entropy / rollout.Tokens, deviation, read);
         }
 
         (Tensor Loss, double Outside) Loss(Tensor logProbs, Tensor old, Tensor advantages, CompletionTokens pick, Rollout rollout)
@@ -189,22 +190,28 @@ public static class TrainRlooPolicyRecipe
             yield return new Measurement(MetricNames.RewardLengthCorrelation, "train", correlation, null, null, last.Count);
     }
 
-    private static void CheckRatios(float[] ratios, int[] rows, Rollout rollout, int step)
+    /// <param name="ratios">Of the tokens of some answers, row by row.</param>
+    /// <returns>How far they are from 1 at most.</returns>
+    private static double CheckedDeviation(float[] ratios, int[] rows, Rollout rollout, int step)
     {
-        for (var row = 0; row < ratios.Length; row++)
-            if (!(Math.Abs(ratios[row] - 1) <= RatioTolerance))
-                throw new CannotTrain(string.Create(CultureInfo.InvariantCulture,
-                    $"Step {step + 1} cannot be learned from: before any weight has moved, an answer to prompt {rollout.Prompts[rows[row]].Number} ({rollout.Answers[rows[row]].Ids.Count} tokens) is {ratios[row]:G6} times as likely as when it was written; "
-                    + $"it must be 1 within {RatioTolerance}. Its log-probabilities in training are not those of sampling: the weights, the temperature, the padding or the precision differ between the two. The run ends here, because its gradients would be wrong."));
+        var at = 0;
+        foreach (var row in rows)
+            for (var token = 0; token < rollout.Answers[row].Ids.Count; token++, at++)
+                if (!(Math.Abs(ratios[at] - 1) <= RatioTolerance))
+                    throw new CannotTrain(string.Create(CultureInfo.InvariantCulture,
+                        $"Step {step + 1} cannot be learned from: before any weight has moved, token {token + 1} of {rollout.Answers[row].Ids.Count} of an answer to prompt {rollout.Prompts[row].Number} is "
+                        + $"{ratios[at]:G6} times as likely as when it was written; it must be 1 within {RatioTolerance}. Log-probabilities in training are not those of sampling: weights, temperature, "
+                        + $"padding or precision differ between the two. The run ends here, because its gradients would be wrong."));
+        return ratios.Max(ratio => Math.Abs(ratio - 1.0));
     }
 
     private static void CheckFirstKl(double[] k1)
     {
-        var worst = k1.MaxBy(Math.Abs);
-        if (!(Math.Abs(worst) <= FirstKlTolerance))
+        var mean = k1.Average(Math.Abs);
+        if (!(mean <= FirstKlTolerance))
             throw new CannotTrain(string.Create(CultureInfo.InvariantCulture,
-                $"The policy is not its own reference: before any weight has moved, an answer's log-probability differs from the reference's by {worst:G6} nats; it must be 0 within {FirstKlTolerance}. "
-                + $"The two were read with other weights, temperatures or token ids. The run ends here, because it would be held close to something else than its start."));
+                $"The policy is not its own reference: before any weight has moved, log-probabilities of answers differ from the reference's by {mean:G6} nats on average; "
+                + $"it must be 0 within {FirstKlTolerance}. The two were read with other weights, temperatures or token ids. The run ends here, because it would be held close to something else than its start."));
     }
 
     private static IReadOnlyList<AskedPrompt> Drawn(IReadOnlyList<AskedPrompt> heldOut, TrainRlooPolicy spec)

@@ -61,8 +61,9 @@ public sealed class DemoPoliciesTests : IDisposable
         var begin = seen.Points.Where(point => point is { Name: "heldout/mean_reward", Step: 0 }).Select(point => point.Value).ToList();
         Assert.Equal(2, begin.Count);
         Assert.NotEqual(begin[0], begin[1]);
-        var speed = seen.Points.Where(point => point.Name == "tokens_per_second").Select(point => point.Value);
-        Notes.Write(string.Create(CultureInfo.InvariantCulture, $"known policies: the base's ratio of the first pass is within 1e-4 of 1; {speed.Average():F0} tokens a second in training"));
+        var deviation = seen.Points.Where(point => point.Name == "first_ratio_deviation").Max(point => point.Value);
+        Assert.InRange(deviation, 0, 5e-5); // half of what ends a run: the shipped base is far from it
+        Notes.Write(string.Create(CultureInfo.InvariantCulture, $"known policies: on the first pass likelihood ratios of the shipped base's answers are at most {deviation:E1} from 1"));
     }
 
     [Fact]
