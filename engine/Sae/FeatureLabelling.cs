@@ -119,7 +119,7 @@ public static class FeatureLabelling
         return new SparseVector([.. counts.Keys], [.. counts.Values.Select(double.LogP1)]);
     }
 
-    /// <summary>The different phrases of a context, hashed, each with its first place: words with nothing but a space between them, as <see cref="Sae.Phrases"/> finds them again.</summary>
+    /// <summary>The different phrases of a context, hashed, each with its first place: words with nothing but a space between them, as <see cref="Phrases"/> finds them again.</summary>
     private static List<(ulong Hash, int At, int Length)> PhrasesOf(WordTexts texts, LabelContext context, Dictionary<int, bool> isWord)
     {
         var words = texts.In(context.Response, context.Start, context.Length);

@@ -112,7 +112,7 @@ public static class ToggleControls
             return $"Not enough evidence to compare firing at equal reward: fewer than {MetricNames.PromptsForInterval} prompts ({figures}).";
         if (high < AsOftenShare * at.OnTarget.Value || at.OnTarget.Value == 0)
             return raw.Low > 0
-                ? $"Fires as often on other texts of the same reward: a detector of {(FiresHigh(before, fires) ? "high" : "low")} reward, not of the target ({figures})."
+                ? $"Fires as often on other texts of the same reward: it goes with {(FiresHigh(before, fires) ? "high" : "low")} reward rather than with the target's phrases. Whether it only detects that reward, or stands for something in those texts that causes it, this cannot tell ({figures})."
                 : $"Fires as often on other texts as on the target, at any reward: it does not tell the target apart ({figures}).";
         return low > 0
             ? $"Fires more often on the target than on other texts of the same reward ({figures}): not a mere detector of reward."

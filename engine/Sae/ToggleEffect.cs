@@ -89,7 +89,7 @@ public static class ToggleEffect
         stop.ThrowIfCancellationRequested();
 
         return new TogglePreviewResponse(model, pairs, all, on, off, firing, flipped.Count, onTarget is null ? null : flipped.Count(pair => onTarget[pair]),
-            Listed(toggled, flipped, options.FlipsMax), Shift(toggled), controls, [.. Strengths.Select(strength => Dose(toggled, onTarget, strength))],
+            Listed(toggled, flipped, options.FlipsMax), Shift(toggled), controls, Doses(toggled, onTarget, all, on, off, random.Split("dose"), options.Resamples, stop),
             Warnings(toggled, target, differs, firing));
     }
 
@@ -97,18 +97,25 @@ public static class ToggleEffect
     public static AccuracyChange Change(ToggledReward toggled, Func<int, bool> counts, SeededRandom random, int resamples = Bootstrap.DefaultResamples)
     {
         var before = toggled.Before;
-        var totals = new GroupTotals[before.Prompts];
-        for (var pair = 0; pair < before.Gaps.Length; pair++)
-            if (counts(pair))
-            {
-                ref var sum = ref totals[before.PromptOfPair[pair]];
-                sum = new GroupTotals(sum.Count + 1, sum.First + HalfPoints(before, before.Gaps[pair]), sum.Second + HalfPoints(before, toggled.Gap(pair)));
-            }
-        var groups = totals.Where(sum => sum.Count > 0).ToList();
+        var groups = ByPrompt(before, counts, pair => (HalfPoints(before, before.Gaps[pair]), HalfPoints(before, toggled.Gap(pair))));
         if (groups.Count == 0)
             return new AccuracyChange(0, 0, null, null, null);
         var (first, second, change) = ProfileBootstrap.Paired(groups, 0.5, random, resamples);
         return new AccuracyChange(groups.Sum(group => group.Count), groups.Count, Estimate(first, groups.Count), Estimate(second, groups.Count), Estimate(change, groups.Count));
+    }
+
+    /// <summary>Two measurements of some pairs, added up by prompt; prompts without such a pair are left out.</summary>
+    private static List<GroupTotals> ByPrompt(CodedRewards before, Func<int, bool> counts, Func<int, (int First, int Second)> of)
+    {
+        var totals = new GroupTotals[before.Prompts];
+        for (var pair = 0; pair < before.Gaps.Length; pair++)
+            if (counts(pair))
+            {
+                var (first, second) = of(pair);
+                ref var sum = ref totals[before.PromptOfPair[pair]];
+                sum = new GroupTotals(sum.Count + 1, sum.First + first, sum.Second + second);
+            }
+        return [.. totals.Where(sum => sum.Count > 0)];
     }
 
     /// <summary>A number as pages get it: without an interval where too few prompts speak.</summary>
@@ -163,24 +170,31 @@ public static class ToggleEffect
         }
     }
 
-    private static DosePoint Dose(ToggledReward toggled, bool[]? onTarget, double strength)
+    /// <summary>Agreement at other strengths, each with its interval by prompt. Strength 0 is before and strength 1 is after, so their figures are taken as they are.</summary>
+    private static List<DosePoint> Doses(ToggledReward toggled, bool[]? onTarget, AccuracyChange all, AccuracyChange? on, AccuracyChange? off, SeededRandom random, int resamples, CancellationToken stop)
     {
         var before = toggled.Before;
-        var (on, off, all, flips, onPairs) = (0L, 0L, 0L, 0, 0);
-        for (var pair = 0; pair < before.Gaps.Length; pair++)
+        var points = new List<DosePoint>();
+        foreach (var strength in Strengths)
         {
-            var after = toggled.Gap(pair, strength);
-            var points = HalfPoints(before, after);
-            all += points;
-            if (onTarget is not null && onTarget[pair])
-                (on, onPairs) = (on + points, onPairs + 1);
-            else
-                off += points;
-            flips += before.SignOf(before.Gaps[pair]) * before.SignOf(after) < 0 ? 1 : 0;
+            stop.ThrowIfCancellationRequested();
+            var flips = Enumerable.Range(0, before.Gaps.Length).Count(pair => toggled.Turns(pair, strength));
+            var draws = random.Split(points.Count);
+            var (onThis, offThis, allThis) = strength switch
+            {
+                0 => (on?.Before, off?.Before, all.Before),
+                1 => (on?.After, off?.After, all.After),
+                _ => (onTarget is null ? null : At(pair => onTarget[pair], "on target"), onTarget is null ? null : At(pair => !onTarget[pair], "off target"), At(_ => true, "all")),
+            };
+            points.Add(new DosePoint(strength, onThis?.Value, offThis?.Value, allThis?.Value ?? 0, flips, Range95.Of(onThis), Range95.Of(offThis), Range95.Of(allThis)));
+
+            Estimated? At(Func<int, bool> counts, string name)
+            {
+                var groups = ByPrompt(before, counts, pair => (0, HalfPoints(before, toggled.Gap(pair, strength))));
+                return groups.Count == 0 ? null : Estimate(ProfileBootstrap.Paired(groups, 0.5, draws.Split(name), resamples).Second, groups.Count);
+            }
         }
-        var offPairs = before.Gaps.Length - onPairs;
-        return new DosePoint(strength, onPairs == 0 ? null : on / 2.0 / onPairs, onTarget is null || offPairs == 0 ? null : off / 2.0 / offPairs,
-            before.Gaps.Length == 0 ? 0 : all / 2.0 / before.Gaps.Length, flips);
+        return points;
     }
 
     private static List<string> Warnings(ToggledReward toggled, ToggleTarget? target, bool[] differs, AccuracyChange firing)

@@ -32,6 +32,22 @@ internal static class PreviewToggles
     internal static DoorRefusal Bad(string field, string message, int status = StatusCodes.Status400BadRequest) => new(status, message, field);
 }
 
+/// <summary>The door that says how sure the means of features are, over the codes that <see cref="TogglePreviews"/> holds.</summary>
+internal static class ShowEffects
+{
+    public static async Task Handle(HttpContext http)
+    {
+        var request = await EngineHttp.Read<FeatureEffectsRequest>(http, http.RequestAborted);
+        if (string.IsNullOrWhiteSpace(request.Model))
+            throw PreviewToggles.Bad("model", $"Name a reward model on sparse features; GET {ModelList.Route} lists reward models.");
+        if (request.Latents is not { Count: > 0 and <= FeatureEffectsRequest.LatentsMax } latents)
+            throw PreviewToggles.Bad("latents", $"Give 1 to {FeatureEffectsRequest.LatentsMax} features.");
+        if (latents.GroupBy(latent => latent).FirstOrDefault(same => same.Count() > 1) is { } twice)
+            throw PreviewToggles.Bad("latents", $"Feature {twice.Key} is given twice.");
+        await EngineHttp.Answer(http, await EngineHttp.Part<TogglePreviews>(http, "previews toggles").Effects(request.Model, latents, http.RequestAborted));
+    }
+}
+
 /// <summary>Says what toggles would change about a described reward model. Codes, rewards and texts stay in memory for the few versions used last.</summary>
 /// <remarks>
 /// A version made by toggles has the codes of the version it was made of (<see cref="ToggledVersions"/>) and weights of its own, so it can be toggled at once, without being described again.
@@ -64,6 +80,8 @@ public sealed class TogglePreviews(IDbContextFactory<PortalDbContext> contexts, 
     public async Task<TogglePreviewResponse> Take(TogglePreviewRequest request, CancellationToken stop)
     {
         var version = await Find(request.Model ?? "", stop);
+        if (version.Status is ModelStatus.Retired)
+            throw PreviewToggles.Bad("model", $"{version.Label} is retired; its features can be toggled no more.", StatusCodes.Status404NotFound);
         try
         {
             CodedRewards rewards;
@@ -90,17 +108,43 @@ public sealed class TogglePreviews(IDbContextFactory<PortalDbContext> contexts, 
         }
     }
 
+    /// <summary>How sure the means of some features are. Of retired versions too: their features can still be read.</summary>
+    /// <exception cref="DoorRefusal">As for previews, or a feature that is not there.</exception>
+    public async Task<FeatureEffectsResponse> Effects(string model, IReadOnlyList<int> latents, CancellationToken stop)
+    {
+        var version = await Find(model, stop);
+        try
+        {
+            CodedRewards rewards;
+            await turn.WaitAsync(stop);
+            try
+            {
+                var description = await Description(version, stop);
+                rewards = await Task.Run(() => Rewards(version, description), stop);
+            }
+            finally
+            {
+                turn.Release();
+            }
+            if (latents.Where(latent => latent < 0 || latent >= rewards.Codes.Latents).Select(latent => (int?)latent).FirstOrDefault() is { } missing)
+                throw PreviewToggles.Bad("latents", $"There is no feature {missing}: this reward model has the features 0 to {rewards.Codes.Latents - 1}.");
+            return new FeatureEffectsResponse(model, rewards.Gaps.Length, rewards.Rewards.Length, await Task.Run(() => FeatureEffects.Of(rewards, latents, stop), stop));
+        }
+        catch (CannotTrain e)
+        {
+            throw new DoorRefusal(StatusCodes.Status503ServiceUnavailable, e.Message, "model");
+        }
+    }
+
     private async Task<ModelVersion> Find(string id, CancellationToken stop)
     {
         await using var db = await contexts.CreateDbContextAsync(stop);
         var version = ModelVersionId.TryParse(id, null, out var versionId) ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == versionId, stop) : null;
         if (version is null)
             throw PreviewToggles.Bad("model", $"There is no model {(id.Length <= 60 ? id : id[..60] + "...")}; GET {ModelList.Route} lists them.", StatusCodes.Status404NotFound);
-        if (version.Status is ModelStatus.Retired)
-            throw PreviewToggles.Bad("model", $"{version.Label} is retired; its features can be toggled no more.", StatusCodes.Status404NotFound);
         return version.HasFeatures
             ? version
-            : throw PreviewToggles.Bad("model", $"{version.Label} reads no sparse features, so there is nothing to toggle; name a reward model that was trained on an SAE (SARM).");
+            : throw PreviewToggles.Bad("model", $"{version.Label} reads no sparse features, so there is nothing to toggle or to measure; name a reward model that was trained on an SAE (SARM).");
     }
 
     private async Task<FeatureDescription> Description(ModelVersion version, CancellationToken stop)

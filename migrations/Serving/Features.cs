@@ -98,7 +98,39 @@ public sealed record ToggleControl(string Kind, Estimated? OnTarget, Estimated? 
 /// <param name="OffTarget">The same off target.</param>
 /// <param name="AllPairs">The same on all pairs.</param>
 /// <param name="Flips">Pairs whose preferred response is the other one than before.</param>
-public sealed record DosePoint(double Strength, double? OnTarget, double? OffTarget, double AllPairs, int Flips);
+/// <param name="OnTargetRange">95 % interval of <paramref name="OnTarget"/>; at strengths 0 and 1 that of the figures before and after. Null below <see cref="Registry.MetricNames.PromptsForInterval"/> prompts,
+/// and in previews that were kept before ranges were measured.</param>
+/// <param name="OffTargetRange">The same off target.</param>
+/// <param name="AllPairsRange">The same on all pairs.</param>
+public sealed record DosePoint(double Strength, double? OnTarget, double? OffTarget, double AllPairs, int Flips, Range95? OnTargetRange = null, Range95? OffTargetRange = null, Range95? AllPairsRange = null);
+
+/// <summary>The ends of a 95 % interval.</summary>
+public sealed record Range95(double Low, double High)
+{
+    /// <summary>Of a number that has one.</summary>
+    public static Range95? Of(Estimated? number) => number is { Low: { } low, High: { } high } ? new(low, high) : null;
+}
+
+/// <summary>POST /v1/features/effects: how sure the means of some features' contributions are, on the cached codes of the described responses and judged pairs.</summary>
+/// <param name="Model">A SARM reward model whose features have been described.</param>
+/// <param name="Latents">Which features, 1 to <see cref="LatentsMax"/>.</param>
+public sealed record FeatureEffectsRequest(string? Model, IReadOnlyList<int>? Latents)
+{
+    public const string Route = "/v1/features/effects";
+    public const int LatentsMax = 1_000;
+}
+
+/// <summary>The answers, in the order of the request.</summary>
+/// <param name="Pairs">Judged pairs that the gaps are means over.</param>
+/// <param name="Responses">Responses that the contributions are means over.</param>
+public sealed record FeatureEffectsResponse(string Model, int Pairs, int Responses, IReadOnlyList<FeatureEffect> Items);
+
+/// <summary>What one feature adds, with intervals by prompt; an interval is absent below <see cref="Registry.MetricNames.PromptsForInterval"/> prompts in which the feature says anything.</summary>
+/// <param name="Gap">Mean of w_i (z_chosen,i − z_rejected,i) over all judged pairs; see <see cref="SaeFeature.GapContribution"/>. Null without pairs.</param>
+/// <param name="PromptsDiffering">Prompts with a pair whose two responses differ in z_i.</param>
+/// <param name="Contribution">Mean of w_i z_i over all responses; see <see cref="SaeFeature.ContributionMean"/>. Null without responses.</param>
+/// <param name="PromptsFiring">Prompts with a response at whose end it fires.</param>
+public sealed record FeatureEffect(int Latent, Estimated? Gap, int PromptsDiffering, Estimated? Contribution, int PromptsFiring);
 
 /// <summary>POST /v1/features/score-label: how well a pattern tells where a feature fires; see <see cref="FeatureLabel.Detection"/>.</summary>
 /// <param name="Model">A SARM reward model whose features have been described.</param>

@@ -199,7 +199,7 @@ public partial class Chart
 
     private static bool HasBand(ChartSeries series) => series.Points.Any(static point => point.Low is not null && point.High is not null);
 
-    private string XLabel(double x) => XText is null ? x.ToString("#,0.####", CultureInfo.CurrentCulture) : XText(x);
+    private string XLabel(double x) => XText is null ? x.ToString("#,0.####", CultureInfo.CurrentCulture).Replace('-', '\u2212') : XText(x);
 
     private static string Label(double value, int decimals) => MeasureText.Digits(value, MeasureFormat.Plain, decimals);
 

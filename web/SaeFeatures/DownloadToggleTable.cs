@@ -53,8 +53,9 @@ public sealed class DownloadToggleTable(IDbContextFactory<PortalDbContext> conte
                 .Select(row => (IReadOnlyList<object?>)[row.Part, row.Of!.Pairs, row.Of.Prompts, .. Cells(row.Of.Before), .. Cells(row.Of.After), .. Cells(row.Of.Change)])), // filtered
         ToggleTable.Controls => TableFile.Of(name, ["kind", "on_target", "on_target_low", "on_target_high", "off_target", "off_target_low", "off_target_high", "flips", "count", "says"],
             preview.Controls.Select(control => (IReadOnlyList<object?>)[control.Kind, .. Cells(control.OnTarget), .. Cells(control.OffTarget), control.Flips, control.Count, control.Says])),
-        ToggleTable.Dose => TableFile.Of(name, ["strength", "on_target", "off_target", "all_pairs", "flips"],
-            preview.Dose.Select(dose => (IReadOnlyList<object?>)[dose.Strength, dose.OnTarget, dose.OffTarget, dose.AllPairs, dose.Flips])),
+        ToggleTable.Dose => TableFile.Of(name, ["strength", "on_target", "on_target_low", "on_target_high", "off_target", "off_target_low", "off_target_high", "all_pairs", "all_pairs_low", "all_pairs_high", "flips"],
+            preview.Dose.Select(dose => (IReadOnlyList<object?>)[dose.Strength, dose.OnTarget, dose.OnTargetRange?.Low, dose.OnTargetRange?.High, dose.OffTarget,
+                dose.OffTargetRange?.Low, dose.OffTargetRange?.High, dose.AllPairs, dose.AllPairsRange?.Low, dose.AllPairsRange?.High, dose.Flips])),
         ToggleTable.Rewards => TableFile.Of(name, ["from", "to", "before", "after"],
             preview.Rewards.Before.Select((count, bin) => (IReadOnlyList<object?>)[preview.Rewards.Edges[bin], preview.Rewards.Edges[bin + 1], count, preview.Rewards.After[bin]])),
         ToggleTable.Flips => TableFile.Of(name, ["prompt", "chosen", "rejected", "gap_before", "gap_after", "flip_point", "agreed_before"],

@@ -6,7 +6,7 @@ using Portal.Web.Accounts;
 namespace Portal.Web.SaeFeatures;
 
 /// <summary>The tables of one feature's page.</summary>
-public enum FeatureTableKind { Histogram, Contexts, Related, Voters, Labels }
+public enum FeatureTableKind { Selection, Histogram, Contexts, Related, Voters, Labels }
 
 /// <summary>One table of a feature's page as a file. Contexts come without their texts: those can be erased, a file cannot.</summary>
 [Needs(Permission.Review)]
@@ -22,6 +22,9 @@ public sealed class ExportFeature(ShowFeature show)
         var histogram = view.Row.Histogram;
         return kind switch
         {
+            FeatureTableKind.Selection => TableFile.Of(name, ["compared", "rank", "of", "score", "p", "q", "pairs_differing"],
+                new[] { ("as_it_stands", view.Row.Selection), ("at_equal_reward", view.Row.Residual) }.Select(way =>
+                    Cells(way.Item1, way.Item2?.Rank, view.Scored, way.Item2?.Score, way.Item2?.P, way.Item2?.Q, view.Row.PairsDiffering))),
             FeatureTableKind.Histogram => TableFile.Of(name, ["from", "to", "at_end", "at_sentence"], Enumerable.Range(0, Math.Max(histogram.AtEnd.Count, histogram.AtSentence.Count)).Select(
                 bin => Cells(Edge(histogram, bin), Edge(histogram, bin + 1), histogram.AtEnd.ElementAtOrDefault(bin), histogram.AtSentence.ElementAtOrDefault(bin)))),
             FeatureTableKind.Contexts => TableFile.Of(name, ["position", "band", "activation", "response"],

@@ -3,20 +3,25 @@ using System.Security.Claims;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.SaeFeatures;
+using Portal.Data.Serving;
 using Portal.Web.Accounts;
+using Portal.Web.Shell;
 
 namespace Portal.Web.SaeFeatures;
 
-/// <summary>The table of features as a file: all features that fit the filter, by number, read in batches by key.</summary>
+/// <summary>The table of features as a file: all features that fit the filter, by number, read in batches by key; or those that fire on a typed text.</summary>
+/// <remarks>Intervals are empty where the feature says something in too few prompts, and where the engine did not answer: a file is not refused for that.</remarks>
 [Needs(Permission.Review)]
-public sealed class ExportFeatures(IDbContextFactory<PortalDbContext> contexts, Access access, FeatureRanks ranks)
+public sealed class ExportFeatures(IDbContextFactory<PortalDbContext> contexts, Access access, FeatureRanks ranks, EngineClient engine, ShowFeatures show)
 {
-    private const int BatchRows = 1_000;
+    private const int BatchRows = FeatureEffectsRequest.LatentsMax;
+
+    private static readonly Problem Unknown = new("model", "There is no reward model with described features at this address.", ProblemKind.NotFound);
 
     private static readonly string[] Columns =
     [
         "feature", "label", "label_detection", "label_fuzzing", "label_scored_on", "firing_at_end", "share_at_end", "firing_at_sentence", "share_at_sentence", "activation_max",
-        "activation_mean", "head_weight", "contribution_mean", "gap_contribution", "pairs_differing", "reward_auc", "selection_score", "selection_rank", "selection_p",
+        "activation_mean", "head_weight", "contribution_mean", "contribution_low", "contribution_high", "gap_contribution", "gap_low", "gap_high", "pairs_differing", "prompts_differing", "reward_auc", "selection_score", "selection_rank", "selection_p",
         "selection_q", "residual_score", "residual_rank", "residual_p", "residual_q",
     ];
 
@@ -30,11 +35,30 @@ public sealed class ExportFeatures(IDbContextFactory<PortalDbContext> contexts, 
         await using var db = await contexts.CreateDbContextAsync(stop);
         if (await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == model, stop) is not { } version
             || await DescribedFeatures.Of(db, version, stop) is not { } features)
-            return new Problem("model", "There is no reward model with described features at this address.", ProblemKind.NotFound);
-        return new TableFile($"features-reward-model-v{version.Number}", Columns, Rows(features, filter, await ranks.Of(db, features.Description.Id, stop)));
+            return Unknown;
+        return new TableFile($"features-reward-model-v{version.Number}", Columns, Rows(model, features, filter, await ranks.Of(db, features.Description.Id, stop)));
     }
 
-    private async IAsyncEnumerable<IReadOnlyList<object?>> Rows(DescribedFeatures features, FeatureFilter filter, RankedFeatures ranked, [EnumeratorCancellation] CancellationToken stop = default)
+    /// <summary>The features that fire at the end of a typed text, strongest first. The text itself is not in the file.</summary>
+    public async Task<Outcome<TableFile>> Found(ClaimsPrincipal user, ModelVersionId model, string? typed, CancellationToken stop)
+    {
+        var asked = await access.Check(user, Permission.Review, stop);
+        if (asked.Refusal is { } refusal)
+            return refusal;
+        if (string.IsNullOrWhiteSpace(typed))
+            return new Problem("typed", "Type a text to search with.");
+        await using var db = await contexts.CreateDbContextAsync(stop);
+        if (await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == model, stop) is not { } version)
+            return Unknown;
+        var shown = await show.Handle(user, version.ProjectId, model, new FeatureFilter(), typed, stop);
+        if ((shown.Refusal ?? shown.Value.Search) is { } why)
+            return why;
+        return shown.Value.Description is { } description
+            ? TableFile.Of($"features-on-a-text-reward-model-v{version.Number}", ["activation_on_text", .. Columns], shown.Value.Rows.Select(row => (IReadOnlyList<object?>)[row.Here, .. Cells(description, row)]))
+            : Unknown;
+    }
+
+    private async IAsyncEnumerable<IReadOnlyList<object?>> Rows(ModelVersionId model, DescribedFeatures features, FeatureFilter filter, RankedFeatures ranked, [EnumeratorCancellation] CancellationToken stop = default)
     {
         var description = features.Description;
         for (var last = -1; ;)
@@ -42,19 +66,22 @@ public sealed class ExportFeatures(IDbContextFactory<PortalDbContext> contexts, 
             await using var db = await contexts.CreateDbContextAsync(stop);
             var batch = await FeatureTable.Matching(db, features, filter).Where(f => f.Latent > last).OrderBy(f => f.Latent).Take(BatchRows).ToListAsync(stop);
             var labels = await FeatureLabels.Of(db, features.Root, batch.ConvertAll(f => f.Latent), stop);
-            foreach (var row in batch.Select(f => FeatureTable.RowOf(f, features, labels, ranked)))
-                yield return
-                [
-                    row.Latent, row.Label?.Text, row.Label?.Detection, row.Label?.Fuzzing, row.Label?.ScoredOn, row.FiringAtEnd, Share(row.FiringAtEnd, description.Responses),
-                    row.FiringAtSentence, Share(row.FiringAtSentence, description.SentenceEnds), row.ActivationMax, row.ActivationMean, row.HeadWeight, row.ContributionMean,
-                    row.GapContribution, row.PairsDiffering, row.RewardAuc, row.Selection?.Score, row.Selection?.Rank, row.Selection?.P, row.Selection?.Q, row.Residual?.Score,
-                    row.Residual?.Rank, row.Residual?.P, row.Residual?.Q,
-                ];
+            var (rows, _) = await FeatureIntervals.Add(engine, model, batch.ConvertAll(f => FeatureTable.RowOf(f, features, labels, ranked)), stop);
+            foreach (var row in rows)
+                yield return Cells(description, row);
             if (batch.Count < BatchRows)
                 yield break;
             last = batch[^1].Latent;
         }
     }
+
+    private static IReadOnlyList<object?> Cells(FeatureDescription description, FeatureRow row) =>
+    [
+        row.Latent, row.Label?.Text, row.Label?.Detection, row.Label?.Fuzzing, row.Label?.ScoredOn, row.FiringAtEnd, Share(row.FiringAtEnd, description.Responses),
+        row.FiringAtSentence, Share(row.FiringAtSentence, description.SentenceEnds), row.ActivationMax, row.ActivationMean, row.HeadWeight, row.ContributionMean, row.Effect?.Contribution?.Low,
+        row.Effect?.Contribution?.High, row.GapContribution, row.Effect?.Gap?.Low, row.Effect?.Gap?.High, row.PairsDiffering, row.Effect?.PromptsDiffering, row.RewardAuc, row.Selection?.Score,
+        row.Selection?.Rank, row.Selection?.P, row.Selection?.Q, row.Residual?.Score, row.Residual?.Rank, row.Residual?.P, row.Residual?.Q,
+    ];
 
     private static double? Share(int firing, int of) => of > 0 ? (double)firing / of : null;
 }

@@ -3,6 +3,7 @@ using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.SaeFeatures;
+using Portal.Data.Serving;
 
 namespace Portal.Web.SaeFeatures;
 
@@ -41,15 +42,19 @@ public sealed record RankedScore(double Score, double? P, double? Q, int Rank);
 /// <summary>One feature as the table shows it. Weight, contribution and gap are of the version shown; AUC and scores rest on the rewards of the version that was described.</summary>
 /// <param name="Label">Null where nobody has named it.</param>
 /// <param name="Here">Its activation on the text that was searched with; null where none was.</param>
+/// <param name="Effect">How sure its means are; null where the engine was not asked or did not say.</param>
 public sealed record FeatureRow(int Latent, FeatureLabel? Label, int FiringAtEnd, int FiringAtSentence, double ActivationMax, double ActivationMean, double HeadWeight,
     double ContributionMean, double GapContribution, int PairsDiffering, double? RewardAuc, RankedScore? Selection, RankedScore? Residual, ActivationHistogram Histogram,
-    double? Here = null)
+    double? Here = null, FeatureEffect? Effect = null)
 {
-    /// <summary>AUC this far from 0.5 makes a feature mostly a detector of high (or low) reward: the spec's exposed example had 0.97.</summary>
+    /// <summary>AUC this far from 0.5 says that a feature goes with high (or low) reward: the spec's exposed example had 0.97.</summary>
     public const double AucExtreme = 0.4;
 
-    /// <summary>It tells the reward rather than a content: it fires almost only on responses of high, or of low, reward.</summary>
-    public bool FollowsReward => RewardAuc is { } auc && Math.Abs(auc - 0.5) >= AucExtreme;
+    /// <summary>Responses on which it must fire before its AUC says anything: of features that fire on one or two at random, every fifth has an extreme one; on ten, an extreme one is over four standard errors away.</summary>
+    public const int AucFiringMin = 10;
+
+    /// <summary>It fires almost only on responses of high, or of low, reward. A detector of the reward does that, and so does what the reward is paid for: this cannot tell them apart.</summary>
+    public bool FollowsReward => FiringAtEnd >= AucFiringMin && RewardAuc is { } auc && Math.Abs(auc - 0.5) >= AucExtreme;
 
     /// <summary>It fires inside responses and never where the reward is read.</summary>
     public bool NeverTouchesReward => FiringAtEnd == 0 && FiringAtSentence > 0;

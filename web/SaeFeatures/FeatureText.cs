@@ -7,7 +7,10 @@ namespace Portal.Web.SaeFeatures;
 internal static class FeatureText
 {
     /// <summary>A contribution or a difference of rewards: three digits, more for the very small ones.</summary>
-    public static string Signed(double value) => MeasureText.Number(value, MeasureFormat.Signed, Math.Abs(value) is > 0 and < 0.0005 ? 6 : 3);
+    public static string Signed(double value) => MeasureText.Number(value, MeasureFormat.Signed, Decimals(value));
+
+    /// <summary>Digits after the point of such a number.</summary>
+    public static int Decimals(double value) => Math.Abs(value) is > 0 and < 0.0005 ? 6 : 3;
 
     /// <summary>A reward.</summary>
     public static string Reward(double value) => MeasureText.Number(value, MeasureFormat.Signed, 4);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Security.Claims;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
@@ -57,5 +58,30 @@ public sealed class ListToggleSets(IDbContextFactory<PortalDbContext> contexts, 
             await db.ToggleSets.CountAsync(s => s.ProjectId == projectId, stop),
             [.. described[false].Take(ModelsMax).Select(line => new ToggleableModel(line.Version.Id, line.Version.Number, line.Version.Method, line.Version.Id == project.CurrentRewardModelId))],
             described[true].Any(), asked.Value.May(Permission.Administer));
+    }
+
+    /// <summary>All sets of the project as a file, newest first.</summary>
+    public async Task<Outcome<TableFile>> Table(ClaimsPrincipal user, ProjectId projectId, CancellationToken stop)
+    {
+        var first = await Handle(user, projectId, 0, stop);
+        return first.Refusal is { } refusal
+            ? refusal
+            : new TableFile("toggle-sets", ["set", "name", "features", "reward_model", "state", "self_approved", "author", "created_at", "decided_by", "decided_at", "made_reward_model", "serves"], Rows(user, projectId, first.Value, stop));
+    }
+
+    private async IAsyncEnumerable<IReadOnlyList<object?>> Rows(ClaimsPrincipal user, ProjectId projectId, ToggleSetList shown, [EnumeratorCancellation] CancellationToken stop)
+    {
+        for (var page = 0; ;)
+        {
+            foreach (var row in shown.Rows)
+                yield return
+                [
+                    row.Number, row.Name, row.Toggles, row.ModelNumber, row.State.ToString(), row.IsSelfApproved, row.Author, row.CreatedAt.UtcDateTime.ToString("O"), row.Decider, row.DecidedAt?.UtcDateTime.ToString("O"),
+                    row.PublishedNumber, row.Serves,
+                ];
+            if (++page * RowsMax >= shown.Total || await Handle(user, projectId, page, stop) is not { Refusal: null } next)
+                yield break;
+            shown = next.Value;
+        }
     }
 }

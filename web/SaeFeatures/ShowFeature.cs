@@ -4,6 +4,7 @@ using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.SaeFeatures;
 using Portal.Web.Accounts;
+using Portal.Web.Shell;
 
 namespace Portal.Web.SaeFeatures;
 
@@ -28,8 +29,9 @@ public sealed record VoterLine(string Pseudonym, bool IsSimulated, VoterShare Sh
 /// <param name="Version">The version whose weights are shown.</param>
 /// <param name="Labels">All versions, newest first.</param>
 /// <param name="Scored">Features with a selection score, to read a rank by.</param>
+/// <param name="WithoutIntervals">Why the row has no intervals; null where it has.</param>
 public sealed record FeatureView(ProjectId ProjectId, FeatureVersion Version, FeatureDescription Description, FeatureRow Row, IReadOnlyList<LabelLine> Labels,
-    IReadOnlyList<ShownContext> Contexts, IReadOnlyList<RelatedLine> Related, IReadOnlyList<VoterLine> Voters, int Scored)
+    IReadOnlyList<ShownContext> Contexts, IReadOnlyList<RelatedLine> Related, IReadOnlyList<VoterLine> Voters, int Scored, Refusal? WithoutIntervals)
 {
     /// <summary>The newest version's number; 0 where there is none. Who writes the next one names it.</summary>
     public int LabelVersion => Labels.Count > 0 ? Labels[0].Label.Version : 0;
@@ -37,10 +39,13 @@ public sealed record FeatureView(ProjectId ProjectId, FeatureVersion Version, Fe
 
 /// <summary>Loads one feature: its numbers, the places where it fires, its labels, its neighbours and whose votes favour it.</summary>
 [Needs(Permission.Review)]
-public sealed class ShowFeature(IDbContextFactory<PortalDbContext> contexts, Access access, FeatureRanks ranks)
+public sealed class ShowFeature(IDbContextFactory<PortalDbContext> contexts, Access access, FeatureRanks ranks, EngineClient engine)
 {
     /// <summary>Characters around a sentence; the whole response is a click away.</summary>
     public const int AroundMax = 160;
+
+    /// <summary>Characters of the stretch that was read (at an end the whole response): of a longer one its end is shown, where the feature was read.</summary>
+    public const int StretchMax = 480;
 
     public async Task<Outcome<FeatureView>> Handle(ClaimsPrincipal user, ModelVersionId model, int latent, CancellationToken stop)
     {
@@ -61,10 +66,11 @@ public sealed class ShowFeature(IDbContextFactory<PortalDbContext> contexts, Acc
         var voters = List<VoterShare>(feature.VotersJson);
         var people = voters.Select(v => v.AnnotatorId).ToList();
         var names = await db.Annotators.AsNoTracking().Where(a => people.Contains(a.Id)).ToDictionaryAsync(a => a.Id, a => (a.Pseudonym, a.IsSimulated), stop);
-        return new FeatureView(version.ProjectId, found!, description, FeatureTable.RowOf(feature, features, labels, ranked), await LabelsOf(db, features.Root, latent, stop), // has features, so it was found
+        var (rows, why) = await FeatureIntervals.Add(engine, model, [FeatureTable.RowOf(feature, features, labels, ranked)], stop);
+        return new FeatureView(version.ProjectId, found!, description, rows[0], await LabelsOf(db, features.Root, latent, stop), // has features, so it was found
             await ContextsOf(db, id, latent, stop), [.. related.Select(r => new RelatedLine(r, labels.GetValueOrDefault(r.Latent)?.Text))],
             [.. voters.Select(v => names.TryGetValue(v.AnnotatorId, out var name) ? new VoterLine(name.Pseudonym, name.IsSimulated, v) : new VoterLine("?", false, v))],
-            Math.Max(ranked.Raw.Count, ranked.Residual.Count));
+            Math.Max(ranked.Raw.Count, ranked.Residual.Count), why);
     }
 
     private static async Task<IReadOnlyList<LabelLine>> LabelsOf(PortalDbContext db, ModelVersionId model, int latent, CancellationToken stop)
@@ -95,7 +101,10 @@ public sealed class ShowFeature(IDbContextFactory<PortalDbContext> contexts, Acc
         var (start, end) = (context.Start, context.Start + context.Length);
         if (text is null || start < 0 || context.Length < 0 || end > text.Length)
             return new(context.ResponseId, context.Position, context.Band, context.Activation, null, "", "");
-        var from = start <= AroundMax ? 0 : Whole(text, start - AroundMax);
+        if (context.Length > StretchMax)
+            start = Whole(text, end - StretchMax);
+        var isCut = start > context.Start;
+        var from = isCut ? start : start <= AroundMax ? 0 : Whole(text, start - AroundMax);
         var to = text.Length - end <= AroundMax ? text.Length : Whole(text, end + AroundMax);
         return new(context.ResponseId, context.Position, context.Band, context.Activation, (from > 0 ? "…" : "") + text[from..start], text[start..end], text[end..to] + (to < text.Length ? "…" : ""));
 

@@ -21,9 +21,10 @@ public sealed record JobLink(JobId Id, int Number);
 /// <param name="MadeBy">The job that made the description.</param>
 /// <param name="Describing">A job that is describing features of this project now.</param>
 /// <param name="HasMore">There is another page.</param>
+/// <param name="WithoutIntervals">Why the rows have no intervals; null where they have.</param>
 /// <param name="Search">Why the typed text could not be searched with; null where nothing was typed, or it could.</param>
 public sealed record FeaturesView(IReadOnlyList<FeatureVersion> Versions, FeatureVersion? Version, FeatureDescription? Description, JobLink? MadeBy, JobLink? Describing,
-    RankedFeatures? Ranks, IReadOnlyList<FeatureRow> Rows, bool HasMore, Refusal? Search, bool MayDescribe);
+    RankedFeatures? Ranks, IReadOnlyList<FeatureRow> Rows, bool HasMore, Refusal? WithoutIntervals, Refusal? Search, bool MayDescribe);
 
 /// <summary>A page of the features of a reward model: sorted and filtered in the database, or those that fire on a typed text.</summary>
 [Needs(Permission.Review)]
@@ -50,18 +51,20 @@ public sealed class ShowFeatures(IDbContextFactory<PortalDbContext> contexts, Ac
         var describing = await db.Jobs.AsNoTracking().Where(j => j.ProjectId == project && j.Kind == nameof(DescribeFeatures) && (j.State == JobState.Queued || j.State == JobState.Running))
             .OrderBy(j => j.Number).Select(j => new JobLink(j.Id, j.Number)).FirstOrDefaultAsync(stop);
         if (await DescribedFeatures.Of(db, chosen?.Line, stop) is not { Description: { } description } features)
-            return new FeaturesView(versions, chosen, null, null, describing, null, [], false, null, may);
+            return new FeaturesView(versions, chosen, null, null, describing, null, [], false, null, null, may);
         var job = new JobId(description.Id.Value); // a description has its job's id
         var madeBy = await db.Jobs.AsNoTracking().Where(j => j.Id == job).Select(j => new JobLink(j.Id, j.Number)).FirstOrDefaultAsync(stop);
         var ranked = await ranks.Of(db, description.Id, stop);
         if (!string.IsNullOrWhiteSpace(typed))
         {
             var (found, why) = await Search(db, chosen!.Id, features, typed, ranked, stop);
-            return new FeaturesView(versions, chosen, description, madeBy, describing, ranked, found, false, why, may);
+            var (sure, unsure) = await FeatureIntervals.Add(engine, chosen.Id, found, stop);
+            return new FeaturesView(versions, chosen, description, madeBy, describing, ranked, sure, false, unsure, why, may);
         }
         var latents = await FeatureTable.PageOf(db, features, filter, stop);
-        return new FeaturesView(versions, chosen, description, madeBy, describing, ranked,
-            await FeatureTable.Rows(db, features, [.. latents.Take(FeatureTable.RowsMax)], ranked, stop), latents.Count > FeatureTable.RowsMax, null, may);
+        var rows = await FeatureTable.Rows(db, features, [.. latents.Take(FeatureTable.RowsMax)], ranked, stop);
+        var (shown, whyNot) = await FeatureIntervals.Add(engine, chosen!.Id, rows, stop);
+        return new FeaturesView(versions, chosen, description, madeBy, describing, ranked, shown, latents.Count > FeatureTable.RowsMax, whyNot, null, may);
     }
 
     private async Task<(IReadOnlyList<FeatureRow> Rows, Refusal? Why)> Search(PortalDbContext db, ModelVersionId version, DescribedFeatures features, string typed,

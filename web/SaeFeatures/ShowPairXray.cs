@@ -79,6 +79,20 @@ public sealed class ShowPairXray(IDbContextFactory<PortalDbContext> contexts, Ac
             shown.Value.Parts.Select(part => (IReadOnlyList<object?>)[part.Latent, part.Label, part.Weight, part.First, part.Second, part.Difference, difference - part.Difference]));
     }
 
+    /// <summary>What people said about the pair, as a file. It needs no reward model and no text.</summary>
+    public async Task<Outcome<TableFile>> VotesTable(ClaimsPrincipal user, ResponseId first, ResponseId second, CancellationToken stop)
+    {
+        var asked = await access.Check(user, Permission.Review, stop);
+        if (asked.Refusal is { } refusal)
+            return refusal;
+        await using var db = await contexts.CreateDbContextAsync(stop);
+        var texts = (await XrayTexts.Load(db, [first, second], stop)).ToDictionary(text => text.Id);
+        if (!texts.TryGetValue(first, out var one) || !texts.TryGetValue(second, out var other))
+            return XrayTexts.Gone;
+        return TableFile.Of($"pair-{first}-{second}-votes", ["annotator", "simulated", "verdict", "preferred", "strength"], (await Votes(db, one, other, stop)).Select(vote =>
+            (IReadOnlyList<object?>)[vote.Voter, vote.IsSimulated, vote.Verdict.ToString(), vote.Preferred == first ? "first" : vote.Preferred == second ? "second" : null, vote.Strength]));
+    }
+
     private async Task<Outcome<PairXrayView>> Show(PortalDbContext db, ResponseId firstId, ResponseId secondId, TaskId? task, ModelVersionId? wanted, int? heat, CancellationToken stop)
     {
         var texts = (await XrayTexts.Load(db, [firstId, secondId], stop)).ToDictionary(text => text.Id);

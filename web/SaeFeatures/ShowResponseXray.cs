@@ -55,15 +55,31 @@ public sealed class ShowResponseXray(IDbContextFactory<PortalDbContext> contexts
             labels.ToDictionary(label => label.Key, label => label.Value.Text), null);
     }
 
+    /// <summary>Where in the response a feature fires, as a file: the tokens' places, without the tokens.</summary>
+    public async Task<Outcome<TableFile>> Heat(ClaimsPrincipal user, ResponseId id, ModelVersionId? wanted, int feature, CancellationToken stop)
+    {
+        var shown = await Handle(user, id, wanted, feature, stop);
+        if ((shown.Refusal ?? shown.Value.Refused) is { } refusal)
+            return refusal;
+        if (shown.Value.Xray is not { } xray)
+            return Nothing(shown.Value);
+        return xray.Heat.FirstOrDefault(heat => heat.Latent == feature) is { } heat
+            ? TableFile.Of($"response-{id}-feature-{feature}-tokens", ["token", "activation"], heat.Activations.Index().Where(token => token.Item > 0).Select(token => (IReadOnlyList<object?>)[token.Index + 1, token.Item]))
+            : new Problem("feature", $"There is no feature {feature} in this reward model.", ProblemKind.NotFound);
+    }
+
     /// <summary>The same parts as a file.</summary>
     public async Task<Outcome<TableFile>> Table(ClaimsPrincipal user, ResponseId id, ModelVersionId? wanted, CancellationToken stop)
     {
         var shown = await Handle(user, id, wanted, null, stop);
-        if (shown.Refusal is { } refusal)
+        if ((shown.Refusal ?? shown.Value.Refused) is { } refusal)
             return refusal;
         if (shown.Value.Xray is null)
-            return shown.Value.Refused ?? (shown.Value.Version is null ? new Refusal([FeatureVersions.None]) : new Refusal([new Problem("response", "This text was erased.", ProblemKind.NotFound)]));
+            return Nothing(shown.Value);
         return TableFile.Of($"response-{id}", ["feature", "label", "activation", "weight", "contribution"],
             shown.Value.Parts.Select(part => (IReadOnlyList<object?>)[part.Latent, part.Label, part.Activation, part.Weight, part.Contribution]));
     }
+
+    /// <summary>Why there is nothing to put into a file, though the engine refused nothing.</summary>
+    private static Problem Nothing(ResponseXrayView view) => view.Version is null ? FeatureVersions.None : new Problem("response", "This text was erased.", ProblemKind.NotFound);
 }

@@ -43,13 +43,41 @@ public static class TableFiles
             for (var index = 0; index < table.Columns.Count; index++)
             {
                 writer.WritePropertyName(table.Columns[index]);
-                JsonSerializer.Serialize(writer, row[index]);
+                Write(writer, row[index]);
             }
             writer.WriteEndObject();
             if (writer.BytesPending > 65_536)
                 await writer.FlushAsync();
         }
         writer.WriteEndArray();
+    }
+
+    /// <summary>By hand: the serializer would flush after each cell, in a way that a response does not allow. What is no finite number is null, for JSON has no word for it.</summary>
+    private static void Write(Utf8JsonWriter writer, object? cell)
+    {
+        switch (cell)
+        {
+            case string text:
+                writer.WriteStringValue(text);
+                break;
+            case bool truth:
+                writer.WriteBooleanValue(truth);
+                break;
+            case int number:
+                writer.WriteNumberValue(number);
+                break;
+            case long number:
+                writer.WriteNumberValue(number);
+                break;
+            case double number when double.IsFinite(number):
+                writer.WriteNumberValue(number);
+                break;
+            case null or double:
+                writer.WriteNullValue();
+                break;
+            default:
+                throw new ArgumentException($"A cell holds a {cell.GetType().Name}; files hold texts, numbers and truth values.", nameof(cell));
+        }
     }
 
     /// <summary>Numbers as they are; texts quoted where they must be, and never such that a spreadsheet takes them for a formula.</summary>

@@ -20,6 +20,9 @@ internal static class ToggleWords
     /// <summary>A moment inside a sentence.</summary>
     public static string At(DateTimeOffset at) => at.UtcDateTime.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture);
 
+    /// <summary>Phrases as people read them: "oaf | dunce", which breaks between them.</summary>
+    public static string Phrases(string pattern) => string.Join(" | ", pattern.Split('|', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
+
     /// <summary>Reward model, its features, the set, the version it makes.</summary>
     public static IReadOnlyList<LineageStop> Stops(IStringLocalizer<Texts> T, ToggleSetView view) =>
     [

@@ -41,6 +41,8 @@ public static class TogglesSetup
             Enum.TryParse<ToggleTable>(table, ignoreCase: true, out var which) && Enum.IsDefined(which)
                 ? (await download.Handle(user, new ToggleSetId(set), which, stop)).ToFile(format)
                 : Results.NotFound());
+        files.MapGet("/toggle-studio/sets.{format:regex(^(csv|json)$)}", async (Guid project, string format, ClaimsPrincipal user, ListToggleSets list, CancellationToken stop) =>
+            (await list.Table(user, new ProjectId(project), stop)).ToFile(format));
         files.MapGet("/toggle-studio/{set:guid}/diff/{other:guid}/table.{format:regex(^(csv|json)$)}", async (Guid set, Guid other, string format, ClaimsPrincipal user, DiffToggleSets diff, CancellationToken stop) =>
         {
             var outcome = await diff.Handle(user, new ToggleSetId(set), new ToggleSetId(other), stop);

@@ -19,6 +19,8 @@ public sealed class EngineClient : IDisposable
 
     private static readonly TimeSpan Asking = TimeSpan.FromSeconds(20);
 
+    private static readonly TimeSpan Glancing = TimeSpan.FromSeconds(5);
+
     private readonly HttpClient http;
 
     public EngineClient(DataDirectory directory)
@@ -79,6 +81,10 @@ public sealed class EngineClient : IDisposable
     /// <summary>Says what toggles would change, on the cached codes of the judged pairs.</summary>
     public Task<Outcome<TogglePreviewResponse>> PreviewToggles(TogglePreviewRequest request, CancellationToken stop) =>
         Send<TogglePreviewResponse>(HttpMethod.Post, TogglePreviewRequest.Route, request, Asking, stop);
+
+    /// <summary>Says how sure the means of some features' contributions are. Pages show the means without it too, so it is not waited for as long as other answers.</summary>
+    public Task<Outcome<FeatureEffectsResponse>> Effects(FeatureEffectsRequest request, CancellationToken stop) =>
+        Send<FeatureEffectsResponse>(HttpMethod.Post, FeatureEffectsRequest.Route, request, Glancing, stop);
 
     /// <summary>Looks at an uploaded file.</summary>
     public Task<Outcome<ImportPreviewResponse>> PreviewImport(ImportPreviewRequest request, CancellationToken stop) =>

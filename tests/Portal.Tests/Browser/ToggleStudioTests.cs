@@ -59,6 +59,43 @@ public sealed class ToggleStudioTests(AdminPagesFixture fixture)
         Assert.Equal(0, await p.Locator("button[popovertarget=approve]").CountAsync());
     }
 
+    /// <summary>Letters come faster than the circuit answers: an answer about the first ones must not write over those that came since.</summary>
+    [Fact]
+    public async Task What_is_typed_fast_stays_as_it_was_typed()
+    {
+        var toggles = fixture.Toggles;
+        await using var door = await FakeEngineDoor.Open(fixture.Database.Directory);
+        await using var page = await fixture.Open($"/toggle-studio?model={toggles.Features.Model.Id}&latent=402");
+        var p = page.Page;
+        await p.ClickAsync("#new-set");
+        await p.Reaches(url => url.Contains("/toggle-studio/", StringComparison.Ordinal));
+        await page.IsInteractive();
+        foreach (var (field, text) in new[]
+        {
+            ("#toggle-name", "turn the two largest features round, and nothing else"), ("#toggle-target", "dunce|clod|oaf|fool|noodle|turnip|pumpkin|dolt"),
+            ("#toggle-reason", "Insults should not decide which of two answers is the better one."), ("#feature-search", "says the old mill"), ("#factor-402", "-12.345"),
+        })
+        {
+            await p.FillAsync(field, "");
+            await p.Locator(field).PressSequentiallyAsync(text);
+            await p.Locator("#saved", new() { HasTextString = "Not saved yet" }).WaitForAsync();
+            await p.WaitForLoadStateAsync(LoadState.NetworkIdle);
+            Assert.Equal(text, await p.InputValueAsync(field));
+        }
+        Assert.Equal("-1", await p.InputValueAsync("#factor-402-range")); // as far as the slider goes
+        await p.Locator("#factor-402-range").PressAsync("ArrowRight");
+        await p.WaitForFunctionAsync("() => document.querySelector('#factor-402').value === '-0.9'");
+        await p.ClickAsync("#save-set");
+        await p.Locator("#saved", new() { HasTextString = "Saved 20" }).WaitForAsync();
+
+        using var db = fixture.Project.Open();
+        var id = new ToggleSetId(Guid.Parse(new Uri(p.Url).Segments[^1]));
+        var set = db.ToggleSets.Single(s => s.Id == id);
+        Assert.Equal(("turn the two largest features round, and nothing else", "dunce|clod|oaf|fool|noodle|turnip|pumpkin|dolt"), (set.Name, set.Target));
+        Assert.Equal([new Toggle(402, -.9)], set.Toggles());
+        Assert.Empty(page.Problems);
+    }
+
     [Fact]
     public async Task The_second_person_approves_what_is_shown_and_rolls_it_back()
     {

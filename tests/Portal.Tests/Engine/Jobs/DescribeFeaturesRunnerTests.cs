@@ -128,6 +128,12 @@ public sealed class DescribeFeaturesRunnerTests : IDisposable
             var support = codes.Pairs.Count(pair => !pair.IsTest && ZOf(pair.Chosen) != ZOf(pair.Rejected));
             Assert.Equal(support >= Spec.SupportMin, features[latent].SelectionScore is not null);
         }
+        // The means that the door gives with intervals are the ones that are stored.
+        foreach (var (effect, feature) in FeatureEffects.Of(new CodedRewards(codes, model.HeadWeight.ToFloats()), [.. Enumerable.Range(0, 64)], default).Zip(features))
+        {
+            Assert.Equal(feature.GapContribution, effect.Gap!.Value, 9);
+            Assert.Equal(feature.ContributionMean, effect.Contribution!.Value, 9);
+        }
         Assert.Contains(features, feature => feature.SelectionQ < 0.05);
         Assert.Contains(features, feature => feature.ResidualP is not null);
         Assert.Contains(features, feature => JsonSerializer.Deserialize<List<VoterShare>>(feature.VotersJson)!.Count >= SaeFeature.VotersMin); // written by us

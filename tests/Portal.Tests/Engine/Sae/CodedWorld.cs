@@ -70,11 +70,18 @@ internal sealed class CodedWorld
     public IReadOnlyList<int> Flips(IReadOnlyDictionary<int, double> factors) => [.. Enumerable.Range(0, pairs.Count).Where(pair => Right(pair) + Right(pair, factors) == 1 && Right(pair) != 0.5)];
 
     /// <summary>Agreement before, after and its change on some pairs, by the general bootstrap.</summary>
-    public (double Before, double After, ConfidenceInterval Change) Agreement(IReadOnlyDictionary<int, double> factors, Func<int, bool> which)
+    public (double Before, double After, ConfidenceInterval Change) AgreementChange(IReadOnlyDictionary<int, double> factors, Func<int, bool> which)
     {
         var some = Enumerable.Range(0, pairs.Count).Where(which).ToList();
         double[] before = [.. some.Select(pair => Right(pair))], after = [.. some.Select(pair => Right(pair, factors))];
         return (before.Average(), after.Average(), Bootstrap.PairedDifference(after, before, [.. some.Select(pair => $"{pairs[pair].PromptId}")], new SeededRandom(99), 4_000));
+    }
+
+    /// <summary>Agreement on some pairs with some factors, by the general bootstrap.</summary>
+    public ConfidenceInterval Agreement(IReadOnlyDictionary<int, double> factors, Func<int, bool> which)
+    {
+        var some = Enumerable.Range(0, pairs.Count).Where(which).ToList();
+        return Bootstrap.Mean([.. some.Select(pair => Right(pair, factors))], [.. some.Select(pair => $"{pairs[pair].PromptId}")], new SeededRandom(98), 4_000);
     }
 
     /// <summary>∫ |F(x) − G(x)| dx over the merged steps of both distribution functions.</summary>

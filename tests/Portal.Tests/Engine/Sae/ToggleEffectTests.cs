@@ -33,14 +33,30 @@ public sealed class ToggleEffectTests
             Assert.Equal(pairs.Average(pair => World.Right(pair, stretched)), dose.AllPairs, 12);
             Assert.Equal(pairs.Where(World.IsOnTarget).Average(pair => World.Right(pair, stretched)), dose.OnTarget!.Value, 12);
             Assert.Equal(pairs.Where(pair => !World.IsOnTarget(pair)).Average(pair => World.Right(pair, stretched)), dose.OffTarget!.Value, 12);
+            Ranged(dose.AllPairsRange!, stretched, _ => true);
+            Ranged(dose.OnTargetRange!, stretched, World.IsOnTarget);
+            Ranged(dose.OffTargetRange!, stretched, pair => !World.IsOnTarget(pair));
             Assert.Equal(World.Flips(stretched).Count, dose.Flips);
         }
-        Assert.Equal((answer.AllPairs.Before!.Value, 0), (answer.Dose.Single(dose => dose.Strength == 0).AllPairs, answer.Dose.Single(dose => dose.Strength == 0).Flips));
-        Assert.Equal(answer.AllPairs.After!.Value, answer.Dose.Single(dose => dose.Strength == 1).AllPairs, 12);
+        // What stands elsewhere on the page as before and after is not drawn a second time with other ends.
+        Assert.Equal(Of(0, answer.OnTarget!.Before!, answer.OffTarget!.Before!, answer.AllPairs.Before!, 0), answer.Dose.Single(dose => dose.Strength == 0));
+        Assert.Equal(Of(1, answer.OnTarget.After!, answer.OffTarget.After!, answer.AllPairs.After!, answer.Flips), answer.Dose.Single(dose => dose.Strength == 1));
+
+        static DosePoint Of(double strength, Estimated on, Estimated off, Estimated all, int flips) =>
+            new(strength, on.Value, off.Value, all.Value, flips, new(on.Low!.Value, on.High!.Value), new(off.Low!.Value, off.High!.Value), new(all.Low!.Value, all.High!.Value));
+
+        // The same figure by the general bootstrap, which draws prompts one by one.
+        void Ranged(Range95 dose, IReadOnlyDictionary<int, double> stretched, Func<int, bool> which)
+        {
+            var interval = World.Agreement(stretched, which);
+            var tolerance = 0.08 * (interval.High - interval.Low);
+            Assert.InRange(dose.Low, interval.Low - tolerance, interval.Low + tolerance);
+            Assert.InRange(dose.High, interval.High - tolerance, interval.High + tolerance);
+        }
 
         void Same(AccuracyChange change, Func<int, bool> which)
         {
-            var (before, after, interval) = World.Agreement(factors, which);
+            var (before, after, interval) = World.AgreementChange(factors, which);
             var pairs = Enumerable.Range(0, World.Pairs.Count).Where(which).ToList();
             Assert.Equal((pairs.Count, pairs.Select(pair => World.Pairs[pair].PromptId).Distinct().Count()), (change.Pairs, change.Prompts));
             Assert.Equal(before, change.Before!.Value, 12);
@@ -136,7 +152,7 @@ public sealed class ToggleEffectTests
         var (onTarget, offTarget) = (firing.Count(response => world.Targets[response]) / (double)world.Targets.Count(is_ => is_), firing.Count(response => !world.Targets[response]) / (double)world.Targets.Count(is_ => !is_));
         Assert.True(onTarget > 2 * offTarget, $"the plain shares must look like a target feature: {onTarget} and {offTarget}");
         var matched = Control(answer, ToggleControls.MatchedKind);
-        Assert.StartsWith("Fires as often on other texts of the same reward: a detector of high reward, not of the target", matched.Says);
+        Assert.StartsWith("Fires as often on other texts of the same reward: it goes with high reward rather than with the target's phrases. Whether it only detects that reward", matched.Says);
         Assert.InRange(matched.OffTarget!.Value, 0.8 * matched.OnTarget!.Value, 1.2 * matched.OnTarget.Value);
     }
 
@@ -199,6 +215,7 @@ public sealed class ToggleEffectTests
         Assert.Contains(answer.Warnings, said => said == "Feature 39 has weight 0 in the head: no factor changes that.");
         Assert.Equal(6, answer.AllPairs.Prompts);
         Assert.Null(answer.AllPairs.Change!.Low);
+        Assert.All(answer.Dose, dose => Assert.Null(dose.AllPairsRange));
         Assert.StartsWith("Not enough evidence", Control(answer, ToggleControls.MatchedKind).Says);
         var nothing = ToggleEffect.Measure("m", new CodedRewards(new FeatureCodes { Latents = 40, Width = 4, Responses = [], Indices = [], Values = [], Pairs = [] }, new float[40]), [new(0, 0)], null, new(), default);
         Assert.Equal((0, 0, null, null), (nothing.Pairs, nothing.Flips, nothing.AllPairs.Before, nothing.OnTarget));
@@ -212,7 +229,7 @@ public sealed class ToggleEffectTests
 
         Assert.Equal((null, null, null), (answer.OnTarget, answer.OffTarget, answer.FlipsOnTarget));
         Assert.Equal([ToggleControls.RandomKind], answer.Controls.Select(control => control.Kind));
-        Assert.All(answer.Dose, dose => Assert.Null(dose.OnTarget));
+        Assert.All(answer.Dose, dose => Assert.Equal((null, null, null, true), (dose.OnTarget, dose.OnTargetRange, dose.OffTarget, dose.AllPairsRange?.Low < dose.AllPairsRange?.High)));
         Assert.NotNull(answer.Controls[0].OffTarget);
     }
 

@@ -80,7 +80,7 @@ public sealed class TogglePreviewsTests : IAsyncLifetime
 
         await Refused("model", ProblemKind.NotFound, "There is no model dragon;", new TogglePreviewRequest("dragon", Two));
         await Refused("model", ProblemKind.Invalid, "Name a reward model on sparse features;", new TogglePreviewRequest(null, Two));
-        await Refused("model", ProblemKind.Invalid, "policy v1 reads no sparse features, so there is nothing to toggle;", new TogglePreviewRequest($"{policy}", Two));
+        await Refused("model", ProblemKind.Invalid, "policy v1 reads no sparse features, so there is nothing to toggle or to measure;", new TogglePreviewRequest($"{policy}", Two));
         await Refused("model", ProblemKind.Invalid, "reward model v2 reads no sparse features", new TogglePreviewRequest($"{conventional}", Two));
         await Refused("model", ProblemKind.Conflict, "The features of reward model v3 are not described yet. Start the job \"describe features\" for it", new TogglePreviewRequest($"{undescribed}", Two));
         await Refused("model", ProblemKind.NotFound, "reward model v4 is retired; its features can be toggled no more.", new TogglePreviewRequest($"{retired}", Two));
@@ -92,6 +92,33 @@ public sealed class TogglePreviewsTests : IAsyncLifetime
         await Refused("flips_max", ProblemKind.Invalid, "flips_max is 501; 0 to 500 flipped pairs can be listed.", new TogglePreviewRequest($"{model}", Two, FlipsMax: 501));
         await Refused("target", ProblemKind.Invalid, "The target holds no phrase;", new TogglePreviewRequest($"{model}", Two, " | "));
         await Refused("target", ProblemKind.Invalid, "The target has 501 characters, at most 500 are read.", new TogglePreviewRequest($"{model}", Two, new string('x', 501)));
+    }
+
+    [Fact]
+    public async Task Effects_are_what_the_pure_function_gives_and_a_retired_model_still_has_them()
+    {
+        var answer = (await door.Client.Effects(new FeatureEffectsRequest($"{model}", [7, 3]), default)).Value;
+
+        var expected = new FeatureEffectsResponse($"{model}", World.Pairs.Count, World.Responses, FeatureEffects.Of(new CodedRewards(World.Codes(), World.Weights), [7, 3], default));
+        Assert.Equal(JsonSerializer.Serialize(expected, ServingJson.Options), JsonSerializer.Serialize(answer, ServingJson.Options));
+        Assert.True(answer.Items[0].Gap!.Low < answer.Items[0].Gap!.High);
+        using (var db = database.Open())
+        {
+            db.ModelVersions.Single(v => v.Id == model).Retire();
+            db.SaveChanges();
+        }
+        Assert.Equal(2, (await door.Client.Effects(new FeatureEffectsRequest($"{model}", [7, 3]), default)).Value.Items.Count);
+
+        await Refused("model", "Name a reward model", new FeatureEffectsRequest(null, [1]));
+        await Refused("model", "There is no model dragon", new FeatureEffectsRequest("dragon", [1]));
+        await Refused("latents", "Give 1 to 1000 features.", new FeatureEffectsRequest($"{model}", null));
+        await Refused("latents", "Give 1 to 1000 features.", new FeatureEffectsRequest($"{model}", [.. Enumerable.Range(0, 1_001)]));
+        await Refused("latents", "There is no feature 30: this reward model has the features 0 to 29.", new FeatureEffectsRequest($"{model}", [0, 30]));
+        await Refused("latents", "There is no feature -1", new FeatureEffectsRequest($"{model}", [-1]));
+        await Refused("latents", "Feature 3 is given twice.", new FeatureEffectsRequest($"{model}", [3, 3]));
+
+        async Task Refused(string field, string message, FeatureEffectsRequest request) =>
+            Assert.StartsWith(message, (await door.Client.Effects(request, default)).Refusal?.About(field) ?? "nothing was refused", StringComparison.Ordinal);
     }
 
     [Fact]

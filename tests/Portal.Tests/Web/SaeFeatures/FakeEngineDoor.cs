@@ -29,6 +29,13 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
     /// <summary>Answers previews of toggles; by default <see cref="FakePreview.Of"/>.</summary>
     public Func<TogglePreviewRequest, TogglePreviewResponse> Preview { get; set; } = FakePreview.Of;
 
+    /// <summary>Answers how sure means are; by default 0.04 either way, of odd features in too few prompts to say.</summary>
+    public Func<FeatureEffectsRequest, FeatureEffectsResponse> Effects { get; set; } = request => new FeatureEffectsResponse(request.Model!, 120, 400, [.. request.Latents!.Select(latent =>
+    {
+        var (gap, contribution) = (.2 * Math.Sin(latent), .1 * Math.Cos(latent)); // as the admin pages' rows are seeded
+        return latent % 2 == 0 ? new FeatureEffect(latent, new(gap, gap - .04, gap + .04), 40, new(contribution, contribution - .04, contribution + .04), 60) : new FeatureEffect(latent, new(gap, null, null), 3, new(contribution, null, null), 5);
+    })]);
+
     public static async Task<FakeEngineDoor> Open(DataDirectory directory)
     {
         var builder = WebApplication.CreateSlimBuilder();
@@ -41,6 +48,7 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
         app.MapPost(ScoreRequest.Route, http => door.Answer<ScoreRequest>(http, token, request => new ScoreResponse(request.Model!, [.. request.Items!.Select(item => new ScoredItem(Take(item, null).Reward, 9, false))])));
         app.MapPost(LabelScoreRequest.Route, http => door.Answer<LabelScoreRequest>(http, token, request => door.Score(request)));
         app.MapPost(TogglePreviewRequest.Route, http => door.Answer<TogglePreviewRequest>(http, token, request => door.Preview(request)));
+        app.MapPost(FeatureEffectsRequest.Route, http => door.Answer<FeatureEffectsRequest>(http, token, request => door.Effects(request)));
         await app.StartAsync();
         return door;
     }

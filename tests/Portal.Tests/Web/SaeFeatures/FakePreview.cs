@@ -23,9 +23,13 @@ internal static class FakePreview
                 new ToggleControl("random", hasTarget ? new Estimated(.002, -.019, .023) : null, hasTarget ? new Estimated(-.004, -.009, .001) : null, 4.2, 20, "Random features of equal size change less on target."),
                 new ToggleControl("matched_reward", hasTarget ? new Estimated(.42, .31, .53) : null, hasTarget ? new Estimated(.05, .02, .09) : null, null, 210, "They fire on target far more often at equal reward."),
             ],
-            [.. new[] { 0, .5, 1, 1.5, 2 }.Select(s => new DosePoint(s, hasTarget ? .6 + (.08 * far * s) : null, hasTarget ? .74 - (.002 * far * s) : null, .7 + (.01 * far * s), (int)(flips * s)))],
+            [.. new[] { 0, .5, 1, 1.5, 2 }.Select(s => Dose(s, hasTarget ? Change(36, 14, .6, .08 * far * s).After : null, hasTarget ? Change(84, 5, .74, -.002 * far * s).After : null,
+                Change(120, 40, .7, .01 * far * s).After!, (int)(flips * s)))], // there are pairs
             far > 2 ? ["Beyond this the toggled features decide alone; effects there are guesses."] : []);
     }
+
+    private static DosePoint Dose(double strength, Estimated? on, Estimated? off, Estimated all, int flips) =>
+        new(strength, on?.Value, off?.Value, all.Value, flips, Range95.Of(on), Range95.Of(off), Range95.Of(all));
 
     /// <summary>An interval only where there are prompts enough, as the door promises.</summary>
     private static AccuracyChange Change(int pairs, int prompts, double before, double by)

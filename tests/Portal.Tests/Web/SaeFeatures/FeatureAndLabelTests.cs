@@ -19,7 +19,7 @@ public sealed class FeatureAndLabelTests : IDisposable
 
     public FeatureAndLabelTests() => engine = new EngineClient(project.Directory);
 
-    private ShowFeature Show => new(project.Contexts, project.Access, new FeatureRanks());
+    private ShowFeature Show => new(project.Contexts, project.Access, new FeatureRanks(), engine);
     private LabelFeature Store => new(project.Contexts, project.Writes, project.Access, engine, project.Ids, project.Hasher, project.Time);
 
     public void Dispose()
@@ -53,6 +53,34 @@ public sealed class FeatureAndLabelTests : IDisposable
         Assert.Equal("Cross the river.", contexts[3].Sentence);
         Assert.Equal($"…{text[(start - ShowFeature.AroundMax)..start]}", contexts[3].Before);
         Assert.Equal(" " + new string('b', ShowFeature.AroundMax - 1) + "…", contexts[3].After);
+    }
+
+    /// <summary>At an end the whole response was read; a page of twenty whole essays would hold nothing else.</summary>
+    [Fact]
+    public async Task Of_a_long_stretch_the_end_is_shown_where_the_feature_was_read()
+    {
+        var seeded = new SeededFeatures(project);
+        seeded.Feature(0, atEnd: 1);
+        var text = string.Concat(Enumerable.Range(0, 400).Select(i => $"word{i} ")) + "The end.";
+        seeded.Context(0, project.Response(project.Prompt("?"), text), ContextPosition.End, 0, 0, text.Length, 1);
+
+        var context = (await Show.Handle(project.Reviewer, seeded.Model.Id, 0, Stop)).Value.Contexts.Single();
+
+        Assert.Equal(("…", text[^ShowFeature.StretchMax..], ""), (context.Before, context.Sentence, context.After));
+    }
+
+    [Theory]
+    [InlineData(ContextPosition.End, "clod|old mill", "<b>A</b> clod, an old clod at the Old Mill", "clod,clod,Old Mill")]
+    [InlineData(ContextPosition.Sentence, "mill", "a windmill", "")]
+    [InlineData(ContextPosition.End, null, "a mill", "")]
+    public void Words_of_the_pattern_stand_out_and_the_text_is_characters(ContextPosition position, string? pattern, string text, string marked)
+    {
+        using var english = new English();
+        var html = Rendering.Html<ContextText>(("Of", new ShownContext(default, position, 0, 1, "Before. ", text, " After.")), ("Pattern", Phrases.Parse(pattern)));
+
+        Assert.Equal($"Before. {text} After.", System.Net.WebUtility.HtmlDecode(System.Text.RegularExpressions.Regex.Replace(html, "<[^>]*>", "")).Trim());
+        Assert.Equal(marked, string.Join(',', System.Text.RegularExpressions.Regex.Matches(html, "<b[^>]*>([^<]*)</b>").Select(match => match.Groups[1].Value)));
+        Assert.Equal(position is ContextPosition.Sentence, html.Contains("<mark", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -246,7 +274,7 @@ public sealed class FeatureAndLabelTests : IDisposable
     public async Task The_tables_of_a_feature_come_as_files()
     {
         var seeded = new SeededFeatures(project);
-        seeded.Feature(2, atEnd: 36, related: [new RelatedFeature(3, .8, .25)]);
+        seeded.Feature(2, atEnd: 36, raw: .25, related: [new RelatedFeature(3, .8, .25)]);
         seeded.Context(2, project.Response(project.Prompt("?"), "Ask."), ContextPosition.End, 0, 0, 4, 2);
         var export = new ExportFeature(Show);
 
@@ -259,5 +287,8 @@ public sealed class FeatureAndLabelTests : IDisposable
         Assert.Equal([3, null, .8, .25], tables[FeatureTableKind.Related].Single());
         Assert.DoesNotContain("Ask.", tables[FeatureTableKind.Contexts].Single());
         Assert.Empty(tables[FeatureTableKind.Labels]);
+        Assert.Equal(["as_it_stands", "at_equal_reward"], tables[FeatureTableKind.Selection].Select(row => row[0]));
+        Assert.Equal([1, 1, .25, .004, .02, 0], tables[FeatureTableKind.Selection][0].Skip(1));
+        Assert.All(tables[FeatureTableKind.Selection][1].Skip(3).Take(3), Assert.Null); // too few pairs for that one
     }
 }

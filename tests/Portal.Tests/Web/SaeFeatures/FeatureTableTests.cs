@@ -5,6 +5,7 @@ using Portal.Data;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.SaeFeatures;
+using Portal.Data.Serving;
 using Portal.Web.SaeFeatures;
 using Portal.Web.Shell;
 using Xunit;
@@ -95,7 +96,7 @@ public sealed class FeatureTableTests : IDisposable
             }
         var file = await (await Export.Handle(project.Reviewer, toggled.Id, new FeatureFilter(), Stop)).Value.Rows.ToListAsync();
         Assert.Equal(features.Select(f => Of(f, f.HeadWeight)), file.Select(row => (double)row[11]!)); // head_weight
-        var one = (await new ShowFeature(project.Contexts, project.Access, new FeatureRanks()).Handle(project.Reviewer, toggled.Id, 31, Stop)).Value;
+        var one = (await new ShowFeature(project.Contexts, project.Access, new FeatureRanks(), engine).Handle(project.Reviewer, toggled.Id, 31, Stop)).Value;
         Assert.Equal((-features[31].HeadWeight, false, 1), (one.Row.HeadWeight, one.Version.IsItself, one.Version.Described.Number));
 
         double Value() => Math.Round(random.NextDouble() - .5, 2); // ties happen
@@ -147,18 +148,19 @@ public sealed class FeatureTableTests : IDisposable
     }
 
     [Fact]
-    public async Task A_reward_detector_and_what_never_touches_the_reward_are_marked()
+    public async Task What_tracks_the_reward_and_what_never_touches_it_are_marked()
     {
         var seeded = new SeededFeatures(project);
-        seeded.Feature(0, atEnd: 5, auc: .95);
-        seeded.Feature(1, atEnd: 5, auc: .05);
-        seeded.Feature(2, atEnd: 5, auc: .8);
+        seeded.Feature(0, atEnd: FeatureRow.AucFiringMin, auc: .95);
+        seeded.Feature(1, atEnd: 40, auc: .05);
+        seeded.Feature(2, atEnd: 40, auc: .8);
         seeded.Feature(3, atSentence: 5);
+        seeded.Feature(4, atEnd: FeatureRow.AucFiringMin - 1, auc: .99); // so few can all stand high by chance
 
         var rows = (await Show.Handle(project.Reviewer, project.Id, null, new FeatureFilter(FeatureFires.All, Sort: FeatureSort.Latent, Ascending: true), null, Stop)).Value.Rows;
 
-        Assert.Equal([true, true, false, false], rows.Select(row => row.FollowsReward));
-        Assert.Equal([false, false, false, true], rows.Select(row => row.NeverTouchesReward));
+        Assert.Equal([true, true, false, false, false], rows.Select(row => row.FollowsReward));
+        Assert.Equal([false, false, false, true, false], rows.Select(row => row.NeverTouchesReward));
     }
 
     [Fact]
@@ -175,6 +177,58 @@ public sealed class FeatureTableTests : IDisposable
 
         Assert.Equal([(1, 3.5), (0, 1.5)], found.Rows.Select(row => (row.Latent, row.Here!.Value)));
         Assert.Equal("typed", long_.Search!.Problems.Single().Field);
+    }
+
+    [Fact]
+    public async Task Means_have_the_engines_intervals_and_without_an_engine_the_reason()
+    {
+        var seeded = new SeededFeatures(project);
+        seeded.Feature(2, atEnd: 9, gap: .18, contribution: -.04);
+        seeded.Feature(3, atEnd: 4);
+        seeded.Feature(5, atSentence: 4); // never at an end: exactly nothing
+        var without = (await Show.Handle(project.Reviewer, project.Id, null, new FeatureFilter(FeatureFires.All), null, Stop)).Value;
+        await using var door = await FakeEngineDoor.Open(project.Directory);
+        FeatureEffectsRequest? asked = null;
+        door.Effects = request => (asked = request, new FeatureEffectsResponse(request.Model!, 120, 400,
+            [new FeatureEffect(2, new(.18, .1, .26), 31, new(-.04, -.06, -.02), 44), new FeatureEffect(3, new(0, null, null), 2, new(0, null, null), 4)])).Item2;
+
+        var shown = (await Show.Handle(project.Reviewer, project.Id, null, new FeatureFilter(FeatureFires.All, Sort: FeatureSort.Latent, Ascending: true), null, Stop)).Value;
+        var one = (await new ShowFeature(project.Contexts, project.Access, new FeatureRanks(), engine).Handle(project.Reviewer, seeded.Model.Id, 2, Stop)).Value;
+        var file = await (await Export.Handle(project.Reviewer, seeded.Model.Id, new FeatureFilter(FeatureFires.All), Stop)).Value.Rows.ToListAsync();
+
+        Assert.Contains("engine is not running", without.WithoutIntervals!.ToString(), StringComparison.Ordinal);
+        Assert.All(without.Rows, row => Assert.Null(row.Effect));
+        Assert.Null(shown.WithoutIntervals);
+        Assert.Equal([2, 3], asked!.Latents!); // the last to ask was the file
+        Assert.Equal([(.1, .26, 31), null], shown.Rows.Take(2).Select(row => row.Effect!.Gap!.Low is { } low ? (low, row.Effect.Gap.High!.Value, row.Effect.PromptsDiffering) : ((double, double, int)?)null));
+        Assert.Null(shown.Rows[2].Effect);
+        Assert.Equal((-.06, 44), (one.Row.Effect!.Contribution!.Low, one.Row.Effect.PromptsFiring));
+        var names = (await Export.Handle(project.Reviewer, seeded.Model.Id, new FeatureFilter(), Stop)).Value.Columns.ToList();
+        Assert.Equal([.18, .1, .26], new[] { "gap_contribution", "gap_low", "gap_high" }.Select(name => file[0][names.IndexOf(name)]));
+        Assert.Equal([-.06, -.02, 31], new[] { "contribution_low", "contribution_high", "prompts_differing" }.Select(name => file[0][names.IndexOf(name)]));
+        Assert.Null(file[1][names.IndexOf("gap_low")]);
+    }
+
+    [Fact]
+    public async Task The_features_of_a_typed_text_are_a_file_without_the_text()
+    {
+        var seeded = new SeededFeatures(project);
+        for (var latent = 0; latent < 7; latent++)
+            seeded.Feature(latent, atEnd: 1);
+        var away = await Export.Found(project.Reviewer, seeded.Model.Id, "mill", Stop);
+        await using var door = await FakeEngineDoor.Open(project.Directory);
+
+        var found = (await Export.Found(project.Reviewer, seeded.Model.Id, "friend friend mill", Stop)).Value;
+        var rows = await found.Rows.ToListAsync();
+
+        Assert.Contains("engine is not running", away.Refusal!.ToString(), StringComparison.Ordinal);
+        Assert.Equal(["activation_on_text", "feature", "label"], found.Columns.Take(3));
+        Assert.Equal([(3.5, 1), (1.5, 0)], rows.Select(row => ((double)row[0]!, (int)row[1]!)));
+        Assert.All(rows, row => Assert.Equal(found.Columns.Count, row.Count));
+        Assert.DoesNotContain("friend", (await Body((await Export.Found(project.Reviewer, seeded.Model.Id, "friend", Stop)).ToFile("csv"))).Text, StringComparison.Ordinal);
+        Assert.Equal("typed", (await Export.Found(project.Reviewer, seeded.Model.Id, " ", Stop)).Refusal!.Problems.Single().Field);
+        Assert.Equal(ProblemKind.Forbidden, (await Export.Found(project.Annotator, seeded.Model.Id, "mill", Stop)).Refusal!.Kind);
+        Assert.Equal(ProblemKind.NotFound, (await Export.Found(project.Reviewer, new ModelVersionId(Guid.NewGuid()), "mill", Stop)).Refusal!.Kind);
     }
 
     [Fact]
@@ -238,7 +292,7 @@ public sealed class FeatureTableTests : IDisposable
         }
     }
 
-    private ExportFeatures Export => new(project.Contexts, project.Access, new FeatureRanks());
+    private ExportFeatures Export => new(project.Contexts, project.Access, new FeatureRanks(), engine, Show);
 
     /// <summary>More rows than one batch; a label that a spreadsheet would run and that has the separator in it.</summary>
     [Fact]
@@ -259,15 +313,43 @@ public sealed class FeatureTableTests : IDisposable
         Assert.Equal(802, json.Count); // two of three fire
         Assert.Equal((1, 1, .125), (json[0].GetProperty("feature").GetInt32(), json[0].GetProperty("firing_at_end").GetInt32(), json[0].GetProperty("head_weight").GetDouble()));
         Assert.Equal("=cmd, \"quoted\"", json.Single(row => row.GetProperty("feature").GetInt32() == 4).GetProperty("label").GetString());
+        var odd = new Outcome<TableFile>.Done(TableFile.Of("odd", ["a", "b", "c"], [[double.NaN, 3L, true], ["\"x\"", null, .5]]));
+        Assert.Equal("""[{"a":null,"b":3,"c":true},{"a":"\u0022x\u0022","b":null,"c":0.5}]""", (await Body(odd.ToFile("json"))).Text);
         Assert.Equal(404, (await Body((await Export.Handle(project.Reviewer, new ModelVersionId(Guid.NewGuid()), new FeatureFilter(), Stop)).ToFile("csv"))).Status);
     }
 
     private static async Task<(int Status, string Text)> Body(IResult result)
     {
         var http = new DefaultHttpContext { RequestServices = new ServiceCollection().AddLogging().BuildServiceProvider() };
-        using var body = new MemoryStream();
+        using var body = new ResponseBody();
         http.Response.Body = body;
         await result.ExecuteAsync(http);
         return (http.Response.StatusCode, System.Text.Encoding.UTF8.GetString(body.ToArray()));
+    }
+
+    /// <summary>Memory that takes writes as a server's response does: none that block a thread.</summary>
+    private sealed class ResponseBody : MemoryStream
+    {
+        private static InvalidOperationException Refused => new("Synchronous operations are disallowed.");
+
+        public override void Flush() => throw Refused;
+
+        public override void Write(byte[] buffer, int offset, int count) => throw Refused;
+
+        public override void Write(ReadOnlySpan<byte> buffer) => throw Refused;
+
+        public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken stop)
+        {
+            base.Write(buffer, offset, count);
+            return Task.CompletedTask;
+        }
+
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken stop = default)
+        {
+            base.Write(buffer.ToArray(), 0, buffer.Length); // the other overload asks this class again
+            return ValueTask.CompletedTask;
+        }
+
+        public override Task FlushAsync(CancellationToken stop) => Task.CompletedTask;
     }
 }

@@ -29,7 +29,7 @@ public sealed class FeaturesOnPostgresTests(PostgresFixture postgres)
         var (good, bad) = (project.Response(prompt, "North."), project.Response(prompt, "You clod."));
         project.Vote(project.Pair(prompt, good, bad), project.Person("heron-3"), PairwiseVerdict.Preferred, good);
         seeded.Context(7, good, ContextPosition.End, 0, 0, 6, 2);
-        var (ranks, show) = (new FeatureRanks(), new ShowFeature(project.Contexts, project.Access, new FeatureRanks()));
+        var (ranks, show) = (new FeatureRanks(), new ShowFeature(project.Contexts, project.Access, new FeatureRanks(), engine));
         var table = new ShowFeatures(project.Contexts, project.Access, ranks, engine);
 
         foreach (var sort in Enum.GetValues<FeatureSort>())
@@ -46,7 +46,7 @@ public sealed class FeaturesOnPostgresTests(PostgresFixture postgres)
         Assert.Equal([7], await Latents(new FeatureFilter(FeatureFires.All, Find: "INSULT")));
         Assert.Equal([0, 15, 30, 45], await Latents(new FeatureFilter(FeatureFires.Dead)));
         Assert.Equal("North.", (await show.Handle(project.Reviewer, seeded.Model.Id, 7, Stop)).Value.Contexts.Single().Sentence);
-        Assert.Equal(60, await (await new ExportFeatures(project.Contexts, project.Access, ranks).Handle(project.Reviewer, seeded.Model.Id, new FeatureFilter(FeatureFires.All), Stop)).Value.Rows.CountAsync());
+        Assert.Equal(60, await (await new ExportFeatures(project.Contexts, project.Access, ranks, engine, table).Handle(project.Reviewer, seeded.Model.Id, new FeatureFilter(FeatureFires.All), Stop)).Value.Rows.CountAsync());
         Assert.Equal(1, (await new ListPairs(project.Contexts, project.Access, engine).Handle(project.Reviewer, project.Id, null, false, Stop)).Value.Rows.Single().ForFirst);
         Assert.Equal("heron-3", (await new ShowPairXray(project.Contexts, project.Access, engine).OfResponses(project.Reviewer, bad, good, null, null, Stop)).Value.Votes.Single().Voter);
 

@@ -154,6 +154,21 @@ public sealed class ToggleSetTests : IAsyncLifetime
         Assert.Null((await Decide.Handle(Second, id, Set(id).RowVersion, true, features.Model.Id, null, default)).Refusal);
     }
 
+    /// <summary>More sets than a page holds: the file has each once, newest first.</summary>
+    [Fact]
+    public async Task All_sets_are_one_file()
+    {
+        for (var made = 0; made < ListToggleSets.RowsMax + 3; made++)
+            await Start.Handle(project.Admin, features.Model.Id, 3, default);
+
+        var table = (await List.Table(project.Reviewer, project.Id, default)).Value;
+        var rows = await table.Rows.ToListAsync();
+
+        Assert.Equal(Enumerable.Range(1, ListToggleSets.RowsMax + 3).Reverse(), rows.Select(row => (int)row[0]!));
+        Assert.Equal(["Set 1", 1, 1, "Draft", false], rows[^1].Skip(1).Take(5));
+        Assert.All(rows, row => Assert.Equal(table.Columns.Count, row.Count));
+    }
+
     [Fact]
     public async Task After_a_failed_job_the_author_takes_the_set_back_and_asks_again()
     {
@@ -289,7 +304,7 @@ public sealed class ToggleSetTests : IAsyncLifetime
         Refusal?[] looks(ClaimsPrincipal who) =>
         [
             List.Handle(who, project.Id, 0, default).Result.Refusal, Show.Handle(who, id, default).Result.Refusal, Diff.Handle(who, id, id, default).Result.Refusal, Find.Handle(who, features.Model.Id, "", default).Result.Refusal,
-            Preview.Handle(who, features.Model.Id, toggles, "", default).Result.Refusal, Download.Handle(who, id, ToggleTable.Flips, default).Result.Refusal,
+            Preview.Handle(who, features.Model.Id, toggles, "", default).Result.Refusal, Download.Handle(who, id, ToggleTable.Flips, default).Result.Refusal, List.Table(who, project.Id, default).Result.Refusal,
         ];
         Refusal?[] acts(ClaimsPrincipal who) =>
         [

@@ -179,15 +179,58 @@ public sealed partial class XrayTests : IDisposable
         var html = Rendering.Html<Waterfall>(("Title", "Sum"), ("Unit", "reward"), ("XTitle", "x"), ("TotalName", "sum"),
             ("Steps", (IReadOnlyList<WaterfallStep>)[new("<b>a</b>", 2), new("b", -1), new("c", .5)]), ("Table", (RenderFragment)(_ => { })));
 
-        var bars = Bar().Matches(html).Select(m => (Class: m.Groups[1].Value, X: double.Parse(m.Groups[2].Value), Width: double.Parse(m.Groups[3].Value))).ToList();
-
-        Assert.Equal(["plus", "minus", "plus", "total"], bars.Select(bar => bar.Class));
-        var unit = bars[0].Width / 2;
-        var zero = bars[0].X;
-        Assert.Equal([0, 1, 1, 0], bars.Select(bar => Math.Round((bar.X - zero) / unit, 2)));
-        Assert.Equal([2, 1, .5, 1.5], bars.Select(bar => Math.Round(bar.Width / unit, 2)));
+        var drawings = html.Split("class=\"fall-narrow\""); // the same sum is drawn once for wide screens and once for phones
+        foreach (var drawing in drawings)
+            Drawn([.. Bar().Matches(drawing).Select(m => (m.Groups[1].Value, double.Parse(m.Groups[2].Value), double.Parse(m.Groups[3].Value)))]);
+        Assert.Equal(2, drawings.Length);
         Assert.Contains("sum +1.5000", System.Net.WebUtility.HtmlDecode(html), StringComparison.Ordinal);
         Assert.DoesNotContain("<b>a</b>", html, StringComparison.Ordinal);
+
+        static void Drawn(IReadOnlyList<(string Class, double X, double Width)> bars)
+        {
+            Assert.Equal(["plus", "minus", "plus", "total"], bars.Select(bar => bar.Class));
+            var unit = bars[0].Width / 2;
+            var zero = bars[0].X;
+            Assert.Equal([0, 1, 1, 0], bars.Select(bar => Math.Round((bar.X - zero) / unit, 2)));
+            Assert.Equal([2, 1, .5, 1.5], bars.Select(bar => Math.Round(bar.Width / unit, 2)));
+        }
+    }
+
+    /// <summary>A Tab stop at each of hundreds of tokens would keep a keyboard inside the text.</summary>
+    [Theory]
+    [InlineData(20, 20)]
+    [InlineData(21, 0)]
+    public void Tokens_stop_the_Tab_key_only_where_few_fire(int firing, int stops)
+    {
+        using var english = new English();
+        var html = Rendering.Html<HeatText>(("Tokens", Enumerable.Repeat(" a", 60).ToArray()), ("Activations", (double[])[.. Enumerable.Range(0, 60).Select(i => i < firing ? 1.0 : 0)]), ("Max", 1.0), ("Name", "#1"), ("FilePath", "x"));
+
+        Assert.Equal(stops, Regex.Matches(html, "<span class=\"token[^>]*tabindex=\"0\"").Count);
+    }
+
+    [Fact]
+    public async Task Tokens_and_votes_are_files_without_texts()
+    {
+        var seeded = new SeededFeatures(project);
+        var prompt = project.Prompt("Where?");
+        var (first, second) = (project.Response(prompt, "Go to the mill, friend."), project.Response(prompt, "North, clod."));
+        var task = project.Pair(prompt, first, second);
+        project.Vote(task, project.Person("heron-7"), PairwiseVerdict.Preferred, second, 2);
+        project.Vote(task, project.Person("sim-4", simulated: true), PairwiseVerdict.Tie);
+        var away = await Response.Heat(project.Reviewer, first, null, 0, Stop);
+        var votes = (await Pair.VotesTable(project.Reviewer, first, second, Stop)).Value;
+        var turned = (await Pair.VotesTable(project.Reviewer, second, first, Stop)).Value;
+        await using var door = await FakeEngineDoor.Open(project.Directory);
+
+        var heat = (await Response.Heat(project.Reviewer, first, seeded.Model.Id, 0, Stop)).Value;
+
+        Assert.Contains("engine is not running", away.Refusal!.ToString(), StringComparison.Ordinal);
+        Assert.Equal([["token", "activation"], [4, 1.625]], [[.. heat.Columns], .. await heat.Rows.ToListAsync()]); // " mill," is the fourth: 1 + 5/8
+        Assert.Equal(["heron-7,False,Preferred,second,2", "sim-4,True,Tie,,"], (await votes.Rows.ToListAsync()).Select(row => string.Join(',', row)).Order());
+        Assert.Contains("heron-7,False,Preferred,first,2", (await turned.Rows.ToListAsync()).Select(row => string.Join(',', row)));
+        Assert.Equal(ProblemKind.NotFound, (await Response.Heat(project.Reviewer, first, seeded.Model.Id, 99, Stop)).Refusal!.Kind);
+        Assert.Equal(ProblemKind.Forbidden, (await Pair.VotesTable(project.Annotator, first, second, Stop)).Refusal!.Kind);
+        Assert.Equal(ProblemKind.NotFound, (await Pair.VotesTable(project.Reviewer, first, new ResponseId(Guid.NewGuid()), Stop)).Refusal!.Kind);
     }
 
     [Fact]
@@ -196,7 +239,7 @@ public sealed partial class XrayTests : IDisposable
         using var english = new English();
         string[] tokens = ["Go", " <script>alert(1)</script>", " nor", "th", "\n", "."];
 
-        var html = Rendering.Html<HeatText>(("Tokens", tokens), ("Activations", (double[])[0, .3, 1.5, 3, 0, 0]), ("Max", 3.0), ("Name", "#1"));
+        var html = Rendering.Html<HeatText>(("Tokens", tokens), ("Activations", (double[])[0, .3, 1.5, 3, 0, 0]), ("Max", 3.0), ("Name", "#1"), ("FilePath", "x"));
 
         var paragraph = Regex.Match(html, "<p[^>]*>(.*?)</p>", RegexOptions.Singleline).Groups[1].Value;
         Assert.Equal(string.Concat(tokens), System.Net.WebUtility.HtmlDecode(Regex.Replace(paragraph, "<[^>]*>", "")));

@@ -1,6 +1,6 @@
 using System.Buffers;
 
-namespace Portal.Engine.Sae;
+namespace Portal.Data.SaeFeatures;
 
 /// <summary>
 /// Phrases by which a target or a label is recognised in a text, written "one phrase|another". A text has a phrase where it stands as whole words, in any case: "no" is not in "know", "no!" is in "Oh no!".
@@ -26,10 +26,11 @@ public sealed class Phrases
 
     /// <summary>Where the first of them stands; −1 where none does.</summary>
     /// <param name="length">Of the phrase found.</param>
-    public int Find(ReadOnlySpan<char> text, out int length)
+    /// <param name="from">Where to begin looking, 0 to the text's length.</param>
+    public int Find(ReadOnlySpan<char> text, out int length, int from = 0)
     {
         // The fast search says where something stands; whether it stands as whole words, a closer look.
-        for (var from = 0; text[from..].IndexOfAny(search) is >= 0 and var at; from += at + 1)
+        for (; text[from..].IndexOfAny(search) is >= 0 and var at; from += at + 1)
             foreach (var phrase in All)
             {
                 var (start, end) = (from + at, from + at + phrase.Length);

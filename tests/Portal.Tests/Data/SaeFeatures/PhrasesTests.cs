@@ -1,7 +1,7 @@
-using Portal.Engine.Sae;
+using Portal.Data.SaeFeatures;
 using Xunit;
 
-namespace Portal.Tests.Engine.Sae;
+namespace Portal.Tests.Data.SaeFeatures;
 
 public sealed class PhrasesTests
 {
@@ -25,6 +25,19 @@ public sealed class PhrasesTests
         Assert.Equal(at >= 0, phrases.Match(text));
         if (at >= 0)
             Assert.Contains(text.Substring(at, length), phrases.All, StringComparer.OrdinalIgnoreCase);
+    }
+
+    [Fact]
+    public void All_of_them_are_found_one_after_the_other()
+    {
+        const string text = "No, oh no! Nobody knows: no.";
+        var (phrases, found) = (Phrases.Parse("no|oh no")!, new List<(int, int)>()); // has phrases
+
+        for (var at = phrases.Find(text, out var length); at >= 0; at = phrases.Find(text, out length, at + length))
+            found.Add((at, length));
+
+        Assert.Equal([(0, 2), (4, 5), (25, 2)], found);
+        Assert.Equal(-1, phrases.Find(text, out _, text.Length));
     }
 
     [Theory]
