@@ -37,7 +37,8 @@ public sealed class ExportFeatures(IDbContextFactory<PortalDbContext> contexts, 
             || (await FeatureVersions.Load(db, version.ProjectId, stop)).FirstOrDefault(v => v.Id == model) is not { Description: { } id } found)
             return Unknown;
         var description = await db.FeatureDescriptions.AsNoTracking().FirstAsync(d => d.Id == id, stop);
-        return new TableFile($"features-reward-model-v{version.Number}", Columns, Rows(description, found.DescribedId, filter, await ranks.Of(db, id, stop)));
+        var ranked = await ranks.Of(db, id, stop);
+        return new TableFile($"features-reward-model-v{version.Number}", Columns, Rows(description, found.DescribedId, [.. (await FeatureTable.Matching(db, found.DescribedId, filter, ranked, stop)).Select(f => f.Latent)], ranked));
     }
 
     /// <summary>The features that fire at the end of a typed text, strongest first. The text itself is not in the file.</summary>
@@ -59,20 +60,18 @@ public sealed class ExportFeatures(IDbContextFactory<PortalDbContext> contexts, 
             : Unknown;
     }
 
-    private async IAsyncEnumerable<IReadOnlyList<object?>> Rows(FeatureDescription description, ModelVersionId model, FeatureFilter filter, RankedFeatures ranked,
+    private async IAsyncEnumerable<IReadOnlyList<object?>> Rows(FeatureDescription description, ModelVersionId model, IReadOnlyList<int> latents, RankedFeatures ranked,
         [EnumeratorCancellation] CancellationToken stop = default)
     {
-        for (var last = -1; ;)
+        Refusal? silent = null;
+        foreach (var batch in latents.Chunk(BatchRows))
         {
             await using var db = await contexts.CreateDbContextAsync(stop);
-            var batch = await FeatureTable.Matching(db, description.Id, model, filter).Where(f => f.Latent > last).OrderBy(f => f.Latent).Take(BatchRows).ToListAsync(stop);
-            var labels = await FeatureLabels.Of(db, model, batch.ConvertAll(f => f.Latent), stop);
-            var (rows, _) = await FeatureIntervals.Add(engine, model, batch.ConvertAll(f => FeatureTable.RowOf(f, labels, ranked)), stop);
+            var rows = await FeatureTable.Rows(db, description.Id, model, batch, ranked, stop);
+            if (silent is null) // an engine that does not answer is not waited for again and again
+                (rows, silent) = await FeatureIntervals.Add(engine, model, rows, stop);
             foreach (var row in rows)
                 yield return Cells(description, row);
-            if (batch.Count < BatchRows)
-                yield break;
-            last = batch[^1].Latent;
         }
     }
 

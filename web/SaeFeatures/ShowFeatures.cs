@@ -62,7 +62,7 @@ public sealed class ShowFeatures(IDbContextFactory<PortalDbContext> contexts, Ac
             var (sure, unsure) = await FeatureIntervals.Add(engine, chosen.DescribedId, found, stop);
             return new FeaturesView(versions, chosen, description, madeBy, describing, ranked, sure, false, unsure, why, may);
         }
-        var latents = await FeatureTable.PageOf(db, id, chosen.DescribedId, filter, stop);
+        var latents = await FeatureTable.PageOf(db, chosen.DescribedId, filter, ranked, stop);
         var rows = await FeatureTable.Rows(db, id, chosen.DescribedId, [.. latents.Take(FeatureTable.RowsMax)], ranked, stop);
         var (shown, whyNot) = await FeatureIntervals.Add(engine, chosen.DescribedId, rows, stop);
         return new FeaturesView(versions, chosen, description, madeBy, describing, ranked, shown, latents.Count > FeatureTable.RowsMax, whyNot, null, may);
