@@ -6,6 +6,21 @@ namespace Portal.Engine;
 /// </summary>
 public static class ArtefactFile
 {
+    /// <summary>Copies the files of a folder, those in folders of its own too, each flushed before it has its name. A copy that was stopped half way is whole once it is made again.</summary>
+    /// <param name="to">Is made where it is not there; files of other names stay in it.</param>
+    /// <param name="wanted">Which files, by their path within the folder; null for all.</param>
+    public static void CopyFolder(string from, string to, Func<string, bool>? wanted, CancellationToken stop)
+    {
+        Directory.CreateDirectory(to);
+        foreach (var file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(from, file)).Where(file => wanted is null || wanted(file)))
+        {
+            stop.ThrowIfCancellationRequested();
+            using var source = File.OpenRead(Path.Combine(from, file));
+            Directory.CreateDirectory(Path.GetDirectoryName(Path.Combine(to, file))!); // within `to`: never a root
+            Write(Path.Combine(to, file), source.CopyTo);
+        }
+    }
+
     /// <summary>
     /// Calls <paramref name="write"/> with the new file's stream and puts the file in place of an older one. When it throws,
     /// a full disk included, the older file is untouched and the temporary one is gone.

@@ -217,6 +217,7 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
             version.HasIndex(v => v.DatasetVersionId);
             version.HasIndex(v => v.ParentId);
             version.Ignore(v => v.Label);
+            version.Ignore(v => v.HasFeatures);
         });
         builder.Entity<ReleaseRecord>().HasIndex(r => new { r.ProjectId, r.Kind, r.Id });
         builder.Entity<EvaluationResult>().HasIndex(r => new { r.ModelVersionId, r.Name, r.Part });
@@ -259,6 +260,7 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
             set.HasIndex(s => s.PublishedVersionId);
             set.Property(s => s.Name).HasMaxLength(ToggleSet.NameLengthMax);
             set.Property(s => s.Reason).HasMaxLength(ToggleSet.ReasonLengthMax);
+            set.Property(s => s.DecisionNote).HasMaxLength(ToggleSet.NoteLengthMax);
             set.Property(s => s.Target).HasMaxLength(FeatureLabel.PatternLengthMax);
             set.Property(s => s.RowVersion).IsConcurrencyToken();
             set.Ignore(s => s.IsSelfApproved);

@@ -12,10 +12,8 @@ public sealed record DatasetRows<T>(TrainingSplit<T> Split, int Erased);
 /// <summary>Joins the rows of a version with their texts.</summary>
 internal static class DatasetReader
 {
-    internal sealed record ReadPrompt(string Key, IReadOnlyList<Turn> Turns, string? Topic);
-
     public static async Task<DatasetRows<T>> Read<T>(IDbContextFactory<PortalDbContext> contexts, DatasetVersionId id, TaskKind kind,
-        Func<DatasetRow, ReadPrompt, string, string?, T?> make, CancellationToken stop) where T : class
+        Func<DatasetRow, StoredPrompt, string, string?, T?> make, CancellationToken stop) where T : class
     {
         await using var db = await contexts.CreateDbContextAsync(stop);
         var version = await db.DatasetVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == id, stop)
@@ -27,38 +25,14 @@ internal static class DatasetReader
         if (rows.Count != version.RowsTrain + version.RowsHeldOut)
             throw new CannotTrain($"Dataset version {version.Number} is not whole: {rows.Count} of {version.RowsTrain + version.RowsHeldOut} rows are there.");
 
-        var prompts = new Dictionary<PromptId, ReadPrompt>();
-        foreach (var some in rows.Select(r => r.PromptId).Distinct().Chunk(500))
-        {
-            var found = from p in db.Prompts.AsNoTracking()
-                        where some.Contains(p.Id)
-                        join c in db.Contents on p.ContentId equals c.Id
-                        where c.Text != null
-                        select new { p.Id, p.Topic, c.Text };
-            foreach (var p in await found.ToListAsync(stop))
-            {
-                var turns = Conversation.Parse(p.Text);
-                prompts[p.Id] = new ReadPrompt(PromptSplit.Key(StoredTurns.ToMessages(turns)), StoredTurns.ForTraining(turns), p.Topic);
-            }
-        }
-        var responses = new Dictionary<ResponseId, string>();
-        foreach (var some in rows.SelectMany(r => r.RejectedId is { } rejected ? new[] { r.ChosenId, rejected } : [r.ChosenId]).Distinct().Chunk(500))
-        {
-            var found = from r in db.Responses.AsNoTracking()
-                        where some.Contains(r.Id)
-                        join c in db.Contents on r.ContentId equals c.Id
-                        where c.Text != null
-                        select new { r.Id, c.Text };
-            foreach (var r in await found.ToListAsync(stop))
-                responses[r.Id] = r.Text!; // asked for above
-        }
-
+        var prompts = await StoredTexts.Prompts(db, rows.Select(r => r.PromptId), stop);
+        var responses = await StoredTexts.Responses(db, rows.SelectMany(r => r.RejectedId is { } rejected ? new[] { r.ChosenId, rejected } : [r.ChosenId]), stop);
         var (train, heldOut, erased) = (new List<T>(), new List<T>(), 0);
         foreach (var row in rows)
         {
             if (prompts.TryGetValue(row.PromptId, out var prompt) && responses.TryGetValue(row.ChosenId, out var chosen)
                 && (row.RejectedId is not { } rejectedId || responses.ContainsKey(rejectedId))
-                && make(row, prompt, chosen, row.RejectedId is { } rejected ? responses[rejected] : null) is { } item)
+                && make(row, prompt, chosen.Text, row.RejectedId is { } rejected ? responses[rejected].Text : null) is { } item)
                 (row.Part is DatasetPart.Train ? train : heldOut).Add(item);
             else
                 erased++;

@@ -1,7 +1,6 @@
 using System.Globalization;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
-using Portal.Data.Feedback;
 using Portal.Data.JobSpecs;
 using Portal.Engine.Statistics;
 
@@ -21,8 +20,6 @@ public static class ResponseDataset
 {
     /// <summary>Responses that are read at most: about 100 MB as texts and tokens.</summary>
     public const int RowsMax = 100_000;
-
-    private const int AtOnce = 500;
 
     /// <summary>The ids of the responses that a spec means, in order of their ids.</summary>
     /// <param name="rules">Topics and the moment before which a response was made count; judgements play no part.</param>
@@ -65,43 +62,18 @@ public static class ResponseDataset
     public static async Task<DatasetRows<ResponseText>> Load(IDbContextFactory<PortalDbContext> contexts, IReadOnlyList<ResponseId> ids, DatasetRules rules, CancellationToken stop)
     {
         var split = new PromptSplit(rules.HeldOutShare, 0, rules.SplitSeed.ToString(CultureInfo.InvariantCulture));
-        var prompts = new Dictionary<PromptId, (DatasetReader.ReadPrompt Prompt, bool IsHeldOut)?>();
-        var (train, heldOut, erased) = (new List<ResponseText>(), new List<ResponseText>(), 0);
         await using var db = await contexts.CreateDbContextAsync(stop);
-        foreach (var some in ids.Chunk(AtOnce))
+        var responses = await StoredTexts.Responses(db, ids, stop);
+        var prompts = await StoredTexts.Prompts(db, responses.Values.Select(response => response.Prompt), stop);
+        var heldOutPrompts = prompts.Where(prompt => split.PartOf(prompt.Value.Messages) is not SplitPart.Train).Select(prompt => prompt.Key).ToHashSet();
+        var (train, heldOut, erased) = (new List<ResponseText>(), new List<ResponseText>(), 0);
+        foreach (var id in ids)
         {
-            var found = from r in db.Responses.AsNoTracking()
-                        where some.Contains(r.Id)
-                        join c in db.Contents on r.ContentId equals c.Id
-                        where c.Text != null
-                        select new { r.Id, r.PromptId, c.Text };
-            var responses = await found.ToDictionaryAsync(r => r.Id, r => (r.PromptId, Text: r.Text!), stop); // asked for above
-            await ReadPrompts([.. responses.Values.Select(r => r.PromptId).Distinct().Where(id => !prompts.ContainsKey(id))]);
-            foreach (var id in some)
-            {
-                if (responses.TryGetValue(id, out var response) && prompts[response.PromptId] is var (prompt, isHeldOut))
-                    (isHeldOut ? heldOut : train).Add(new ResponseText(prompt.Key, prompt.Turns, response.Text, prompt.Topic));
-                else
-                    erased++;
-            }
+            if (responses.TryGetValue(id, out var response) && prompts.TryGetValue(response.Prompt, out var prompt))
+                (heldOutPrompts.Contains(response.Prompt) ? heldOut : train).Add(new ResponseText(prompt.Key, prompt.Turns, response.Text, prompt.Topic));
+            else
+                erased++;
         }
         return new DatasetRows<ResponseText>(new TrainingSplit<ResponseText>(train, heldOut), erased);
-
-        async Task ReadPrompts(IReadOnlyList<PromptId> wanted)
-        {
-            foreach (var id in wanted)
-                prompts[id] = null; // erased, unless it is found
-            var found = from p in db.Prompts.AsNoTracking()
-                        where wanted.Contains(p.Id)
-                        join c in db.Contents on p.ContentId equals c.Id
-                        where c.Text != null
-                        select new { p.Id, p.Topic, c.Text };
-            foreach (var p in await found.ToListAsync(stop))
-            {
-                var turns = Conversation.Parse(p.Text);
-                var messages = StoredTurns.ToMessages(turns);
-                prompts[p.Id] = (new DatasetReader.ReadPrompt(PromptSplit.Key(messages), StoredTurns.ForTraining(turns), p.Topic), split.PartOf(messages) is not SplitPart.Train);
-            }
-        }
     }
 }

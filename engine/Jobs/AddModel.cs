@@ -36,7 +36,7 @@ public sealed class AddModel(IDbContextFactory<PortalDbContext> contexts, WriteQ
         var name = id.Value.ToString("N");
         if (!Directory.Exists(folder))
             throw new CannotTrain($"{folder}: there is no such folder.");
-        var copy = store.CopyIn(folder, name, file => Path.GetFileName(file) == file && Kinds.Contains(Path.GetExtension(file)));
+        var copy = store.CopyIn(folder, name, file => Path.GetFileName(file) == file && Kinds.Contains(Path.GetExtension(file)), stop);
         try
         {
             ModelFolder.LanguageModel(copy).Model.Dispose(); // reads every tensor: what is stored can be used

@@ -10,9 +10,6 @@ namespace Portal.Engine.Jobs;
 /// <summary>The codes of a described SARM version's judged pairs, its head, and the texts behind the codes: all that toggles need, without opening the network.</summary>
 public sealed class CodedPairs(IDbContextFactory<PortalDbContext> contexts, DataDirectory directory, ModelStore store)
 {
-    /// <summary>Whether a version is a reward model on sparse features.</summary>
-    public static bool IsSarm(ModelVersion version) => version.Kind is ModelKind.RewardModel && version.Files().Any(file => file.Name == SarmFolder.HeadFile);
-
     /// <summary>What to do about a version whose features nobody described yet.</summary>
     public static string NotDescribed(ModelVersion version) =>
         $"The features of {version.Label} are not described yet. Start the job \"describe features\" for it: previews rest on the codes it caches.";

@@ -5,7 +5,6 @@ using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.AuditLog;
-using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
@@ -51,10 +50,10 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
             model.eval();
             var found = await Find(spec, run);
             var read = await Read(spec, run, model, tokenizer, found);
-            IReadOnlyList<ModelVersion> line;
+            ModelVersionId root;
             await using (var db = await run.Contexts.CreateDbContextAsync(run.Stop))
-                line = await ToggledVersions.Line(db, version, run.Stop);
-            return await Describe(spec, run, version, line[^1].Id, model, read);
+                root = (await ToggledVersions.LineOfAsync(db, version, run.Stop))?.Root.Id ?? version.Id;
+            return await Describe(spec, run, version, root, model, read);
         }
     }
 
@@ -155,24 +154,15 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
     private static async Task<IReadOnlyList<StoredText>> Texts(JobRun run, ResponseId[] ids)
     {
         await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
-        var texts = new Dictionary<ResponseId, StoredText>();
-        foreach (var some in ids.Chunk(500))
-        {
-            var rows = from r in db.Responses.AsNoTracking()
-                       where some.Contains(r.Id)
-                       join p in db.Prompts on r.PromptId equals p.Id
-                       join asked in db.Contents on p.ContentId equals asked.Id
-                       join answer in db.Contents on r.ContentId equals answer.Id
-                       where asked.Text != null && answer.Text != null
-                       select new { r.Id, Prompt = asked.Text, Response = answer.Text };
-            foreach (var row in await rows.ToListAsync(run.Stop))
-            {
-                var turns = Conversation.Parse(row.Prompt);
-                var messages = StoredTurns.ToMessages(turns);
-                texts[row.Id] = new StoredText(row.Id, messages, new ResponseText(PromptSplit.Key(messages), StoredTurns.ForTraining(turns), row.Response));
-            }
-        }
-        return [.. ids.Select(texts.GetValueOrDefault).OfType<StoredText>()];
+        var responses = await StoredTexts.Responses(db, ids, run.Stop);
+        var prompts = await StoredTexts.Prompts(db, responses.Values.Select(response => response.Prompt), run.Stop);
+        return
+        [
+            .. from id in ids
+               where responses.ContainsKey(id) && prompts.ContainsKey(responses[id].Prompt)
+               let prompt = prompts[responses[id].Prompt]
+               select new StoredText(id, prompt.Messages, new ResponseText(prompt.Key, prompt.Turns, responses[id].Text)),
+        ];
     }
 
     private static async Task<JobResult> Describe(DescribeFeatures spec, JobRun run, ModelVersion version, ModelVersionId labelled, SarmReward model, ReadResponses read)

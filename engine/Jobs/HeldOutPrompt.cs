@@ -31,12 +31,11 @@ internal sealed record HeldOutPrompt(PromptId Id, AskedPrompt Asked)
                   select new { p.Id, c.Text };
         await foreach (var prompt in all.AsAsyncEnumerable().WithCancellation(run.Stop))
         {
-            var turns = Conversation.Parse(prompt.Text);
-            var messages = StoredTurns.ToMessages(turns);
-            if (split.PartOf(messages) is SplitPart.Train)
+            var stored = StoredPrompt.Of(prompt.Text!, topic: null); // asked for above
+            if (split.PartOf(stored.Messages) is SplitPart.Train)
                 continue;
-            if (fits(StoredTurns.ForTraining(turns)))
-                heldOut.Add(new HeldOutPrompt(prompt.Id, new AskedPrompt(PromptSplit.Key(messages), StoredTurns.ForTraining(turns))));
+            if (fits(stored.Turns))
+                heldOut.Add(new HeldOutPrompt(prompt.Id, new AskedPrompt(stored.Key, stored.Turns)));
             else
                 tooLong++;
         }

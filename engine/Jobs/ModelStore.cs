@@ -131,19 +131,13 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
     /// <summary>Where the files of a version are.</summary>
     public string FolderOf(ModelVersion version) => Path.Combine(directory.Models, version.Folder);
 
-    /// <summary>Copies files of a model below the models folder, those in folders of its own too, each flushed before it has its name.</summary>
+    /// <summary>Copies files of a model below the models folder, as <see cref="ArtefactFile.CopyFolder"/> does.</summary>
     /// <param name="name">The folder's name there.</param>
-    /// <param name="wanted">Which files, by their path within the folder; null for all.</param>
     /// <returns>The copy's path.</returns>
-    internal string CopyIn(string from, string name, Func<string, bool>? wanted = null)
+    internal string CopyIn(string from, string name, Func<string, bool>? wanted, CancellationToken stop)
     {
-        var to = Directory.CreateDirectory(Path.Combine(directory.Models, name)).FullName;
-        foreach (var file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(from, file)).Where(file => wanted is null || wanted(file)))
-        {
-            using var source = File.OpenRead(Path.Combine(from, file));
-            Directory.CreateDirectory(Path.GetDirectoryName(Path.Combine(to, file))!); // within `to`: never a root
-            ArtefactFile.Write(Path.Combine(to, file), source.CopyTo);
-        }
+        var to = Path.Combine(directory.Models, name);
+        ArtefactFile.CopyFolder(from, to, wanted, stop);
         return to;
     }
 

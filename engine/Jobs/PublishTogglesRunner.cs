@@ -34,7 +34,7 @@ public sealed class PublishTogglesRunner : IJobRunner<PublishToggles>
                 ?? throw new CannotTrain($"toggleSetId: there is no toggle set {spec.ToggleSetId} in this project.");
         CheckWaits(set, run);
         var parent = await store.Find(run.ProjectId, set.ModelVersionId, ModelKind.RewardModel, run.Stop);
-        if (!CodedPairs.IsSarm(parent))
+        if (!parent.HasFeatures)
             throw new CannotTrain($"{parent.Label} reads no sparse features, so there is nothing to toggle.");
         if (store.Verify(parent) is { } damage)
             throw new CannotTrain(damage);
@@ -43,9 +43,10 @@ public sealed class PublishTogglesRunner : IJobRunner<PublishToggles>
         if (ToggleSet.Check(toggles, before.Length) is { } problem)
             throw new CannotTrain(problem.Message);
 
-        Copy(store.FolderOf(parent), parent, run);
+        var kept = parent.Files().Select(file => file.Name).Where(file => file != SarmFolder.HeadFile).ToHashSet();
+        var folder = store.CopyIn(store.FolderOf(parent), run.ModelFolder, kept.Contains, run.Stop);
         var weights = ToggledReward.Weights(before, toggles);
-        SarmFolder.WriteHead(Path.Combine(run.Directory.Models, run.ModelFolder), weights);
+        SarmFolder.WriteHead(folder, weights);
         run.Progress.Log(Data.Jobs.JobEventLevel.Info, $"{parent.Label} with {toggles.Count} of {before.Length} weights multiplied, as toggle set {set.Number} says.");
         var measured = await Measure(run, store, parent, before, toggles, spec.Seed);
 
@@ -96,21 +97,6 @@ public sealed class PublishTogglesRunner : IJobRunner<PublishToggles>
             throw new CannotTrain($"The version of toggle set {set.Number} is made already.");
         if (set.JobId != run.JobId)
             throw new CannotTrain($"Toggle set {set.Number} waits for another job, not for this one.");
-    }
-
-    /// <summary>All files but the head, each flushed before it has its name. A run after a crash writes them again.</summary>
-    private static void Copy(string from, ModelVersion parent, JobRun run)
-    {
-        var to = Path.Combine(run.Directory.Models, run.ModelFolder);
-        Directory.CreateDirectory(to);
-        foreach (var file in parent.Files().Where(file => file.Name != SarmFolder.HeadFile))
-        {
-            run.Stop.ThrowIfCancellationRequested();
-            var path = Path.Combine(to, file.Name);
-            Directory.CreateDirectory(Path.GetDirectoryName(path)!); // below `to`
-            using var source = File.OpenRead(Path.Combine(from, file.Name));
-            ArtefactFile.Write(path, source.CopyTo);
-        }
     }
 
     /// <summary>Agreement before and after on pairs whose prompts the dataset version held out, so that no version of the line learned from them; nothing, with a warning, where there is nothing to measure on.</summary>

@@ -131,21 +131,8 @@ public sealed class SampleResponsesRunner : IJobRunner<SampleResponses>
     private static async Task<IReadOnlyList<Question>> Read(IReadOnlyList<PromptId> ids, JobRun run)
     {
         await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
-        var found = new Dictionary<PromptId, Question>();
-        foreach (var some in ids.Chunk(500))
-        {
-            var texts = from p in db.Prompts.AsNoTracking()
-                        where some.Contains(p.Id)
-                        join c in db.Contents on p.ContentId equals c.Id
-                        where c.Text != null
-                        select new { p.Id, c.Text };
-            foreach (var prompt in await texts.ToListAsync(run.Stop))
-            {
-                var turns = Conversation.Parse(prompt.Text);
-                found[prompt.Id] = new Question(prompt.Id, new AskedPrompt(PromptSplit.Key(StoredTurns.ToMessages(turns)), StoredTurns.ForTraining(turns)));
-            }
-        }
-        return [.. ids.Select(found.GetValueOrDefault).OfType<Question>()];
+        var found = await StoredTexts.Prompts(db, ids, run.Stop);
+        return [.. ids.Where(found.ContainsKey).Select(id => new Question(id, new AskedPrompt(found[id].Key, found[id].Turns)))];
     }
 
     private sealed record Made(int Responses, int Tasks, int Dropped);

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Portal.Data.Registry;
 using Portal.Engine.Models;
 using Portal.Engine.Tokenizers;
 using TorchSharp;
@@ -95,7 +96,7 @@ public sealed class SarmReward : Module, IRewardModel
 public static class SarmFolder
 {
     /// <summary>The file that holds the head, and tells a folder with such a model from others.</summary>
-    public const string HeadFile = "reward_head.safetensors";
+    public const string HeadFile = ModelVersion.FeatureHeadFile;
 
     private const string SaeFolderName = "sae", NotesFile = "reward_head.json", HeadTensor = "score.weight";
 

@@ -5,6 +5,7 @@ using Portal.Data.Registry;
 using Portal.Data.SaeFeatures;
 using Portal.Data.Serving;
 using Portal.Data.Storage;
+using Portal.Engine.Datasets;
 using Portal.Engine.Jobs;
 using Portal.Engine.Sae;
 
@@ -42,17 +43,11 @@ public sealed class LabelScorer(IDbContextFactory<PortalDbContext> contexts, Dat
         var heldOut = Read(description.Id);
         var own = heldOut.ByLatent[latent];
         var numbers = own.Contexts.Concat(own.Stretches).Select(context => context.Response).Distinct().ToList();
-        var ids = numbers.Select(number => heldOut.Responses[number]).ToList();
-        var texts = await (
-            from r in db.Responses.AsNoTracking()
-            where ids.Contains(r.Id)
-            join c in db.Contents on r.ContentId equals c.Id
-            where c.Text != null
-            select new { r.Id, c.Text }).ToDictionaryAsync(r => r.Id, r => r.Text!, stop); // asked for above
+        var texts = await StoredTexts.Responses(db, numbers.Select(number => heldOut.Responses[number]), stop);
         var score = LabelScores.Score(own, Has, response => heldOut.Prompts[response], latent);
         return new LabelScoreResponse(score.Detection, score.Fuzzing, score.ScoredOn, score.WhyNot);
 
-        bool? Has(LabelContext context) => texts.TryGetValue(heldOut.Responses[context.Response], out var text) ? pattern.Match(text.AsSpan(context.Start, context.Length)) : null;
+        bool? Has(LabelContext context) => texts.TryGetValue(heldOut.Responses[context.Response], out var response) ? pattern.Match(response.Text.AsSpan(context.Start, context.Length)) : null;
     }
 
     private static async Task<FeatureDescription> Description(PortalDbContext db, string model, CancellationToken stop)

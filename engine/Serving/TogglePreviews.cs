@@ -142,7 +142,7 @@ public sealed class TogglePreviews(IDbContextFactory<PortalDbContext> contexts, 
         var version = ModelVersionId.TryParse(id, null, out var versionId) ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == versionId, stop) : null;
         if (version is null)
             throw PreviewToggles.Bad("model", $"There is no model {(id.Length <= 60 ? id : id[..60] + "...")}; GET {ModelList.Route} lists them.", StatusCodes.Status404NotFound);
-        return CodedPairs.IsSarm(version)
+        return version.HasFeatures
             ? version
             : throw PreviewToggles.Bad("model", $"{version.Label} reads no sparse features, so there is nothing to toggle or to measure; name a reward model that was trained on an SAE (SARM).");
     }

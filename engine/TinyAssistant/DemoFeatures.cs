@@ -31,7 +31,7 @@ internal static class DemoFeatures
         var (sae, saeReport) = TrainSaeRecipe.Run(saeSpec, whole.Backbone, tokenizer, rows.Responses(saeSpec.Rules.HeldOutShare, saeSpec.Rules.SplitSeed), Path.Combine(scratch, "states"),
             context.At(Path.Combine(scratch, "sae-files"), Path.Combine(scratch, "sae")), whole);
         var saeFolder = Path.Combine(assets, DemoModels.SaeFolder);
-        Take(Path.Combine(scratch, "sae-files"), saeFolder);
+        ArtefactFile.CopyFolder(Path.Combine(scratch, "sae-files"), saeFolder, wanted: null, context.Stop);
         saeReport.Write(saeFolder);
 
         var (sarm, sarmReport) = TrainSarmRecipe.Run(headSpec, whole.Backbone, sae, tokenizer, pairs, context.At(Path.Combine(scratch, "sarm-files"), Path.Combine(scratch, "sarm")));
@@ -39,15 +39,5 @@ internal static class DemoFeatures
         var sarmFolder = Path.Combine(assets, DemoModels.SarmFolder);
         SarmFolder.Save(sarm, sarmFolder, tokenizer, SafetensorsType.F16); // the body is the shipped one, whose numbers are halves already
         sarmReport.Write(sarmFolder);
-    }
-
-    private static void Take(string from, string to)
-    {
-        Directory.CreateDirectory(to);
-        foreach (var file in Directory.EnumerateFiles(from))
-        {
-            using var source = File.OpenRead(file);
-            ArtefactFile.Write(Path.Combine(to, Path.GetFileName(file)), source.CopyTo);
-        }
     }
 }

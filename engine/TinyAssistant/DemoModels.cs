@@ -104,7 +104,7 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
         var id = ids.New<ModelVersionId>();
         var isExhibit = name == ExhibitFolder;
         var copied = id.Value.ToString("N");
-        store.CopyIn(folder, copied);
+        store.CopyIn(folder, copied, wanted: null, stop);
         var compared = InstallDemo.Measured<List<Measurement>>(folder, ComparisonFile) ?? [];
         if (kind is ModelKind.Policy)
             await StoreSamples(project, baseId, id, Path.Combine(folder, SamplesFile), stop);

@@ -108,7 +108,7 @@ public sealed class InstallDemo
             log.LogWarning("The demo's folder {Assets} has {Missing}: the demo project is made without. `./run make-demo` makes it.", assets,
                 (hasBase, hasRows) switch { (false, false) => "neither a base model nor rows", (false, true) => "no base model", _ => "no rows" });
         var (projectId, importId, baseId) = (ids.New<ProjectId>(), ids.New<ImportId>(), ids.New<ModelVersionId>());
-        var version = hasBase ? BaseVersion(folder, projectId, baseId) : null;
+        var version = hasBase ? BaseVersion(folder, projectId, baseId, stop) : null;
         return await writes.WriteAsync(db =>
         {
             if (db.Projects.Any())
@@ -138,10 +138,10 @@ public sealed class InstallDemo
         }, stop);
     }
 
-    private ModelVersion BaseVersion(string from, ProjectId project, ModelVersionId id)
+    private ModelVersion BaseVersion(string from, ProjectId project, ModelVersionId id, CancellationToken stop)
     {
         var folder = id.Value.ToString("N");
-        Store.CopyIn(from, folder);
+        Store.CopyIn(from, folder, wanted: null, stop);
         var manifest = Measured<JsonObject>(assets, "manifest.json");
         var report = Measured<JsonObject>(from, "report.json");
         var seed = manifest?["seed"]?.GetValue<long>() ?? 1;

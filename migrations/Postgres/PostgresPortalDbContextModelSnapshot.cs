@@ -1711,6 +1711,10 @@ namespace Portal.Data.Postgres
                     b.Property<Guid?>("DecidedBy")
                         .HasColumnType("uuid");
 
+                    b.Property<string>("DecisionNote")
+                        .HasMaxLength(2000)
+                        .HasColumnType("character varying(2000)");
+
                     b.Property<Guid?>("JobId")
                         .HasColumnType("uuid");
 

@@ -43,6 +43,15 @@ public sealed class ModelVersion
     public required DateTimeOffset CreatedAt { get; init; }
     public ModelStatus Status { get; private set; } = ModelStatus.Candidate;
 
+    /// <summary>The file that holds a reward model's weights on sparse features.</summary>
+    public const string FeatureHeadFile = "reward_head.safetensors";
+
+    /// <summary>How <see cref="FilesJson"/> names it, for queries.</summary>
+    public const string FeatureHeadEntry = $"\"{FeatureHeadFile}\"";
+
+    /// <summary>A reward model that is a sum of features (SARM), whatever its method is called: told by its files, since they are what is opened.</summary>
+    public bool HasFeatures => Kind is ModelKind.RewardModel && FilesJson.Contains(FeatureHeadEntry, StringComparison.Ordinal);
+
     /// <summary>What people call it: "policy v3".</summary>
     public string Label => $"{Kind.Noun()} v{Number}";
 

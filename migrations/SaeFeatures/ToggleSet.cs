@@ -15,6 +15,7 @@ public sealed class ToggleSet
 {
     public const int NameLengthMax = 120;
     public const int ReasonLengthMax = 2_000;
+    public const int NoteLengthMax = 2_000;
     public const int TogglesMax = 64;
 
     /// <summary>Factors beyond this say nothing more: the features decide alone long before.</summary>
@@ -57,6 +58,9 @@ public sealed class ToggleSet
     /// <summary>Who approved or refused; null before. The author, where the installation has one admin only.</summary>
     public Guid? DecidedBy { get; private set; }
     public DateTimeOffset? DecidedAt { get; private set; }
+
+    /// <summary>Why, in the words of who decided. A refusal always has them; null before a decision, and where an approval came without.</summary>
+    public string? DecisionNote { get; private set; }
 
     /// <summary>Guards against two people changing it at once.</summary>
     public int RowVersion { get; private set; }
@@ -124,7 +128,8 @@ public sealed class ToggleSet
 
     /// <summary>Notes the decision of a second person; releasing is the caller's, in the same write.</summary>
     /// <param name="isAlone">There is no second admin who could decide.</param>
-    public Problem? Decide(bool approve, Guid by, bool isAlone, DateTimeOffset at)
+    /// <param name="note">Their words; a refusal needs some, because its author has to know what to change.</param>
+    public Problem? Decide(bool approve, Guid by, bool isAlone, string? note, DateTimeOffset at)
     {
         if (State is not ToggleSetState.Waiting)
             return new Problem("", State is ToggleSetState.Draft ? "This set was not proposed yet." : "Somebody decided about this set already.", ProblemKind.Conflict);
@@ -132,7 +137,12 @@ public sealed class ToggleSet
             return new Problem("", "A second person must approve what you proposed.", ProblemKind.Forbidden);
         if (approve && PublishedVersionId is null)
             return new Problem("", "The version is not made yet; its job has not ended.", ProblemKind.Conflict);
-        (State, DecidedBy, DecidedAt) = (approve ? ToggleSetState.Published : ToggleSetState.Refused, by, at);
+        var words = note?.Trim() ?? "";
+        if (words.Length > NoteLengthMax)
+            return new Problem("note", $"The note has {words.Length} characters, at most {NoteLengthMax} are kept.");
+        if (!approve && words.Length == 0)
+            return new Problem("note", "Say in a few words why you refuse it, so that its author knows what to change.");
+        (State, DecidedBy, DecidedAt, DecisionNote) = (approve ? ToggleSetState.Published : ToggleSetState.Refused, by, at, words.Length > 0 ? words : null);
         RowVersion++;
         return null;
     }

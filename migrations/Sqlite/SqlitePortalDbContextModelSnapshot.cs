@@ -1688,6 +1688,10 @@ namespace Portal.Data.Sqlite
                     b.Property<Guid?>("DecidedBy")
                         .HasColumnType("TEXT");
 
+                    b.Property<string>("DecisionNote")
+                        .HasMaxLength(2000)
+                        .HasColumnType("TEXT");
+
                     b.Property<Guid?>("JobId")
                         .HasColumnType("TEXT");
 

@@ -20,14 +20,12 @@ public sealed class DecideToggleSet(WriteQueue writes, Access access, IdFactory 
 {
     /// <param name="seen"><see cref="ToggleSet.RowVersion"/> of the proposal that the person looked at.</param>
     /// <param name="serving">The reward model that served when the person decided (null: none). Serves another one now, then this is refused.</param>
-    /// <param name="note">The approver's own words, kept with the release beside the author's reason; may be empty. A refusal keeps none.</param>
+    /// <param name="note">The person's own words, kept with the set, and with the release beside the author's reason. An approval may come without, a refusal not.</param>
     public async Task<Outcome<ToggleSetState>> Handle(ClaimsPrincipal user, ToggleSetId id, int seen, bool approve, ModelVersionId? serving, string? note, CancellationToken stop)
     {
         var asked = await access.Check(user, Permission.Administer, stop);
         if (asked.Refusal is { } refusal)
             return refusal;
-        if (note?.Length > ReleaseModel.ReasonLengthMax)
-            return ReleaseRefusals.ReasonTooLong(note.Length);
         var by = asked.Value.AccountId;
         try
         {
@@ -39,13 +37,13 @@ public sealed class DecideToggleSet(WriteQueue writes, Access access, IdFactory 
                 if (set.State is ToggleSetState.Waiting && set.RowVersion != seen)
                     return ToggleRefusals.Overtaken;
                 var now = time.GetUtcNow();
-                if (set.Decide(approve, by, IsAlone(db, by), now) is { } problem)
+                if (set.Decide(approve, by, IsAlone(db, by), note, now) is { } problem)
                     return problem;
                 if (!approve && db.Jobs.FirstOrDefault(j => j.Id == set.JobId) is { } job)
                     job.AskCancel(now); // nobody wants its version any more
                 ToggleAudit.Append(db, hasher, now, by, approve ? "toggles.approve" : "toggles.refuse", set,
-                    new { version = $"{set.PublishedVersionId}", selfApproved = set.IsSelfApproved, noteHash = hasher.Hash(note ?? "") });
-                if (approve && Release(db, set, serving, note, now).Refusal is { } why)
+                    new { version = $"{set.PublishedVersionId}", selfApproved = set.IsSelfApproved, noteHash = hasher.Hash(set.DecisionNote ?? "") });
+                if (approve && Release(db, set, serving, now).Refusal is { } why)
                     return why;
                 return set.State;
             }, stop);
@@ -64,7 +62,7 @@ public sealed class DecideToggleSet(WriteQueue writes, Access access, IdFactory 
           where role.Name == RoleNames.Admin && account.DisabledAt == null && account.Id != person
           select account.Id).Any();
 
-    private Outcome<ReleaseRecord> Release(PortalDbContext db, ToggleSet set, ModelVersionId? serving, string? note, DateTimeOffset now)
+    private Outcome<ReleaseRecord> Release(PortalDbContext db, ToggleSet set, ModelVersionId? serving, DateTimeOffset now)
     {
         var source = db.ModelVersions.First(v => v.Id == set.ModelVersionId);
         if (source.Status is ModelStatus.Retired)
@@ -74,7 +72,7 @@ public sealed class DecideToggleSet(WriteQueue writes, Access access, IdFactory 
         if (project.CurrentOf(ModelKind.RewardModel) != serving)
             return ReleaseRefusals.Overtaken;
         // One person: the record names no approver, and the reason says so wherever it is shown.
-        var reason = string.Join(" ", new[] { set.IsSelfApproved ? "Self-approved:" : "", set.Reason, string.IsNullOrWhiteSpace(note) ? "" : $"(Approved: {note.Trim()})" }.Where(part => part.Length > 0));
+        var reason = string.Join(" ", new[] { set.IsSelfApproved ? "Self-approved:" : "", set.Reason, set.DecisionNote is { } note ? $"(Approved: {note})" : "" }.Where(part => part.Length > 0));
         var released = project.Release(ids.New<ReleaseId>(), version, reason, set.Author, set.IsSelfApproved ? null : set.DecidedBy, now);
         if (released.Refusal is null)
             ReleaseAudit.Append(db, hasher, "model.release", released.Value);

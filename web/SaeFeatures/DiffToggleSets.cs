@@ -43,11 +43,11 @@ public sealed class DiffToggleSets(IDbContextFactory<PortalDbContext> contexts, 
             return new Problem("set", $"Sets {first.Number} and {second.Number} are of different reward models: feature 12 of one has nothing to do with feature 12 of the other.", ProblemKind.Conflict);
         var (one, other) = (first.Toggles().ToDictionary(t => t.Latent, t => t.Multiplier), second.Toggles().ToDictionary(t => t.Latent, t => t.Multiplier));
         List<int> latents = [.. one.Keys.Union(other.Keys)];
-        var labels = await FeatureLabels.Of(db, first.ModelVersionId, latents, stop);
+        var model = await db.ModelVersions.AsNoTracking().FirstAsync(v => v.Id == first.ModelVersionId, stop);
+        var labels = await FeatureLabels.Of(db, (await ToggledVersions.LineOfAsync(db, model, stop))?.Root.Id ?? model.Id, latents, stop);
         var people = new[] { first.Author, second.Author };
         var names = await db.Users.AsNoTracking().Where(a => people.Contains(a.Id)).ToDictionaryAsync(a => a.Id, a => a.DisplayName, stop);
-        var number = await db.ModelVersions.Where(v => v.Id == first.ModelVersionId).Select(v => v.Number).FirstAsync(stop);
-        return new ToggleSetDiff(Compared(first), Compared(second), number, first.ModelVersionId,
+        return new ToggleSetDiff(Compared(first), Compared(second), model.Number, model.Id,
         [
             .. latents.Select(latent => new ToggleDifference(latent, labels.GetValueOrDefault(latent)?.Text, one.GetValueOrDefault(latent, 1), other.GetValueOrDefault(latent, 1)))
                 .OrderByDescending(feature => feature.Differs).ThenBy(feature => feature.Latent),

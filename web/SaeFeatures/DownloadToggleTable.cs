@@ -26,8 +26,8 @@ public sealed class DownloadToggleTable(IDbContextFactory<PortalDbContext> conte
             return ToggleRefusals.Gone;
         var name = $"toggle-set-{set.Number}-{table.ToString().ToLowerInvariant()}";
         if (table is ToggleTable.Features)
-            return Features(name, set, await ToggledFeature.Description(db, set.ModelVersionId, stop) is { } description
-                ? await ToggledFeature.Load(db, description, [.. set.Toggles().Select(toggle => toggle.Latent)], stop) : []);
+            return Features(name, set, await DescribedFeatures.Of(db, await db.ModelVersions.AsNoTracking().FirstAsync(v => v.Id == set.ModelVersionId, stop), stop) is { } described
+                ? await ToggledFeature.Load(db, described, [.. set.Toggles().Select(toggle => toggle.Latent)], stop) : []);
         if (set.PreviewJson is { } json && JsonSerializer.Deserialize<TogglePreviewResponse>(json, ServingJson.Options) is { } stored)
             return Of(name, table, stored);
         var fresh = await PreviewToggles.Ask(db, engine, set.ModelVersionId, set.Toggles(), set.Target, PreviewToggles.FlipsInFiles, stop);

@@ -34,11 +34,10 @@ public sealed class ExportFeatures(IDbContextFactory<PortalDbContext> contexts, 
             return new Problem("find", $"The search has {filter.Find.Length} characters; {FeatureTable.FindLengthMax} are enough for a label.");
         await using var db = await contexts.CreateDbContextAsync(stop);
         if (await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == model, stop) is not { } version
-            || (await FeatureVersions.Load(db, version.ProjectId, stop)).FirstOrDefault(v => v.Id == model) is not { Description: { } id } found)
+            || await DescribedFeatures.Of(db, version, stop) is not { } features)
             return Unknown;
-        var description = await db.FeatureDescriptions.AsNoTracking().FirstAsync(d => d.Id == id, stop);
-        var ranked = await ranks.Of(db, id, stop);
-        return new TableFile($"features-reward-model-v{version.Number}", Columns, Rows(description, found.DescribedId, [.. (await FeatureTable.Matching(db, found.DescribedId, filter, ranked, stop)).Select(f => f.Latent)], ranked));
+        var ranked = await ranks.Of(db, features.Description.Id, stop);
+        return new TableFile($"features-reward-model-v{version.Number}", Columns, Rows(model, features, [.. (await FeatureTable.Matching(db, features, filter, ranked, stop)).Select(f => f.Latent)], ranked));
     }
 
     /// <summary>The features that fire at the end of a typed text, strongest first. The text itself is not in the file.</summary>
@@ -60,18 +59,18 @@ public sealed class ExportFeatures(IDbContextFactory<PortalDbContext> contexts, 
             : Unknown;
     }
 
-    private async IAsyncEnumerable<IReadOnlyList<object?>> Rows(FeatureDescription description, ModelVersionId model, IReadOnlyList<int> latents, RankedFeatures ranked,
+    private async IAsyncEnumerable<IReadOnlyList<object?>> Rows(ModelVersionId model, DescribedFeatures features, IReadOnlyList<int> latents, RankedFeatures ranked,
         [EnumeratorCancellation] CancellationToken stop = default)
     {
         Refusal? silent = null;
         foreach (var batch in latents.Chunk(BatchRows))
         {
             await using var db = await contexts.CreateDbContextAsync(stop);
-            var rows = await FeatureTable.Rows(db, description.Id, model, batch, ranked, stop);
+            var rows = await FeatureTable.Rows(db, features, batch, ranked, stop);
             if (silent is null) // an engine that does not answer is not waited for again and again
                 (rows, silent) = await FeatureIntervals.Add(engine, model, rows, stop);
             foreach (var row in rows)
-                yield return Cells(description, row);
+                yield return Cells(features.Description, row);
         }
     }
 

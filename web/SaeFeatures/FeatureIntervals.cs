@@ -8,7 +8,7 @@ namespace Portal.Web.SaeFeatures;
 internal static class FeatureIntervals
 {
     /// <summary>The rows with their intervals; as they were, with the reason, where the engine gives none.</summary>
-    /// <param name="model">The version that was described: other weights have other means.</param>
+    /// <param name="model">The version whose weights the rows state: other weights have other means.</param>
     public static async Task<(IReadOnlyList<FeatureRow> Rows, Refusal? Why)> Add(EngineClient engine, ModelVersionId model, IReadOnlyList<FeatureRow> rows, CancellationToken stop)
     {
         var effects = new Dictionary<int, FeatureEffect>();

@@ -39,7 +39,7 @@ public sealed record FeatureFilter(FeatureFires Fires = FeatureFires.End, bool L
 /// <param name="Q">False discovery rate; null where no permutation was made.</param>
 public sealed record RankedScore(double Score, double? P, double? Q, int Rank);
 
-/// <summary>One feature as the table shows it.</summary>
+/// <summary>One feature as the table shows it. Weight, contribution and gap are of the version shown; AUC and scores rest on the rewards of the version that was described.</summary>
 /// <param name="Label">Null where nobody has named it.</param>
 /// <param name="Here">Its activation on the text that was searched with; null where none was.</param>
 /// <param name="Effect">How sure its means are; null where the engine was not asked or did not say.</param>
@@ -70,7 +70,7 @@ internal static class FeatureTable
     public const double DiscoveryMax = 0.05;
 
     /// <summary>The features that fit, by number. Labels are asked of the database where the filter is about them.</summary>
-    public static async Task<IReadOnlyList<FeatureKeys>> Matching(PortalDbContext db, ModelVersionId model, FeatureFilter filter, RankedFeatures ranked, CancellationToken stop)
+    public static async Task<IReadOnlyList<FeatureKeys>> Matching(PortalDbContext db, DescribedFeatures of, FeatureFilter filter, RankedFeatures ranked, CancellationToken stop)
     {
         IEnumerable<FeatureKeys> features = ranked.Keys;
         features = filter.Fires switch
@@ -84,13 +84,13 @@ internal static class FeatureTable
             features = features.Where(f => f.ResidualQ <= DiscoveryMax);
         if (filter.Labelled)
         {
-            var labelled = await FeatureLabels.Current(db, model).Select(label => label.Latent).ToHashSetAsync(stop);
+            var labelled = await FeatureLabels.Current(db, of.Root).Select(label => label.Latent).ToHashSetAsync(stop);
             features = features.Where(f => labelled.Contains(f.Latent));
         }
         if (filter.Find?.Trim() is { Length: > 0 } find)
         {
             var words = find.ToLowerInvariant();
-            var found = await FeatureLabels.Current(db, model).Where(label => label.Text.ToLower().Contains(words)).Select(label => label.Latent).ToHashSetAsync(stop);
+            var found = await FeatureLabels.Current(db, of.Root).Where(label => label.Text.ToLower().Contains(words)).Select(label => label.Latent).ToHashSetAsync(stop);
             if (int.TryParse(find.TrimStart('#'), NumberStyles.None, CultureInfo.InvariantCulture, out var latent))
                 found.Add(latent);
             features = features.Where(f => found.Contains(f.Latent));
@@ -99,25 +99,25 @@ internal static class FeatureTable
     }
 
     /// <summary>The numbers of one page's features, in order, and of the first one after it where there is one. Ties by number, so that pages never overlap.</summary>
-    public static async Task<IReadOnlyList<int>> PageOf(PortalDbContext db, ModelVersionId model, FeatureFilter filter, RankedFeatures ranked, CancellationToken stop)
+    public static async Task<IReadOnlyList<int>> PageOf(PortalDbContext db, DescribedFeatures of, FeatureFilter filter, RankedFeatures ranked, CancellationToken stop)
     {
-        var matching = await Matching(db, model, filter, ranked, stop);
-        var tested = filter.Sort is FeatureSort.Label ? await FeatureLabels.Current(db, model).Select(label => new { label.Latent, Detection = label.Detection ?? 0 }).ToDictionaryAsync(label => label.Latent, label => label.Detection, stop) : [];
-        return [.. Ordered(matching, filter, tested).Skip(Math.Clamp(filter.Page, 0, 100_000) * RowsMax).Take(RowsMax + 1).Select(f => f.Latent)];
+        var matching = await Matching(db, of, filter, ranked, stop);
+        var tested = filter.Sort is FeatureSort.Label ? await FeatureLabels.Current(db, of.Root).Select(label => new { label.Latent, Detection = label.Detection ?? 0 }).ToDictionaryAsync(label => label.Latent, label => label.Detection, stop) : [];
+        return [.. Ordered(matching, of, filter, tested).Skip(Math.Clamp(filter.Page, 0, 100_000) * RowsMax).Take(RowsMax + 1).Select(f => f.Latent)];
     }
 
     /// <summary>The rows of these features, in this order.</summary>
-    public static async Task<IReadOnlyList<FeatureRow>> Rows(PortalDbContext db, FeatureDescriptionId description, ModelVersionId model, IReadOnlyList<int> latents, RankedFeatures ranks,
-        CancellationToken stop)
+    public static async Task<IReadOnlyList<FeatureRow>> Rows(PortalDbContext db, DescribedFeatures of, IReadOnlyList<int> latents, RankedFeatures ranks, CancellationToken stop)
     {
+        var description = of.Description.Id;
         var features = await db.SaeFeatures.AsNoTracking().Where(f => f.DescriptionId == description && latents.Contains(f.Latent)).ToDictionaryAsync(f => f.Latent, stop);
-        var labels = await FeatureLabels.Of(db, model, latents, stop);
-        return [.. latents.Where(features.ContainsKey).Select(latent => RowOf(features[latent], labels, ranks))];
+        var labels = await FeatureLabels.Of(db, of.Root, latents, stop);
+        return [.. latents.Where(features.ContainsKey).Select(latent => RowOf(features[latent], of, labels, ranks))];
     }
 
     /// <summary>Features without the value come last, whichever way the others go.</summary>
     /// <param name="tested">How well the labels of the named ones were tested.</param>
-    private static IEnumerable<FeatureKeys> Ordered(IReadOnlyList<FeatureKeys> features, FeatureFilter filter, IReadOnlyDictionary<int, double> tested)
+    private static IEnumerable<FeatureKeys> Ordered(IReadOnlyList<FeatureKeys> features, DescribedFeatures of, FeatureFilter filter, IReadOnlyDictionary<int, double> tested)
     {
         Func<FeatureKeys, double?> value = filter.Sort switch
         {
@@ -125,9 +125,9 @@ internal static class FeatureTable
             FeatureSort.Label => f => tested.TryGetValue(f.Latent, out var detection) ? detection : null,
             FeatureSort.Firing => f => f.FiringAtEnd,
             FeatureSort.Sentence => f => f.FiringAtSentence,
-            FeatureSort.Weight => f => Math.Abs(f.HeadWeight),
-            FeatureSort.Contribution => f => Math.Abs(f.ContributionMean),
-            FeatureSort.Gap => f => Math.Abs(f.GapContribution),
+            FeatureSort.Weight => f => Math.Abs(of.Factor(f.Latent) * f.HeadWeight),
+            FeatureSort.Contribution => f => Math.Abs(of.Factor(f.Latent) * f.ContributionMean),
+            FeatureSort.Gap => f => Math.Abs(of.Factor(f.Latent) * f.GapContribution),
             FeatureSort.Pairs => f => f.PairsDiffering,
             FeatureSort.Selection => f => f.SelectionScore is { } score ? Math.Abs(score) : null,
             FeatureSort.Residual => f => f.ResidualScore is { } score ? Math.Abs(score) : null,
@@ -137,9 +137,9 @@ internal static class FeatureTable
     }
 
     /// <summary>Rows as the page shows them.</summary>
-    public static FeatureRow RowOf(SaeFeature feature, IReadOnlyDictionary<int, FeatureLabel> labels, RankedFeatures ranks) => new(feature.Latent,
-        labels.GetValueOrDefault(feature.Latent), feature.FiringAtEnd, feature.FiringAtSentence, feature.ActivationMax, feature.ActivationMean, feature.HeadWeight,
-        feature.ContributionMean, feature.GapContribution, feature.PairsDiffering, feature.RewardAuc,
+    public static FeatureRow RowOf(SaeFeature feature, DescribedFeatures of, IReadOnlyDictionary<int, FeatureLabel> labels, RankedFeatures ranks) => new(feature.Latent,
+        labels.GetValueOrDefault(feature.Latent), feature.FiringAtEnd, feature.FiringAtSentence, feature.ActivationMax, feature.ActivationMean, of.Factor(feature.Latent) * feature.HeadWeight,
+        of.Factor(feature.Latent) * feature.ContributionMean, of.Factor(feature.Latent) * feature.GapContribution, feature.PairsDiffering, feature.RewardAuc,
         feature.SelectionScore is { } raw ? new RankedScore(raw, feature.SelectionP, feature.SelectionQ, ranks.Raw.GetValueOrDefault(feature.Latent)) : null,
         feature.ResidualScore is { } left ? new RankedScore(left, feature.ResidualP, feature.ResidualQ, ranks.Residual.GetValueOrDefault(feature.Latent)) : null,
         Histogram(feature.HistogramJson));

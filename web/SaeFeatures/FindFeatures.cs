@@ -10,30 +10,28 @@ namespace Portal.Web.SaeFeatures;
 /// <summary>A feature as the toggle studio shows it.</summary>
 /// <param name="Label">What it is said to mean; null without a label.</param>
 /// <param name="Detection">How well the label tells where it fires on held-out contexts, 0 to 1; null where unscored.</param>
+/// <param name="HeadWeight">w_i of the reward model that is toggled, before this set's own factor.</param>
 /// <param name="Firing">Responses at whose end it fires, of <paramref name="Responses"/>.</param>
 /// <param name="ContributionMean">Mean of w_i z_i over all ends.</param>
 public sealed record ToggledFeature(int Latent, string? Label, double? Detection, double HeadWeight, int Firing, int Responses, double ContributionMean)
 {
-    /// <summary>Features of the newest description of a model, in the order of their numbers. By primary key.</summary>
-    internal static async Task<IReadOnlyList<ToggledFeature>> Load(PortalDbContext db, FeatureDescription description, IReadOnlyCollection<int> latents, CancellationToken stop)
+    /// <summary>Features of a described model, in the order of their numbers. By primary key.</summary>
+    internal static async Task<IReadOnlyList<ToggledFeature>> Load(PortalDbContext db, DescribedFeatures of, IReadOnlyCollection<int> latents, CancellationToken stop)
     {
-        var labels = await FeatureLabels.Of(db, description.ModelVersionId, latents, stop);
+        var description = of.Description;
+        var labels = await FeatureLabels.Of(db, of.Root, latents, stop);
         var rows = await db.SaeFeatures.AsNoTracking().Where(f => f.DescriptionId == description.Id && latents.Contains(f.Latent)).OrderBy(f => f.Latent).ToListAsync(stop);
         return
         [
-            .. rows.Select(f => new ToggledFeature(f.Latent, labels.GetValueOrDefault(f.Latent)?.Text, labels.GetValueOrDefault(f.Latent)?.Detection, f.HeadWeight, f.FiringAtEnd,
-                description.Responses, f.ContributionMean)),
+            .. rows.Select(f => new ToggledFeature(f.Latent, labels.GetValueOrDefault(f.Latent)?.Text, labels.GetValueOrDefault(f.Latent)?.Detection, of.Factor(f.Latent) * f.HeadWeight, f.FiringAtEnd,
+                description.Responses, of.Factor(f.Latent) * f.ContributionMean)),
         ];
     }
-
-    /// <summary>The description that counts; null before the first.</summary>
-    internal static Task<FeatureDescription?> Description(PortalDbContext db, ModelVersionId model, CancellationToken stop) =>
-        db.FeatureDescriptions.AsNoTracking().Where(d => d.ModelVersionId == model).OrderByDescending(d => d.At).FirstOrDefaultAsync(stop);
 }
 
 /// <summary>Finds features to toggle: by number, or by words of their label.</summary>
 [Needs(Permission.Review)]
-public sealed class FindFeatures(IDbContextFactory<PortalDbContext> contexts, Access access)
+public sealed class FindFeatures(IDbContextFactory<PortalDbContext> contexts, Access access, FeatureRanks ranks)
 {
     public const int RowsMax = 12;
 
@@ -47,27 +45,28 @@ public sealed class FindFeatures(IDbContextFactory<PortalDbContext> contexts, Ac
         if (typed.Length > FeatureLabel.TextLengthMax)
             return new Problem("find", $"The search has {typed.Length} characters; a label has at most {FeatureLabel.TextLengthMax}.");
         await using var db = await contexts.CreateDbContextAsync(stop);
-        if (await ToggledFeature.Description(db, model, stop) is not { } description)
+        if (await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == model, stop) is not { } version)
+            return ToggleRefusals.NoModel;
+        if (await DescribedFeatures.Of(db, version, stop) is not { } features)
             return ToggleRefusals.NotDescribed;
         List<int> latents;
         if (int.TryParse(typed, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
         {
-            if (number >= description.Latents)
-                return new Problem("find", $"There is no feature {number}: this reward model has the features 0 to {description.Latents - 1}.");
+            if (number >= features.Description.Latents)
+                return new Problem("find", $"There is no feature {number}: this reward model has the features 0 to {features.Description.Latents - 1}.");
             latents = [number];
         }
         else if (typed.Length == 0)
         {
-            latents = await db.SaeFeatures.AsNoTracking().Where(f => f.DescriptionId == description.Id && f.FiringAtEnd > 0).OrderByDescending(f => Math.Abs(f.GapContribution))
-                .ThenBy(f => f.Latent).Take(RowsMax).Select(f => f.Latent).ToListAsync(stop);
+            latents = [.. (await FeatureTable.PageOf(db, features, new FeatureFilter(FeatureFires.End, Sort: FeatureSort.Gap), await ranks.Of(db, features.Description.Id, stop), stop)).Take(RowsMax)];
         }
         else
         {
             var words = typed.ToLowerInvariant();
-            latents = await FeatureLabels.Current(db, model).Where(label => label.Text.ToLower().Contains(words)).OrderBy(label => label.Latent).Take(RowsMax)
+            latents = await FeatureLabels.Current(db, features.Root).Where(label => label.Text.ToLower().Contains(words)).OrderBy(label => label.Latent).Take(RowsMax)
                 .Select(label => label.Latent).ToListAsync(stop);
         }
-        var found = (await ToggledFeature.Load(db, description, latents, stop)).ToDictionary(feature => feature.Latent);
+        var found = (await ToggledFeature.Load(db, features, latents, stop)).ToDictionary(feature => feature.Latent);
         return new Outcome<IReadOnlyList<ToggledFeature>>.Done([.. latents.Where(found.ContainsKey).Select(latent => found[latent])]); // an interface does not convert by itself
     }
 }

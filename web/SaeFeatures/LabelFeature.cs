@@ -22,7 +22,7 @@ public sealed record StoredLabel(int Version, double? Detection, double? Fuzzing
 [Needs(Permission.Review)]
 public sealed class LabelFeature(IDbContextFactory<PortalDbContext> contexts, WriteQueue writes, Access access, EngineClient engine, IdFactory ids, ContentHasher hasher, TimeProvider time)
 {
-    /// <param name="model">The reward model whose feature it is; for one that toggles made, the label goes to the one it was made from.</param>
+    /// <param name="model">The reward model whose feature it is; of one that toggles made, the label goes to the root of its line.</param>
     /// <param name="seen">The version of the label that was on the screen; 0 for none. Another one by now, and this is refused.</param>
     /// <param name="text">The label; blank withdraws the one before.</param>
     /// <param name="pattern">Phrases separated by "|"; blank for none.</param>
@@ -38,12 +38,12 @@ public sealed class LabelFeature(IDbContextFactory<PortalDbContext> contexts, Wr
         var found = await Find(model, latent, stop);
         if (found.Refusal is { } gone)
             return gone;
-        var (project, described) = found.Value;
+        var (project, root) = found.Value;
         LabelScoreResponse? scores = null;
         var whyNot = phrases is null ? "It has no pattern, so nothing can test it." : null;
         if (phrases is not null)
         {
-            var answer = await engine.ScoreLabel(new LabelScoreRequest($"{described}", latent, phrases), stop);
+            var answer = await engine.ScoreLabel(new LabelScoreRequest($"{model}", latent, phrases), stop);
             if (answer.Refusal is { Kind: ProblemKind.Invalid } wrong)
                 return wrong; // the pattern itself is what the engine refuses
             scores = answer.Refusal is null ? answer.Value : null;
@@ -53,7 +53,7 @@ public sealed class LabelFeature(IDbContextFactory<PortalDbContext> contexts, Wr
         {
             return await writes.WriteAsync<StoredLabel>(db =>
             {
-                var newest = db.FeatureLabels.AsNoTracking().Where(l => l.ModelVersionId == described && l.Latent == latent).OrderByDescending(l => l.Version).FirstOrDefault();
+                var newest = db.FeatureLabels.AsNoTracking().Where(l => l.ModelVersionId == root && l.Latent == latent).OrderByDescending(l => l.Version).FirstOrDefault();
                 if ((newest?.Version ?? 0) != seen)
                     return Overtaken;
                 if (label.Length == 0 && (newest is null || newest.Text.Length == 0))
@@ -61,12 +61,12 @@ public sealed class LabelFeature(IDbContextFactory<PortalDbContext> contexts, Wr
                 var now = time.GetUtcNow();
                 var row = new FeatureLabel
                 {
-                    Id = ids.New<FeatureLabelId>(), ProjectId = project, ModelVersionId = described, Latent = latent, Version = seen + 1, Text = label, Pattern = phrases,
+                    Id = ids.New<FeatureLabelId>(), ProjectId = project, ModelVersionId = root, Latent = latent, Version = seen + 1, Text = label, Pattern = phrases,
                     Source = LabelSource.Person, Author = asked.Value.AccountId, At = now, Detection = scores?.Detection?.Value, DetectionLow = scores?.Detection?.Low,
                     DetectionHigh = scores?.Detection?.High, Fuzzing = scores?.Fuzzing, ScoredOn = scores?.ScoredOn ?? 0,
                 };
                 db.FeatureLabels.Add(row);
-                AuditChain.Append(db, now, asked.Value.AccountId, label.Length == 0 ? "feature.unlabel" : "feature.label", "modelVersion", $"{described}",
+                AuditChain.Append(db, now, asked.Value.AccountId, label.Length == 0 ? "feature.unlabel" : "feature.label", "modelVersion", $"{root}",
                     new { latent, version = row.Version, labelHash = hasher.Hash(label), scored = row.Detection is not null });
                 return new StoredLabel(row.Version, row.Detection, row.Fuzzing, label.Length == 0 ? null : whyNot);
             }, stop);
@@ -75,21 +75,21 @@ public sealed class LabelFeature(IDbContextFactory<PortalDbContext> contexts, Wr
         {
             // Another node wrote the same version between reading and writing; the unique index (ModelVersionId, Latent, Version) kept it one. Anything else is not ours to explain.
             await using var db = await contexts.CreateDbContextAsync(stop);
-            if (await db.FeatureLabels.AnyAsync(l => l.ModelVersionId == described && l.Latent == latent && l.Version > seen, stop))
+            if (await db.FeatureLabels.AnyAsync(l => l.ModelVersionId == root && l.Latent == latent && l.Version > seen, stop))
                 return Overtaken;
             throw;
         }
     }
 
-    private async Task<Outcome<(ProjectId Project, ModelVersionId Described)>> Find(ModelVersionId model, int latent, CancellationToken stop)
+    private async Task<Outcome<(ProjectId Project, ModelVersionId Root)>> Find(ModelVersionId model, int latent, CancellationToken stop)
     {
         await using var db = await contexts.CreateDbContextAsync(stop);
         if (await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == model && v.Kind == ModelKind.RewardModel, stop) is not { } version)
             return new Problem("model", "This reward model is gone.", ProblemKind.NotFound);
-        if ((await FeatureVersions.Load(db, version.ProjectId, stop)).FirstOrDefault(v => v.Id == model) is not { Description: { } id } found)
+        if (await ToggledVersions.LineOfAsync(db, version, stop) is not { Description: { } description } line)
             return new Problem("model", "The features of this reward model have not been described; a label needs something to be looked at.", ProblemKind.Conflict);
-        return await db.SaeFeatures.AnyAsync(f => f.DescriptionId == id && f.Latent == latent, stop)
-            ? (version.ProjectId, found.DescribedId)
+        return await db.SaeFeatures.AnyAsync(f => f.DescriptionId == description.Id && f.Latent == latent, stop)
+            ? (version.ProjectId, line.Root.Id)
             : new Problem("latent", $"There is no feature {latent} in this reward model.", ProblemKind.NotFound);
     }
 

@@ -17,10 +17,10 @@ public sealed record ToggleSetRow(ToggleSetId Id, int Number, string Name, int T
     string Author, DateTimeOffset CreatedAt, string? Decider, DateTimeOffset? DecidedAt, int? PublishedNumber, ModelVersionId? PublishedId, bool Serves, bool IsMyDraft);
 
 /// <summary>A reward model that sets can be made for.</summary>
-public sealed record ToggleableModel(ModelVersionId Id, int Number, string Method, int Latents, bool Serves);
+public sealed record ToggleableModel(ModelVersionId Id, int Number, string Method, bool Serves);
 
 /// <summary>A page of toggle sets.</summary>
-/// <param name="Models">Reward models with a description, newest first; the retired are left out.</param>
+/// <param name="Models">Reward models whose features were described, those that toggles made among them, newest first; the retired are left out.</param>
 /// <param name="HasRetired">There are described ones, but they are retired.</param>
 /// <param name="MayAct">The person may make sets.</param>
 public sealed record ToggleSetList(IReadOnlyList<ToggleSetRow> Rows, int Total, IReadOnlyList<ToggleableModel> Models, bool HasRetired, bool MayAct);
@@ -40,10 +40,7 @@ public sealed class ListToggleSets(IDbContextFactory<PortalDbContext> contexts, 
         await using var db = await contexts.CreateDbContextAsync(stop);
         if (await db.Projects.AsNoTracking().FirstOrDefaultAsync(p => p.Id == projectId, stop) is not { } project)
             return new Problem("project", "This project is gone.", ProblemKind.NotFound);
-        var described = await db.ModelVersions.AsNoTracking()
-            .Where(v => v.ProjectId == projectId && v.Kind == ModelKind.RewardModel && db.FeatureDescriptions.Any(d => d.ModelVersionId == v.Id))
-            .OrderByDescending(v => v.Number).Take(ModelsMax)
-            .Select(v => new { v.Id, v.Number, v.Method, v.Status, Latents = db.FeatureDescriptions.Where(d => d.ModelVersionId == v.Id).Max(d => d.Latents) }).ToListAsync(stop);
+        var described = (await ToggledVersions.LinesOf(db, projectId, stop)).Where(line => line.Description is not null).ToLookup(line => line.Version.Status is ModelStatus.Retired);
         // Over (ProjectId, Number).
         var sets = await db.ToggleSets.AsNoTracking().Where(s => s.ProjectId == projectId).OrderByDescending(s => s.Number)
             .Skip(Math.Clamp(page, 0, 100_000) * RowsMax).Take(RowsMax).ToListAsync(stop);
@@ -59,8 +56,8 @@ public sealed class ListToggleSets(IDbContextFactory<PortalDbContext> contexts, 
                 s.DecidedBy is { } by ? names.GetValueOrDefault(by, "?") : null, s.DecidedAt, s.PublishedVersionId is { } made ? numbers.GetValueOrDefault(made) : null, s.PublishedVersionId,
                 s.PublishedVersionId is { } version && version == project.CurrentRewardModelId, s.State is ToggleSetState.Draft && s.Author == asked.Value.AccountId)),
             await db.ToggleSets.CountAsync(s => s.ProjectId == projectId, stop),
-            [.. described.Where(v => v.Status is not ModelStatus.Retired).Select(v => new ToggleableModel(v.Id, v.Number, v.Method, v.Latents, v.Id == project.CurrentRewardModelId))],
-            described.Exists(v => v.Status is ModelStatus.Retired), asked.Value.May(Permission.Administer));
+            [.. described[false].Take(ModelsMax).Select(line => new ToggleableModel(line.Version.Id, line.Version.Number, line.Version.Method, line.Version.Id == project.CurrentRewardModelId))],
+            described[true].Any(), asked.Value.May(Permission.Administer));
     }
 
     /// <summary>All sets of the project as a file, newest first.</summary>

@@ -16,12 +16,9 @@ namespace Portal.Web.SaeFeatures;
 public sealed record AppliedToggles(ToggleSetId SetId, int Number, string Name, ModelVersionId ModelId, IReadOnlyList<(int Latent, string? Label, double Multiplier)> Features);
 
 /// <summary>One of the two reward models.</summary>
+/// <param name="HasFeatures">Its rewards can be taken apart feature by feature.</param>
 /// <param name="Toggles">Null where no toggles made it.</param>
-public sealed record ComparedModel(ModelVersionId Id, int Number, string Method, bool Serves, AppliedToggles? Toggles)
-{
-    /// <summary>Its rewards can be taken apart feature by feature.</summary>
-    public bool HasFeatures => Toggles is not null || Method == ToggledVersions.Method || Method.StartsWith(FeatureVersions.Method, StringComparison.OrdinalIgnoreCase);
-}
+public sealed record ComparedModel(ModelVersionId Id, int Number, string Method, bool HasFeatures, bool Serves, AppliedToggles? Toggles);
 
 /// <summary>An answer that one of the two models picks, or both.</summary>
 /// <param name="Text">Null once erased.</param>
@@ -148,10 +145,9 @@ public sealed class ShowBestOfN(IDbContextFactory<PortalDbContext> contexts, Acc
         if (await db.ToggleSets.AsNoTracking().FirstOrDefaultAsync(s => s.PublishedVersionId == version.Id, stop) is { } set)
         {
             var toggles = set.Toggles();
-            var root = (await ToggledVersions.Line(db, version, stop))[^1].Id; // labels are its
-            var labels = await FeatureLabels.Of(db, root, [.. toggles.Select(toggle => toggle.Latent)], stop);
+            var labels = await FeatureLabels.Of(db, (await ToggledVersions.LineOfAsync(db, version, stop))?.Root.Id ?? version.Id, [.. toggles.Select(toggle => toggle.Latent)], stop);
             applied = new AppliedToggles(set.Id, set.Number, set.Name, set.ModelVersionId, [.. toggles.Select(toggle => (toggle.Latent, labels.GetValueOrDefault(toggle.Latent)?.Text, toggle.Multiplier))]);
         }
-        return new ComparedModel(version.Id, version.Number, version.Method, version.Id == serves, applied);
+        return new ComparedModel(version.Id, version.Number, version.Method, version.HasFeatures, version.Id == serves, applied);
     }
 }

@@ -26,7 +26,7 @@ public sealed record RelatedLine(RelatedFeature Feature, string? Label);
 public sealed record VoterLine(string Pseudonym, bool IsSimulated, VoterShare Share);
 
 /// <summary>Everything the page of one feature shows.</summary>
-/// <param name="Version">The version whose feature it is (never one that toggles made).</param>
+/// <param name="Version">The version whose weights are shown.</param>
 /// <param name="Labels">All versions, newest first.</param>
 /// <param name="Scored">Features with a selection score, to read a rank by.</param>
 /// <param name="WithoutIntervals">Why the row has no intervals; null where it has.</param>
@@ -56,19 +56,18 @@ public sealed class ShowFeature(IDbContextFactory<PortalDbContext> contexts, Acc
         if (await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == model, stop) is not { } version)
             return new Problem("model", "This reward model is gone.", ProblemKind.NotFound);
         var found = (await FeatureVersions.Load(db, version.ProjectId, stop)).FirstOrDefault(v => v.Id == model);
-        if (found is not { Description: { } id })
+        if (await DescribedFeatures.Of(db, found?.Line, stop) is not { Description: { Id: var id } description } features)
             return new Problem("model", "The features of this reward model have not been described.", ProblemKind.NotFound);
-        var description = await db.FeatureDescriptions.AsNoTracking().FirstAsync(d => d.Id == id, stop);
         if (await db.SaeFeatures.AsNoTracking().FirstOrDefaultAsync(f => f.DescriptionId == id && f.Latent == latent, stop) is not { } feature)
             return new Problem("latent", $"There is no feature {latent}: this reward model has the features 0 to {description.Latents - 1}.", ProblemKind.NotFound);
         var ranked = await ranks.Of(db, id, stop);
         var related = List<RelatedFeature>(feature.RelatedJson);
-        var labels = await FeatureLabels.Of(db, found.DescribedId, [latent, .. related.Select(r => r.Latent)], stop);
+        var labels = await FeatureLabels.Of(db, features.Root, [latent, .. related.Select(r => r.Latent)], stop);
         var voters = List<VoterShare>(feature.VotersJson);
         var people = voters.Select(v => v.AnnotatorId).ToList();
         var names = await db.Annotators.AsNoTracking().Where(a => people.Contains(a.Id)).ToDictionaryAsync(a => a.Id, a => (a.Pseudonym, a.IsSimulated), stop);
-        var (rows, why) = await FeatureIntervals.Add(engine, found.DescribedId, [FeatureTable.RowOf(feature, labels, ranked)], stop);
-        return new FeatureView(version.ProjectId, found, description, rows[0], await LabelsOf(db, found.DescribedId, latent, stop),
+        var (rows, why) = await FeatureIntervals.Add(engine, model, [FeatureTable.RowOf(feature, features, labels, ranked)], stop);
+        return new FeatureView(version.ProjectId, found!, description, rows[0], await LabelsOf(db, features.Root, latent, stop), // has features, so it was found
             await ContextsOf(db, id, latent, stop), [.. related.Select(r => new RelatedLine(r, labels.GetValueOrDefault(r.Latent)?.Text))],
             [.. voters.Select(v => names.TryGetValue(v.AnnotatorId, out var name) ? new VoterLine(name.Pseudonym, name.IsSimulated, v) : new VoterLine("?", false, v))],
             Math.Max(ranked.Raw.Count, ranked.Residual.Count), why);

@@ -50,36 +50,35 @@ public sealed class ShowFeatures(IDbContextFactory<PortalDbContext> contexts, Ac
         var may = asked.Value.May(Permission.Administer);
         var describing = await db.Jobs.AsNoTracking().Where(j => j.ProjectId == project && j.Kind == nameof(DescribeFeatures) && (j.State == JobState.Queued || j.State == JobState.Running))
             .OrderBy(j => j.Number).Select(j => new JobLink(j.Id, j.Number)).FirstOrDefaultAsync(stop);
-        if (chosen?.Description is not { } id)
+        if (await DescribedFeatures.Of(db, chosen?.Line, stop) is not { Description: { } description } features)
             return new FeaturesView(versions, chosen, null, null, describing, null, [], false, null, null, may);
-        var description = await db.FeatureDescriptions.AsNoTracking().FirstAsync(d => d.Id == id, stop);
-        var job = new JobId(id.Value); // a description has its job's id
+        var job = new JobId(description.Id.Value); // a description has its job's id
         var madeBy = await db.Jobs.AsNoTracking().Where(j => j.Id == job).Select(j => new JobLink(j.Id, j.Number)).FirstOrDefaultAsync(stop);
-        var ranked = await ranks.Of(db, id, stop);
+        var ranked = await ranks.Of(db, description.Id, stop);
         if (!string.IsNullOrWhiteSpace(typed))
         {
-            var (found, why) = await Search(db, chosen, id, typed, ranked, stop);
-            var (sure, unsure) = await FeatureIntervals.Add(engine, chosen.DescribedId, found, stop);
+            var (found, why) = await Search(db, chosen!.Id, features, typed, ranked, stop);
+            var (sure, unsure) = await FeatureIntervals.Add(engine, chosen.Id, found, stop);
             return new FeaturesView(versions, chosen, description, madeBy, describing, ranked, sure, false, unsure, why, may);
         }
-        var latents = await FeatureTable.PageOf(db, chosen.DescribedId, filter, ranked, stop);
-        var rows = await FeatureTable.Rows(db, id, chosen.DescribedId, [.. latents.Take(FeatureTable.RowsMax)], ranked, stop);
-        var (shown, whyNot) = await FeatureIntervals.Add(engine, chosen.DescribedId, rows, stop);
+        var latents = await FeatureTable.PageOf(db, features, filter, ranked, stop);
+        var rows = await FeatureTable.Rows(db, features, [.. latents.Take(FeatureTable.RowsMax)], ranked, stop);
+        var (shown, whyNot) = await FeatureIntervals.Add(engine, chosen!.Id, rows, stop);
         return new FeaturesView(versions, chosen, description, madeBy, describing, ranked, shown, latents.Count > FeatureTable.RowsMax, whyNot, null, may);
     }
 
-    private async Task<(IReadOnlyList<FeatureRow> Rows, Refusal? Why)> Search(PortalDbContext db, FeatureVersion version, FeatureDescriptionId description, string typed,
+    private async Task<(IReadOnlyList<FeatureRow> Rows, Refusal? Why)> Search(PortalDbContext db, ModelVersionId version, DescribedFeatures features, string typed,
         RankedFeatures ranked, CancellationToken stop)
     {
         if (typed.Length > TypedLengthMax)
             return ([], new Refusal([new Problem("typed", $"The text has {typed.Length} characters, at most {TypedLengthMax} can be searched with.")]));
         // The reward is read at the end of the response; the question before it is left empty.
-        var answer = await engine.Xray(new FeatureXrayRequest($"{version.Id}", [new ScoreItem([new Turn("user", "")], typed)]), stop);
+        var answer = await engine.Xray(new FeatureXrayRequest($"{version}", [new ScoreItem([new Turn("user", "")], typed)]), stop);
         if (answer.Refusal is { } why)
             return ([], why);
         var active = answer.Value.Items[0].Active.ToDictionary(feature => feature.Latent, feature => feature.Activation);
         var latents = active.Keys.ToList();
-        var rows = await FeatureTable.Rows(db, description, version.DescribedId, latents, ranked, stop);
+        var rows = await FeatureTable.Rows(db, features, latents, ranked, stop);
         return ([.. rows.Select(row => row with { Here = active[row.Latent] }).OrderByDescending(row => row.Here).ThenBy(row => row.Latent)], null);
     }
 }

@@ -118,7 +118,7 @@ public sealed class ShowPairXray(IDbContextFactory<PortalDbContext> contexts, Ac
         var heats = heated.Length == 0 ? answer : await engine.Xray(new FeatureXrayRequest($"{version.Id}", items, heated), stop);
         if (heats.Refusal is { } later)
             return empty with { Refused = later };
-        var labels = await FeatureLabels.Of(db, version.DescribedId, [.. parts.Select(part => part.Latent), .. heated], stop);
+        var labels = await FeatureLabels.Of(db, version.Line.Root.Id, [.. parts.Select(part => part.Latent), .. heated], stop);
         var found = from one in heats.Value.Items[0].Heat join other in heats.Value.Items[1].Heat on one.Latent equals other.Latent select (one, other);
         return empty with
         {

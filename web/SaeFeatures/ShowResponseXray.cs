@@ -49,7 +49,7 @@ public sealed class ShowResponseXray(IDbContextFactory<PortalDbContext> contexts
         if (answer.Refusal is { } why)
             return new ResponseXrayView(response, versions, version, null, [], None, why);
         var xray = answer.Value.Items[0];
-        var labels = await FeatureLabels.Of(db, version.DescribedId, [.. xray.Active.Select(a => a.Latent).Union(xray.Heat.Select(h => h.Latent))], stop);
+        var labels = await FeatureLabels.Of(db, version.Line.Root.Id, [.. xray.Active.Select(a => a.Latent).Union(xray.Heat.Select(h => h.Latent))], stop);
         return new ResponseXrayView(response, versions, version, xray,
             [.. xray.Active.Select(a => new XrayPart(a.Latent, labels.GetValueOrDefault(a.Latent)?.Text, a.Activation, a.Weight, a.Contribution))],
             labels.ToDictionary(label => label.Key, label => label.Value.Text), null);

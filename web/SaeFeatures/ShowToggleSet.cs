@@ -58,15 +58,15 @@ public sealed class ShowToggleSet(IDbContextFactory<PortalDbContext> contexts, A
         var serving = project.CurrentOf(ModelKind.RewardModel);
         var restored = serving is { } now && now == set.PublishedVersionId ? RollBackModel.Before(db, project.Id, ModelKind.RewardModel, now)?.FromVersionId : null;
         var links = await ShowModel.Links(db, [set.ModelVersionId, serving, set.PublishedVersionId, restored], stop);
-        var description = await ToggledFeature.Description(db, set.ModelVersionId, stop);
-        var features = description is null ? [] : await ToggledFeature.Load(db, description, [.. set.Toggles().Select(toggle => toggle.Latent)], stop);
+        var described = await DescribedFeatures.Of(db, await db.ModelVersions.AsNoTracking().FirstAsync(v => v.Id == set.ModelVersionId, stop), stop);
+        var features = described is null ? [] : await ToggledFeature.Load(db, described, [.. set.Toggles().Select(toggle => toggle.Latent)], stop);
         var job = await db.Jobs.AsNoTracking().Where(j => j.Id == set.JobId).Select(j => new PublishingJob(j.Id, j.Number, j.State, j.FailReason)).FirstOrDefaultAsync(stop);
         var preview = set.PreviewJson is { } json && JsonSerializer.Deserialize<TogglePreviewResponse>(json, ServingJson.Options) is { } stored ? await TogglePreview.With(db, stored, stop) : null;
         var people = new[] { set.Author, set.DecidedBy ?? set.Author };
         var names = await db.Users.AsNoTracking().Where(a => people.Contains(a.Id)).ToDictionaryAsync(a => a.Id, a => a.DisplayName, stop);
         var others = await db.ToggleSets.AsNoTracking().Where(s => s.ModelVersionId == set.ModelVersionId && s.Id != id).OrderByDescending(s => s.Number).Take(OthersMax)
             .Select(s => new OtherSet(s.Id, s.Number, s.Name, s.State)).ToListAsync(stop);
-        return new ToggleSetView(set, links[set.ModelVersionId], description?.Latents, description?.Pairs ?? 0, features, Link(serving), Link(set.PublishedVersionId), Link(restored), job,
+        return new ToggleSetView(set, links[set.ModelVersionId], described?.Description.Latents, described?.Description.Pairs ?? 0, features, Link(serving), Link(set.PublishedVersionId), Link(restored), job,
             preview, names.GetValueOrDefault(set.Author, "?"), set.DecidedBy is { } by ? names.GetValueOrDefault(by, "?") : null, others, person.May(Permission.Administer),
             person.AccountId == set.Author, DecideToggleSet.IsAlone(db, person.AccountId));
 

@@ -28,15 +28,14 @@ internal static class ToggleRefusals
 /// <param name="Latents">M.</param>
 internal sealed record ToggledModel(ModelVersion Version, int Latents)
 {
-    /// <summary>Asks that it is there, may serve, and was described: one look by key, one over (ModelVersionId, At).</summary>
+    /// <summary>Asks that it is there, may serve, and that it or what toggles made it of was described.</summary>
     public static Outcome<ToggledModel> Find(PortalDbContext db, ModelVersionId id)
     {
         if (db.ModelVersions.FirstOrDefault(v => v.Id == id && v.Kind == ModelKind.RewardModel) is not { } version)
             return ToggleRefusals.NoModel;
         if (version.Status is ModelStatus.Retired)
             return ToggleRefusals.Retired(version);
-        var latents = db.FeatureDescriptions.Where(d => d.ModelVersionId == id).OrderByDescending(d => d.At).Select(d => (int?)d.Latents).FirstOrDefault();
-        return latents is { } count ? new ToggledModel(version, count) : ToggleRefusals.NotDescribed;
+        return ToggledVersions.LineOf(db, version)?.Description is { } description ? new ToggledModel(version, description.Latents) : ToggleRefusals.NotDescribed;
     }
 }
 

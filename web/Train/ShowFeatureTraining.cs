@@ -2,6 +2,7 @@ using System.Security.Claims;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.Registry;
+using Portal.Data.SaeFeatures;
 using Portal.Web.Accounts;
 
 namespace Portal.Web.Train;
@@ -37,17 +38,16 @@ public sealed class ShowFeatureTraining(IDbContextFactory<PortalDbContext> conte
             return new Problem("project", "This project is gone.", ProblemKind.NotFound);
         // Over (ProjectId, Kind, Number).
         var versions = await db.ModelVersions.AsNoTracking().Where(v => v.ProjectId == projectId).OrderByDescending(v => v.CreatedAt).Take(VersionsMax)
-            .Select(v => new { v.Id, v.Kind, v.Number, v.Method, v.ParentId, v.Status }).ToListAsync(stop);
+            .Select(v => new { v.Id, v.Kind, v.Number, v.Method, v.ParentId, v.Status, HasFeatures = v.Kind == ModelKind.RewardModel && v.FilesJson.Contains(ModelVersion.FeatureHeadEntry) }).ToListAsync(stop);
         var byId = versions.ToDictionary(v => v.Id);
         var usable = versions.Where(v => v.Status is not ModelStatus.Retired).ToList();
-        var toggled = (await db.ToggleSets.AsNoTracking().Where(s => s.ProjectId == projectId && s.PublishedVersionId != null).Select(s => s.PublishedVersionId!.Value).ToListAsync(stop)).ToHashSet(); // filtered
         var described = (await db.FeatureDescriptions.AsNoTracking().Where(d => d.ProjectId == projectId).Select(d => new { d.ModelVersionId, d.At }).ToListAsync(stop))
             .GroupBy(d => d.ModelVersionId).ToDictionary(g => g.Key, g => g.Max(d => d.At));
-        // A reward model that reads an SAE has one for its parent; one that toggles made shares the features of another and is described with it.
-        var readers = usable.Where(v => v.Kind is ModelKind.RewardModel && !toggled.Contains(v.Id) && (described.ContainsKey(v.Id) || Parent(v.ParentId)?.Kind is ModelKind.SparseAutoencoder)).ToList();
+        // One that toggles made shares the features of another and is described with it.
+        var readers = usable.Where(v => v.HasFeatures && v.Method != ToggledVersions.Method).ToList();
         return new FeatureTrainingView(projectId, project.IsSynthetic,
             [
-                .. usable.Where(v => v.Kind is not ModelKind.SparseAutoencoder && !toggled.Contains(v.Id) && !readers.Contains(v)).OrderByDescending(v => v.Kind is ModelKind.RewardModel)
+                .. usable.Where(v => v.Kind is not ModelKind.SparseAutoencoder && !v.HasFeatures).OrderByDescending(v => v.Kind is ModelKind.RewardModel)
                     .Select(v => new ChoosableVersion(v.Id, $"{v.Kind.Noun()} v{v.Number}", v.Method, v.Kind is ModelKind.RewardModel, project.CurrentOf(v.Kind) == v.Id)),
             ],
             [

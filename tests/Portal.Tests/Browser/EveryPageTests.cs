@@ -73,6 +73,7 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         ["toggle-sets"] = new("/toggle-studio", p => p.Toggles.List),
         ["toggle-draft"] = new("/toggle-studio/{Id:guid}", p => $"/toggle-studio/{p.Toggles.Draft}", (page, _) => page.Page.Locator("main .note.bad").WaitForAsync()), // no engine runs
         ["toggle-waiting"] = new("/toggle-studio/{Id:guid}", p => $"/toggle-studio/{p.Toggles.Waiting}"),
+        ["toggle-refused"] = new("/toggle-studio/{Id:guid}", p => $"/toggle-studio/{p.Toggles.Refused}"),
         ["toggle-diff"] = new("/toggle-studio/{Id:guid}/diff/{Other:guid}", p => $"/toggle-studio/{p.Toggles.Waiting}/diff/{p.Toggles.Published}"),
         ["jobs"] = new("/jobs", _ => "/jobs"),
         ["run-finished"] = new("/jobs/{Id:guid}", p => $"/jobs/{p.Finished.Id}"),

@@ -46,7 +46,8 @@ internal sealed class SeededToggles
 
     public string Train => "/train/features";
 
-    private Guid Other => SeededProject.AccountOf(project.Admin);
+    /// <summary>The author of what the person who looks may decide.</summary>
+    public Guid Other => SeededProject.AccountOf(project.Admin);
 
     /// <summary>A set of somebody, as a draft.</summary>
     public ToggleSetId Set(string name, Guid author, IReadOnlyList<Toggle> toggles)
@@ -63,7 +64,8 @@ internal sealed class SeededToggles
         return set.Id;
     }
 
-    private ToggleSetId Proposed(ToggleSetId id)
+    /// <summary>Asked for approval, with the preview that its author saw.</summary>
+    public ToggleSetId Proposed(ToggleSetId id)
     {
         var job = project.Job(new PublishToggles { ToggleSetId = id });
         project.Change(db =>
@@ -77,7 +79,7 @@ internal sealed class SeededToggles
     /// <summary>What the job does once it runs.</summary>
     public ToggleSetId Made(ToggleSetId id, int number)
     {
-        var version = project.Model(ModelKind.RewardModel, number, "SARM, toggled", Features.Model.Id);
+        var version = project.Model(ModelKind.RewardModel, number, ToggledVersions.Method, Features.Model.Id);
         project.Change(db =>
         {
             var set = db.ToggleSets.Single(s => s.Id == id);
@@ -92,7 +94,7 @@ internal sealed class SeededToggles
     private ToggleSetId Decided(ToggleSetId id, int number, bool publish)
     {
         Made(Proposed(id), number);
-        project.Change(db => _ = db.ToggleSets.Single(s => s.Id == id).Decide(publish, me, false, project.Now));
+        project.Change(db => _ = db.ToggleSets.Single(s => s.Id == id).Decide(publish, me, false, publish ? null : "Turning it round rewards what nobody asked for. " + string.Concat(Enumerable.Repeat("Look at the flips. ", 12)), project.Now));
         return id;
     }
 

@@ -127,6 +127,28 @@ public sealed class ToggleStudioTests(AdminPagesFixture fixture)
     }
 
     [Fact]
+    public async Task The_second_person_refuses_with_a_reason_that_stays_on_the_page()
+    {
+        var toggles = fixture.Toggles;
+        var id = toggles.Made(toggles.Proposed(toggles.Set("ten times the mill", toggles.Other, [new(1_187, 10)])), 62);
+        await using var page = await fixture.Open($"/toggle-studio/{id}");
+        var p = page.Page;
+        await page.IsInteractive();
+
+        await p.ClickAsync("button[popovertarget=refuse]");
+        await p.ClickAsync("#refuse button.danger");
+        Assert.True(await p.Locator("#refuse-note").EvaluateAsync<bool>("field => field.matches(':user-invalid')")); // the browser asks for words, nothing is sent
+        await p.FillAsync("#refuse-note", "Ten times is beyond what was seen.");
+        await p.ClickAsync("#refuse button.danger");
+
+        await p.Locator(".badge.bad", new() { HasTextString = "refused" }).WaitForAsync();
+        Assert.Contains("Ten times is beyond what was seen.", await p.Locator("#decision-note").InnerTextAsync(), StringComparison.Ordinal);
+        using var db = fixture.Project.Open();
+        Assert.Equal((ToggleSetState.Refused, "Ten times is beyond what was seen."), (db.ToggleSets.Single(s => s.Id == id).State, db.ToggleSets.Single(s => s.Id == id).DecisionNote));
+        Assert.Empty(page.Problems);
+    }
+
+    [Fact]
     public async Task An_SAE_training_is_started_from_its_form_and_a_wrong_number_is_named()
     {
         await using var page = await fixture.Open("/train/features");

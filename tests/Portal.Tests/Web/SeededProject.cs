@@ -10,6 +10,7 @@ using Portal.Data.Datasets;
 using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.Registry;
+using Portal.Data.SaeFeatures;
 using Portal.Data.Storage;
 using Portal.Tests.Data;
 using Portal.Web.Accounts;
@@ -162,13 +163,15 @@ public sealed class SeededProject : IDisposable
         return version;
     }
 
+    /// <param name="method">One of SARM's, or toggles: the version then has the file of a model of features.</param>
     public ModelVersion Model(ModelKind kind, int number, string method = "DPO", ModelVersionId? parent = null, DatasetVersionId? dataset = null, JobId? job = null)
     {
         var version = new ModelVersion
         {
             Id = Ids.New<ModelVersionId>(), ProjectId = Id, Kind = kind, Number = number, Method = method, ParentId = parent, DatasetVersionId = dataset, JobId = job,
             SpecJson = """{"kind":"TrainPreferencePolicy","seed":1}""", Seed = 1, Commit = "unknown", Folder = $"{kind}-{number}",
-            FilesJson = """[{"Name":"model.safetensors","Bytes":1845504,"Sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}]""",
+            FilesJson = JsonSerializer.Serialize(new[] { new ModelFile(method.StartsWith("SARM", StringComparison.Ordinal) || method == ToggledVersions.Method ? ModelVersion.FeatureHeadFile : "model.safetensors",
+                1_845_504, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855") }),
             IsSynthetic = true, CreatedAt = Now,
         };
         Add(version);

@@ -131,7 +131,7 @@ public sealed class PublishTogglesTests : IDisposable
         }
         var (draft, ofDraft) = (Draft([new(1, 0)]), toy.Job());
         var (refused, ofRefused) = Propose([new(1, 0)]);
-        Change(refused, set => set.Decide(approve: false, Guid.NewGuid(), isAlone: false, DateTimeOffset.UtcNow));
+        Change(refused, set => set.Decide(approve: false, Guid.NewGuid(), isAlone: false, "no", DateTimeOffset.UtcNow));
         var (waiting, ofWaiting) = Propose([new(1, 0)]);
         var (onConventional, ofConventional) = Propose([new(1, 0)], conventional);
         var (onRetired, ofRetired) = Propose([new(1, 0)], retired);
@@ -155,7 +155,7 @@ public sealed class PublishTogglesTests : IDisposable
     {
         var (refused, ofRefused) = Propose([new(1, 0)]);
         var refusedResult = await new PublishTogglesRunner().Run(new PublishToggles { ToggleSetId = refused }, ofRefused);
-        Change(refused, set => set.Decide(approve: false, Guid.NewGuid(), isAlone: false, DateTimeOffset.UtcNow));
+        Change(refused, set => set.Decide(approve: false, Guid.NewGuid(), isAlone: false, "no", DateTimeOffset.UtcNow));
         var (late, ofLate) = Propose([new(1, 0)]);
         var lateResult = await new PublishTogglesRunner().Run(new PublishToggles { ToggleSetId = late }, ofLate);
         using (var db = toy.Database.Open())

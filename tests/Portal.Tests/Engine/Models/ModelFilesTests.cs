@@ -238,6 +238,29 @@ public sealed class ModelFilesTests : IDisposable
         Assert.Single(Directory.GetFiles(folder));
     }
 
+    [Fact]
+    public void A_folder_is_copied_with_its_folders_and_a_stopped_copy_is_made_whole()
+    {
+        var (from, to) = (Path.Combine(folder, "from"), Path.Combine(folder, "to"));
+        Directory.CreateDirectory(Path.Combine(from, "sae"));
+        foreach (var name in new[] { "config.json", "sae/cfg.json", "sae/notes.md" })
+            File.WriteAllText(Path.Combine(from, name), name);
+        using var stop = new CancellationTokenSource();
+
+        Assert.Throws<OperationCanceledException>(() => Portal.Engine.ArtefactFile.CopyFolder(from, to, name =>
+        {
+            if (Directory.GetFiles(to, "*", SearchOption.AllDirectories).Length > 0)
+                stop.Cancel(); // after the first file
+            return name != "sae/notes.md";
+        }, stop.Token));
+        Assert.Single(Directory.GetFiles(to, "*", SearchOption.AllDirectories));
+        File.WriteAllText(Path.Combine(to, "config.json"), "half of");
+        Portal.Engine.ArtefactFile.CopyFolder(from, to, name => name != "sae/notes.md", default);
+
+        Assert.Equal([("config.json", "config.json"), ("sae/cfg.json", "sae/cfg.json")],
+            Directory.GetFiles(to, "*", SearchOption.AllDirectories).Select(path => (Path.GetRelativePath(to, path), File.ReadAllText(path))).Order());
+    }
+
     [Theory]
     [InlineData(0)]
     [InlineData(27)]

@@ -168,6 +168,45 @@ public sealed class FeatureAndLabelTests : IDisposable
         Assert.Equal((1, "It fires on 3 held-out contexts, 10 are needed."), (stored.Version, stored.WhyUnscored));
     }
 
+    /// <summary>Features are the same ones, so is what they mean: the label is the root's, whichever version of the line it was written for, and is tested on what holds for that version.</summary>
+    [Fact]
+    public async Task A_label_written_for_a_toggled_version_is_its_roots()
+    {
+        var seeded = new SeededFeatures(project);
+        seeded.Feature(2, atEnd: 2);
+        var toggled = project.Model(ModelKind.RewardModel, 2, ToggledVersions.Method, seeded.Model.Id);
+        project.Add(Described(toggled.Id));
+        await using var door = await FakeEngineDoor.Open(project.Directory);
+        var asked = "";
+        door.Score = request => new LabelScoreResponse(null, null, 0, asked = request.Model);
+
+        Assert.Equal(1, (await Store.Handle(project.Reviewer, toggled.Id, 2, 0, "an insult", "clod", Stop)).Value.Version);
+
+        Assert.Equal($"{toggled.Id}", asked);
+        Assert.Equal("an insult", (await Show.Handle(project.Reviewer, seeded.Model.Id, 2, Stop)).Value.Row.Label!.Text);
+        Assert.Equal("an insult", (await Show.Handle(project.Reviewer, toggled.Id, 2, Stop)).Value.Row.Label!.Text);
+        using var db = project.Open();
+        Assert.Equal(seeded.Model.Id, db.FeatureLabels.Single().ModelVersionId);
+
+        object[] Described(ModelVersionId version)
+        {
+            var id = project.Ids.New<FeatureDescriptionId>();
+            return
+            [
+                new FeatureDescription
+                {
+                    Id = id, ProjectId = project.Id, ModelVersionId = version, Latents = 8, Responses = 4, SentenceEnds = 0, Pairs = 0, PromptsDiscovery = 0, PromptsTest = 0, SpecJson = "{}",
+                    CodesSha256 = new string('c', 64), At = project.Now,
+                },
+                new SaeFeature
+                {
+                    DescriptionId = id, Latent = 2, FiringAtEnd = 2, FiringAtSentence = 0, ActivationMax = 1, ActivationMean = 1, HeadWeight = 1, ContributionMean = 0, GapContribution = 0, PairsDiffering = 0,
+                    RewardAuc = null, SelectionScore = null, SelectionP = null, SelectionQ = null, ResidualScore = null, ResidualP = null, ResidualQ = null, HistogramJson = "", RelatedJson = "", VotersJson = "",
+                },
+            ];
+        }
+    }
+
     [Fact]
     public async Task Of_two_people_who_name_a_feature_at_once_the_second_is_refused()
     {

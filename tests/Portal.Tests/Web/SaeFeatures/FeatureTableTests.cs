@@ -67,6 +67,41 @@ public sealed class FeatureTableTests : IDisposable
         double? Maybe() => random.Next(4) == 0 ? null : Math.Round(random.NextDouble(), 1);
     }
 
+    /// <summary>Rows of v1, shown with the weights of v2: 40 of them multiplied, as if they had been stored so. Pages begin before, between and behind the changed ones.</summary>
+    [Fact]
+    public async Task What_toggles_changed_stands_in_the_table_where_its_own_weight_puts_it()
+    {
+        var seeded = new SeededFeatures(project, latents: 190);
+        var random = new Random(7);
+        var features = Enumerable.Range(0, 190).Select(latent => seeded.Make(latent, atEnd: 1, weight: Value(), contribution: Value(), gap: Value())).ToList();
+        project.Add([.. features]);
+        var factors = Enumerable.Range(0, 40).ToDictionary(i => i * 31 % 190, i => new[] { 0, -1, .5, 20 }[i % 4]);
+        var toggled = project.Model(ModelKind.RewardModel, 2, ToggledVersions.Method, seeded.Model.Id);
+        var set = new ToggleSet { Id = project.Ids.New<ToggleSetId>(), ProjectId = project.Id, ModelVersionId = seeded.Model.Id, Number = 1, Author = Guid.NewGuid(), CreatedAt = project.Now };
+        Assert.Null(set.Change("a", "", "", [.. factors.Select(f => new Toggle(f.Key, f.Value))], 190));
+        set.Made(toggled.Id);
+        project.Add(set);
+        double Of(SaeFeature f, double value) => value * factors.GetValueOrDefault(f.Latent, 1);
+
+        foreach (var (sort, value) in new (FeatureSort, Func<SaeFeature, double>)[] { (FeatureSort.Weight, f => f.HeadWeight), (FeatureSort.Contribution, f => f.ContributionMean), (FeatureSort.Gap, f => f.GapContribution) })
+            foreach (var up in new[] { true, false })
+            {
+                var pages = new List<FeatureRow>();
+                for (var page = 0; page < 4; page++)
+                    pages.AddRange((await Show.Handle(project.Reviewer, project.Id, toggled.Id, new FeatureFilter(Sort: sort, Ascending: up, Page: page), null, Stop)).Value.Rows);
+
+                var sizes = features.Select(f => (f.Latent, Size: Math.Abs(Of(f, value(f)))));
+                Assert.Equal((up ? sizes.OrderBy(f => f.Size) : sizes.OrderByDescending(f => f.Size)).ThenBy(f => f.Latent).Select(f => f.Latent), pages.Select(row => row.Latent));
+                Assert.All(pages, row => Assert.Equal((Of(features[row.Latent], features[row.Latent].HeadWeight), Of(features[row.Latent], features[row.Latent].GapContribution)), (row.HeadWeight, row.GapContribution)));
+            }
+        var file = await (await Export.Handle(project.Reviewer, toggled.Id, new FeatureFilter(), Stop)).Value.Rows.ToListAsync();
+        Assert.Equal(features.Select(f => Of(f, f.HeadWeight)), file.Select(row => (double)row[11]!)); // head_weight
+        var one = (await new ShowFeature(project.Contexts, project.Access, new FeatureRanks(), engine).Handle(project.Reviewer, toggled.Id, 31, Stop)).Value;
+        Assert.Equal((-features[31].HeadWeight, false, 1), (one.Row.HeadWeight, one.Version.IsItself, one.Version.Described.Number));
+
+        double Value() => Math.Round(random.NextDouble() - .5, 2); // ties happen
+    }
+
     [Fact]
     public async Task Filters_find_what_they_name()
     {
@@ -216,11 +251,8 @@ public sealed class FeatureTableTests : IDisposable
         old.Label(0, "the old one");
         var later = new SeededFeatures(project, 2);
         later.Feature(0, atEnd: 1);
-        var toggled = project.Model(ModelKind.RewardModel, 3, "SARM, toggled");
+        var toggled = project.Model(ModelKind.RewardModel, 3, ToggledVersions.Method, old.Model.Id);
         project.Model(ModelKind.RewardModel, 4, "reward model"); // reads no features
-        var set = new ToggleSet { Id = project.Ids.New<ToggleSetId>(), ProjectId = project.Id, ModelVersionId = old.Model.Id, Number = 1, Author = Guid.NewGuid(), CreatedAt = project.Now };
-        set.Made(toggled.Id);
-        project.Add(set);
 
         var newest = (await Show.Handle(project.Reviewer, project.Id, null, new FeatureFilter(), null, Stop)).Value;
         project.Change(db => db.Releases.Add(db.Projects.Single(p => p.Id == project.Id).Release(project.Ids.New<ReleaseId>(), db.ModelVersions.Single(v => v.Id == toggled.Id), "It insults less", Guid.NewGuid(), null, project.Now).Value));
@@ -229,7 +261,7 @@ public sealed class FeatureTableTests : IDisposable
 
         Assert.Equal([3, 2, 1], newest.Versions.Select(v => v.Number));
         Assert.Equal(3, newest.Version!.Number); // described through the one it was made from
-        Assert.Equal((toggled.Id, old.Model.Id, true), (serving.Version!.Id, serving.Version.DescribedId, serving.Version.Serves));
+        Assert.Equal((toggled.Id, old.Model.Id, true), (serving.Version!.Id, serving.Version.Described.Id, serving.Version.Serves));
         Assert.Equal("the old one", serving.Rows.Single().Label!.Text);
         Assert.Equal(ProblemKind.NotFound, unknown.Refusal!.Kind);
     }

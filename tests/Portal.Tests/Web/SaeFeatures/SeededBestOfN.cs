@@ -88,7 +88,7 @@ internal sealed class SeededBestOfN
         if ((set.Change("fewer compliments", "Nobody asked for compliments.", "", toggles, features.Description.Latents) ?? set.Propose(preview, job.Id)) is { } problem)
             throw new InvalidOperationException(problem.Message);
         set.Made(Toggled.Id);
-        if (set.Decide(approve: true, approver, isAlone: false, project.Now) is { } refused)
+        if (set.Decide(approve: true, approver, isAlone: false, null, project.Now) is { } refused)
             throw new InvalidOperationException(refused.Message);
         db.Add(set);
         db.SaveChanges();

@@ -47,7 +47,7 @@ public sealed class ToggleSetTests : IAsyncLifetime
     private ShowToggleSet Show => new(project.Contexts, project.Access);
     private ListToggleSets List => new(project.Contexts, project.Access);
     private DiffToggleSets Diff => new(project.Contexts, project.Access);
-    private FindFeatures Find => new(project.Contexts, project.Access);
+    private FindFeatures Find => new(project.Contexts, project.Access, new FeatureRanks());
     private PreviewToggles Preview => new(project.Contexts, project.Access, engine);
     private DownloadToggleTable Download => new(project.Contexts, project.Access, engine);
 
@@ -76,6 +76,7 @@ public sealed class ToggleSetTests : IAsyncLifetime
             var record = db.Releases.Single(r => r.ToVersionId == version);
             Assert.Equal((SeededProject.AccountOf(project.Admin), (Guid?)SeededProject.AccountOf(Second), false), (record.By, record.Approver, record.IsRollBack));
             Assert.Equal("It pays for a slogan (Approved: Read 12 flips)", record.Reason);
+            Assert.Equal("Read 12 flips", db.ToggleSets.Single().DecisionNote);
             Assert.Equal(["toggles.draft", "toggles.save", "job.start", "toggles.propose", "toggles.approve", "model.release"], db.AuditEvents.OrderBy(e => e.Sequence).Select(e => e.Action).ToList());
             Assert.All(db.AuditEvents.ToList(), e => Assert.DoesNotContain("slogan", e.PayloadJson, StringComparison.Ordinal));
             Assert.All(db.AuditEvents.ToList(), e => Assert.DoesNotContain("flips", e.PayloadJson, StringComparison.Ordinal));
@@ -118,7 +119,7 @@ public sealed class ToggleSetTests : IAsyncLifetime
         var (id, _) = await Proposed();
         var seen = Set(id).RowVersion;
 
-        var outcomes = await Task.WhenAll(Decide.Handle(Second, id, seen, true, features.Model.Id, null, default), Decide.Handle(third, id, seen, false, features.Model.Id, null, default));
+        var outcomes = await Task.WhenAll(Decide.Handle(Second, id, seen, true, features.Model.Id, null, default), Decide.Handle(third, id, seen, false, features.Model.Id, "Too few flips", default));
 
         var loser = Assert.Single(outcomes, o => o.Refusal is not null);
         Assert.Equal(ProblemKind.Conflict, loser.Refusal!.Kind);
@@ -198,12 +199,33 @@ public sealed class ToggleSetTests : IAsyncLifetime
 
         var around = await release.Handle(project.Admin, version, features.Model.Id, "quick", null, default);
         Assert.Contains("waits for a second person", around.Refusal?.ToString(), StringComparison.Ordinal);
-        Assert.Equal(ToggleSetState.Refused, (await Decide.Handle(Second, id, Set(id).RowVersion, false, features.Model.Id, null, default)).Value);
+        Assert.Equal(ToggleSetState.Refused, (await Decide.Handle(Second, id, Set(id).RowVersion, false, features.Model.Id, "Too few flips", default)).Value);
 
         Assert.Contains("was refused", (await release.Handle(project.Admin, version, features.Model.Id, "quick", null, default)).Refusal?.ToString(), StringComparison.Ordinal);
         using var db = project.Open();
         Assert.Equal(features.Model.Id, db.Projects.Single(p => p.Id == project.Id).CurrentRewardModelId);
         Assert.Contains(db.AuditEvents, e => e.Action == "toggles.refuse");
+    }
+
+    [Fact]
+    public async Task A_refusal_needs_words_which_its_author_reads_and_the_audit_log_does_not()
+    {
+        var (id, _) = await Proposed();
+        var seen = Set(id).RowVersion;
+        foreach (var (note, says) in new[] { (null, "Say in a few words why"), (" \n ", "Say in a few words why"), (new string('x', ToggleSet.NoteLengthMax + 1), "The note has 2001 characters, at most 2000 are kept.") })
+            Assert.StartsWith(says, (await Decide.Handle(Second, id, seen, false, features.Model.Id, note, default)).Refusal?.About("note"), StringComparison.Ordinal);
+        Assert.Equal((ToggleSetState.Waiting, seen, null), (Set(id).State, Set(id).RowVersion, Set(id).DecisionNote));
+        Assert.NotNull((await Decide.Handle(Second, id, seen, true, features.Model.Id, new string('x', ToggleSet.NoteLengthMax + 1), default)).Refusal?.About("note"));
+
+        Assert.Null((await Decide.Handle(Second, id, seen, false, features.Model.Id, "  Twelve flips are no evidence. ", default)).Refusal);
+
+        var view = (await Show.Handle(project.Admin, id, default)).Value;
+        Assert.Equal((ToggleSetState.Refused, "Twelve flips are no evidence."), (view.Set.State, view.Set.DecisionNote));
+        Assert.NotNull(view.Decider);
+        using var db = project.Open();
+        var told = db.AuditEvents.Single(e => e.Action == "toggles.refuse");
+        Assert.Contains($"\"noteHash\":\"{project.Hasher.Hash("Twelve flips are no evidence.")}\"", told.PayloadJson, StringComparison.Ordinal);
+        Assert.DoesNotContain("evidence", told.PayloadJson, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -222,7 +244,56 @@ public sealed class ToggleSetTests : IAsyncLifetime
         ];
 
         Assert.All(refusals, refusal => Assert.Contains("reward model v1 is retired", refusal?.ToString(), StringComparison.Ordinal));
-        Assert.Null((await Decide.Handle(Second, waiting, Set(waiting).RowVersion, false, features.Model.Id, null, default)).Refusal); // refusing stays possible
+        Assert.Null((await Decide.Handle(Second, waiting, Set(waiting).RowVersion, false, features.Model.Id, "Too few flips", default)).Refusal); // refusing stays possible
+    }
+
+    /// <summary>Feature 3 weighs .82. Made by −2 of v1, by .5 of that: −1.64, then −.82. The description, the label and the pairs stay those of v1.</summary>
+    [Fact]
+    public async Task A_version_that_toggles_made_is_read_and_toggled_again_with_its_own_weights()
+    {
+        features.Feature(5, atEnd: 10, weight: -.3, contribution: .04, gap: .3, pairs: 20);
+        var first = await Published(features.Model.Id, new Toggle(3, -2));
+        var second = await Published(first, new Toggle(3, .5), new Toggle(5, 3));
+        var asked = new List<string?>();
+        door.Preview = request =>
+        {
+            asked.Add(request.Model);
+            return FakePreview.Of(request);
+        };
+
+        var (ofRoot, ofFirst, ofSecond) = (await Found(features.Model.Id), await Found(first), await Found(second));
+        Assert.Equal([(3, .82), (5, -.3)], ofRoot.OrderBy(f => f.Latent).Select(f => (f.Latent, f.HeadWeight)));
+        Assert.Equal([(3, -1.64), (5, -.3)], ofFirst.OrderBy(f => f.Latent).Select(f => (f.Latent, Math.Round(f.HeadWeight, 9))));
+        Assert.Equal([(3, -.82), (5, -.9)], ofSecond.OrderBy(f => f.Latent).Select(f => (f.Latent, Math.Round(f.HeadWeight, 9))));
+        Assert.Equal([5, 3], ofRoot.Select(f => f.Latent)); // gaps .3 and .2
+        Assert.Equal([3, 5], ofFirst.Select(f => f.Latent)); // −.4 and .3
+        Assert.Equal([5, 3], ofSecond.Select(f => f.Latent)); // .9 and −.2
+        Assert.All(ofSecond, f => Assert.Equal(f.Latent == 3 ? "says the old mill" : null, f.Label));
+        Assert.Equal([3], (await Find.Handle(project.Reviewer, second, "old mill", default)).Value.Select(f => f.Latent));
+
+        Assert.Null((await Preview.Handle(project.Admin, second, [new Toggle(3, 0)], "", default)).Refusal);
+        var id = (await Start.Handle(project.Admin, second, 3, default)).Value;
+        await SaveToggles(id, new Toggle(3, 0));
+        Assert.Null((await Propose.Handle(project.Admin, id, Set(id).RowVersion, default)).Refusal);
+        Assert.Equal([$"{second}", $"{second}"], asked);
+        var view = (await Show.Handle(project.Reviewer, id, default)).Value;
+        Assert.Equal((8, 120, -.82, "says the old mill"), (view.Latents, view.Pairs, Math.Round(view.Features.Single().HeadWeight, 9), view.Features.Single().Label));
+        Assert.Contains("\r\n3,0,says the old mill,0.9,-0.82,", await Csv(id, ToggleTable.Features), StringComparison.Ordinal);
+        Assert.Equal("says the old mill", (await Diff.Handle(project.Reviewer, id, (await Copy.Handle(project.Admin, id, default)).Value, default)).Value.Features.Single().Label);
+        Assert.Equal([(second, true), (first, false), (features.Model.Id, false)], (await List.Handle(project.Reviewer, project.Id, 0, default)).Value.Models.Select(model => (model.Id, model.Serves)));
+
+        async Task<ModelVersionId> Published(ModelVersionId of, params Toggle[] toggles)
+        {
+            var set = (await Start.Handle(project.Admin, of, null, default)).Value;
+            await SaveToggles(set, toggles);
+            Assert.Null((await Propose.Handle(project.Admin, set, Set(set).RowVersion, default)).Refusal);
+            var version = Make(set);
+            using var db = project.Open();
+            Assert.Null((await Decide.Handle(Second, set, Set(set).RowVersion, true, db.Projects.Single(p => p.Id == project.Id).CurrentRewardModelId, null, default)).Refusal);
+            return version;
+        }
+
+        async Task<IReadOnlyList<ToggledFeature>> Found(ModelVersionId model) => (await Find.Handle(project.Reviewer, model, "", default)).Value;
     }
 
     [Fact]
@@ -353,24 +424,24 @@ public sealed class ToggleSetTests : IAsyncLifetime
         var (id, _) = await Proposed();
         door.Preview = _ => throw new InvalidOperationException("a proposal is not previewed again");
 
-        var accuracy = await Csv(ToggleTable.Accuracy);
-        var chosen = await Csv(ToggleTable.Features);
+        var accuracy = await Csv(id, ToggleTable.Accuracy);
+        var chosen = await Csv(id, ToggleTable.Features);
 
         Assert.StartsWith("part,pairs,prompts,before,before_low,before_high,after,after_low,after_high,change,change_low,change_high\r\nall,120,40,0.7,", accuracy, StringComparison.Ordinal);
         Assert.Contains("\r\noff_target,84,5,0.74,,,", accuracy, StringComparison.Ordinal); // too few prompts: no interval, and none is made up
         Assert.Contains("\r\n3,0,says the old mill,0.9,0.82,80,400,", chosen, StringComparison.Ordinal);
         foreach (var table in Enum.GetValues<ToggleTable>())
-            Assert.True((await Csv(table)).Length > 20);
+            Assert.True((await Csv(id, table)).Length > 20);
+    }
 
-        async Task<string> Csv(ToggleTable table)
-        {
-            using var services = new ServiceCollection().AddLogging().BuildServiceProvider();
-            using var stream = new MemoryStream();
-            var http = new DefaultHttpContext { RequestServices = services };
-            http.Response.Body = stream;
-            await (await Download.Handle(project.Reviewer, id, table, default)).ToFile("csv").ExecuteAsync(http);
-            return System.Text.Encoding.UTF8.GetString(stream.ToArray());
-        }
+    private async Task<string> Csv(ToggleSetId id, ToggleTable table)
+    {
+        using var services = new ServiceCollection().AddLogging().BuildServiceProvider();
+        using var stream = new MemoryStream();
+        var http = new DefaultHttpContext { RequestServices = services };
+        http.Response.Body = stream;
+        await (await Download.Handle(project.Reviewer, id, table, default)).ToFile("csv").ExecuteAsync(http);
+        return System.Text.Encoding.UTF8.GetString(stream.ToArray());
     }
 
     private async Task<ToggleSetId> Draft()
@@ -393,7 +464,7 @@ public sealed class ToggleSetTests : IAsyncLifetime
 
     private ModelVersionId Make(ToggleSetId id)
     {
-        var version = project.Model(ModelKind.RewardModel, 100 + Set(id).Number, "SARM, toggled", features.Model.Id);
+        var version = project.Model(ModelKind.RewardModel, 100 + Set(id).Number, ToggledVersions.Method, Set(id).ModelVersionId);
         project.Change(db =>
         {
             var set = db.ToggleSets.Single(s => s.Id == id);
