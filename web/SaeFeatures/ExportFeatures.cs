@@ -36,7 +36,8 @@ public sealed class ExportFeatures(IDbContextFactory<PortalDbContext> contexts, 
         if (await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == model, stop) is not { } version
             || await DescribedFeatures.Of(db, version, stop) is not { } features)
             return Unknown;
-        return new TableFile($"features-reward-model-v{version.Number}", Columns, Rows(model, features, filter, await ranks.Of(db, features.Description.Id, stop)));
+        var ranked = await ranks.Of(db, features.Description.Id, stop);
+        return new TableFile($"features-reward-model-v{version.Number}", Columns, Rows(model, features, [.. (await FeatureTable.Matching(db, features, filter, ranked, stop)).Select(f => f.Latent)], ranked));
     }
 
     /// <summary>The features that fire at the end of a typed text, strongest first. The text itself is not in the file.</summary>
@@ -58,20 +59,18 @@ public sealed class ExportFeatures(IDbContextFactory<PortalDbContext> contexts, 
             : Unknown;
     }
 
-    private async IAsyncEnumerable<IReadOnlyList<object?>> Rows(ModelVersionId model, DescribedFeatures features, FeatureFilter filter, RankedFeatures ranked, [EnumeratorCancellation] CancellationToken stop = default)
+    private async IAsyncEnumerable<IReadOnlyList<object?>> Rows(ModelVersionId model, DescribedFeatures features, IReadOnlyList<int> latents, RankedFeatures ranked,
+        [EnumeratorCancellation] CancellationToken stop = default)
     {
-        var description = features.Description;
-        for (var last = -1; ;)
+        Refusal? silent = null;
+        foreach (var batch in latents.Chunk(BatchRows))
         {
             await using var db = await contexts.CreateDbContextAsync(stop);
-            var batch = await FeatureTable.Matching(db, features, filter).Where(f => f.Latent > last).OrderBy(f => f.Latent).Take(BatchRows).ToListAsync(stop);
-            var labels = await FeatureLabels.Of(db, features.Root, batch.ConvertAll(f => f.Latent), stop);
-            var (rows, _) = await FeatureIntervals.Add(engine, model, batch.ConvertAll(f => FeatureTable.RowOf(f, features, labels, ranked)), stop);
+            var rows = await FeatureTable.Rows(db, features, batch, ranked, stop);
+            if (silent is null) // an engine that does not answer is not waited for again and again
+                (rows, silent) = await FeatureIntervals.Add(engine, model, rows, stop);
             foreach (var row in rows)
-                yield return Cells(description, row);
-            if (batch.Count < BatchRows)
-                yield break;
-            last = batch[^1].Latent;
+                yield return Cells(features.Description, row);
         }
     }
 

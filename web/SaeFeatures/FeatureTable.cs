@@ -60,7 +60,7 @@ public sealed record FeatureRow(int Latent, FeatureLabel? Label, int FiringAtEnd
     public bool NeverTouchesReward => FiringAtEnd == 0 && FiringAtSentence > 0;
 }
 
-/// <summary>Queries of the table. They read rows of one description only, which the primary key (DescriptionId, Latent) finds.</summary>
+/// <summary>Which features the table shows, in which order: told from the keys in memory; rows are read by primary key (DescriptionId, Latent) for one page only.</summary>
 internal static class FeatureTable
 {
     public const int RowsMax = 50;
@@ -69,76 +69,42 @@ internal static class FeatureTable
     /// <summary>False discovery rate up to which a selection is called significant.</summary>
     public const double DiscoveryMax = 0.05;
 
-    /// <summary>The features that fit, not yet in order.</summary>
-    public static IQueryable<SaeFeature> Matching(PortalDbContext db, DescribedFeatures of, FeatureFilter filter)
+    /// <summary>The features that fit, by number. Labels are asked of the database where the filter is about them.</summary>
+    public static async Task<IReadOnlyList<FeatureKeys>> Matching(PortalDbContext db, DescribedFeatures of, FeatureFilter filter, RankedFeatures ranked, CancellationToken stop)
     {
-        var description = of.Description.Id;
-        var features = db.SaeFeatures.AsNoTracking().Where(f => f.DescriptionId == description);
+        IEnumerable<FeatureKeys> features = ranked.Keys;
         features = filter.Fires switch
         {
             FeatureFires.End => features.Where(f => f.FiringAtEnd > 0),
-            FeatureFires.Sentence => features.Where(f => f.FiringAtEnd == 0 && f.FiringAtSentence > 0),
-            FeatureFires.Dead => features.Where(f => f.FiringAtEnd == 0 && f.FiringAtSentence == 0),
+            FeatureFires.Sentence => features.Where(f => f is { FiringAtEnd: 0, FiringAtSentence: > 0 }),
+            FeatureFires.Dead => features.Where(f => f is { FiringAtEnd: 0, FiringAtSentence: 0 }),
             FeatureFires.All => features,
         };
         if (filter.Significant)
-            features = features.Where(f => f.ResidualQ != null && f.ResidualQ <= DiscoveryMax);
-        var labels = FeatureLabels.Current(db, of.Root);
+            features = features.Where(f => f.ResidualQ <= DiscoveryMax);
         if (filter.Labelled)
-            features = features.Where(f => labels.Select(label => label.Latent).Contains(f.Latent)); // read once, where Any() would look for each feature's
+        {
+            var labelled = await FeatureLabels.Current(db, of.Root).Select(label => label.Latent).ToHashSetAsync(stop);
+            features = features.Where(f => labelled.Contains(f.Latent));
+        }
         if (filter.Find?.Trim() is { Length: > 0 } find)
         {
             var words = find.ToLowerInvariant();
-            var found = labels.Where(label => label.Text.ToLower().Contains(words)).Select(label => label.Latent);
-            // One list, by which the primary key is searched; "or" would read all features.
-            if (int.TryParse(find.TrimStart('#'), NumberStyles.None, CultureInfo.InvariantCulture, out var number))
-                found = found.Concat(db.SaeFeatures.Where(f => f.DescriptionId == description && f.Latent == number).Select(f => f.Latent));
+            var found = await FeatureLabels.Current(db, of.Root).Where(label => label.Text.ToLower().Contains(words)).Select(label => label.Latent).ToHashSetAsync(stop);
+            if (int.TryParse(find.TrimStart('#'), NumberStyles.None, CultureInfo.InvariantCulture, out var latent))
+                found.Add(latent);
             features = features.Where(f => found.Contains(f.Latent));
         }
-        return features;
+        return [.. features];
     }
 
     /// <summary>The numbers of one page's features, in order, and of the first one after it where there is one. Ties by number, so that pages never overlap.</summary>
-    /// <remarks>Only numbers are sorted: 65,000 rows with their histograms would fill the sorter of a page far down.</remarks>
-    public static async Task<IReadOnlyList<int>> PageOf(PortalDbContext db, DescribedFeatures of, FeatureFilter filter, CancellationToken stop)
+    public static async Task<IReadOnlyList<int>> PageOf(PortalDbContext db, DescribedFeatures of, FeatureFilter filter, RankedFeatures ranked, CancellationToken stop)
     {
-        var matching = Matching(db, of, filter);
-        var skipped = Math.Clamp(filter.Page, 0, 100_000) * RowsMax;
-        if (filter.Sort is FeatureSort.Weight or FeatureSort.Contribution or FeatureSort.Gap && of.Factors.Count > 0)
-            return await PageByWeight(matching, of, filter, skipped, stop);
-        if (filter.Sort is not FeatureSort.Label)
-            return await Ordered(matching, filter).Skip(skipped).Take(RowsMax + 1).Select(f => f.Latent).ToListAsync(stop);
-
-        // Named ones first, of these the best tested first; then the others by number. A label and a number for each named feature are held here.
-        var labels = FeatureLabels.Current(db, of.Root);
-        var named = await (from label in labels join f in matching on label.Latent equals f.Latent select new { f.Latent, label.Detection }).ToListAsync(stop);
-        var first = (filter.Ascending ? named.OrderBy(n => n.Detection ?? 0) : named.OrderByDescending(n => n.Detection ?? 0)).ThenBy(n => n.Latent).Select(n => n.Latent)
-            .Skip(skipped).Take(RowsMax + 1).ToList();
-        return first.Count > RowsMax ? first :
-        [
-            .. first, .. await matching.Where(f => !labels.Select(label => label.Latent).Contains(f.Latent)).OrderBy(f => f.Latent).Skip(Math.Max(0, skipped - named.Count)).Take(RowsMax + 1 - first.Count)
-                .Select(f => f.Latent).ToListAsync(stop),
-        ];
+        var matching = await Matching(db, of, filter, ranked, stop);
+        var tested = filter.Sort is FeatureSort.Label ? await FeatureLabels.Current(db, of.Root).Select(label => new { label.Latent, Detection = label.Detection ?? 0 }).ToDictionaryAsync(label => label.Latent, label => label.Detection, stop) : [];
+        return [.. Ordered(matching, of, filter, tested).Skip(Math.Clamp(filter.Page, 0, 100_000) * RowsMax).Take(RowsMax + 1).Select(f => f.Latent)];
     }
-
-    /// <summary>
-    /// The same by a number that toggles changed for some features. Those are put in order here, between the others that the database has put in order: of these it takes as many more
-    /// before and behind the page as there are changed ones, so that none is missing wherever they fall.
-    /// </summary>
-    private static async Task<IReadOnlyList<int>> PageByWeight(IQueryable<SaeFeature> matching, DescribedFeatures of, FeatureFilter filter, int skipped, CancellationToken stop)
-    {
-        var changed = of.Factors.Keys.ToList();
-        var from = Math.Max(0, skipped - changed.Count);
-        var others = await Weights(Ordered(matching.Where(f => !changed.Contains(f.Latent)), filter).Skip(from).Take(RowsMax + 1 + changed.Count)).ToListAsync(stop);
-        var all = others.Concat(await Weights(matching.Where(f => changed.Contains(f.Latent))).ToListAsync(stop));
-        return [.. (filter.Ascending ? all.OrderBy(Size) : all.OrderByDescending(Size)).ThenBy(f => f.Latent).Skip(skipped - from).Take(RowsMax + 1).Select(f => f.Latent)];
-
-        double Size(Weighted f) => Math.Abs(of.Factor(f.Latent) * (filter.Sort is FeatureSort.Weight ? f.Weight : filter.Sort is FeatureSort.Contribution ? f.Contribution : f.Gap));
-
-        static IQueryable<Weighted> Weights(IQueryable<SaeFeature> features) => features.Select(f => new Weighted(f.Latent, f.HeadWeight, f.ContributionMean, f.GapContribution));
-    }
-
-    private sealed record Weighted(int Latent, double Weight, double Contribution, double Gap);
 
     /// <summary>The rows of these features, in this order.</summary>
     public static async Task<IReadOnlyList<FeatureRow>> Rows(PortalDbContext db, DescribedFeatures of, IReadOnlyList<int> latents, RankedFeatures ranks, CancellationToken stop)
@@ -149,30 +115,25 @@ internal static class FeatureTable
         return [.. latents.Where(features.ContainsKey).Select(latent => RowOf(features[latent], of, labels, ranks))];
     }
 
-    private static IOrderedQueryable<SaeFeature> Ordered(IQueryable<SaeFeature> features, FeatureFilter filter)
+    /// <summary>Features without the value come last, whichever way the others go.</summary>
+    /// <param name="tested">How well the labels of the named ones were tested.</param>
+    private static IEnumerable<FeatureKeys> Ordered(IReadOnlyList<FeatureKeys> features, DescribedFeatures of, FeatureFilter filter, IReadOnlyDictionary<int, double> tested)
     {
-        var up = filter.Ascending;
-        return (filter.Sort switch
+        Func<FeatureKeys, double?> value = filter.Sort switch
         {
-            FeatureSort.Latent or FeatureSort.Label => up ? features.OrderBy(f => f.Latent) : features.OrderByDescending(f => f.Latent),
-            FeatureSort.Firing => up ? features.OrderBy(f => f.FiringAtEnd) : features.OrderByDescending(f => f.FiringAtEnd),
-            FeatureSort.Sentence => up ? features.OrderBy(f => f.FiringAtSentence) : features.OrderByDescending(f => f.FiringAtSentence),
-            FeatureSort.Weight => up ? features.OrderBy(f => Math.Abs(f.HeadWeight)) : features.OrderByDescending(f => Math.Abs(f.HeadWeight)),
-            FeatureSort.Contribution => up ? features.OrderBy(f => Math.Abs(f.ContributionMean)) : features.OrderByDescending(f => Math.Abs(f.ContributionMean)),
-            FeatureSort.Gap => up ? features.OrderBy(f => Math.Abs(f.GapContribution)) : features.OrderByDescending(f => Math.Abs(f.GapContribution)),
-            FeatureSort.Pairs => up ? features.OrderBy(f => f.PairsDiffering) : features.OrderByDescending(f => f.PairsDiffering),
-            FeatureSort.Selection => ByScore(features.OrderBy(f => f.SelectionScore == null)),
-            FeatureSort.Residual => ByResidual(features.OrderBy(f => f.ResidualScore == null)),
-            FeatureSort.Auc => ByAuc(features.OrderBy(f => f.RewardAuc == null)),
-        }).ThenBy(f => f.Latent);
-
-        IOrderedQueryable<SaeFeature> ByScore(IOrderedQueryable<SaeFeature> first) =>
-            up ? first.ThenBy(f => Math.Abs(f.SelectionScore ?? 0)) : first.ThenByDescending(f => Math.Abs(f.SelectionScore ?? 0));
-
-        IOrderedQueryable<SaeFeature> ByResidual(IOrderedQueryable<SaeFeature> first) =>
-            up ? first.ThenBy(f => Math.Abs(f.ResidualScore ?? 0)) : first.ThenByDescending(f => Math.Abs(f.ResidualScore ?? 0));
-
-        IOrderedQueryable<SaeFeature> ByAuc(IOrderedQueryable<SaeFeature> first) => up ? first.ThenBy(f => f.RewardAuc) : first.ThenByDescending(f => f.RewardAuc);
+            FeatureSort.Latent => f => f.Latent,
+            FeatureSort.Label => f => tested.TryGetValue(f.Latent, out var detection) ? detection : null,
+            FeatureSort.Firing => f => f.FiringAtEnd,
+            FeatureSort.Sentence => f => f.FiringAtSentence,
+            FeatureSort.Weight => f => Math.Abs(of.Factor(f.Latent) * f.HeadWeight),
+            FeatureSort.Contribution => f => Math.Abs(of.Factor(f.Latent) * f.ContributionMean),
+            FeatureSort.Gap => f => Math.Abs(of.Factor(f.Latent) * f.GapContribution),
+            FeatureSort.Pairs => f => f.PairsDiffering,
+            FeatureSort.Selection => f => f.SelectionScore is { } score ? Math.Abs(score) : null,
+            FeatureSort.Residual => f => f.ResidualScore is { } score ? Math.Abs(score) : null,
+            FeatureSort.Auc => f => f.RewardAuc,
+        };
+        return features.OrderBy(f => value(f) is { } known ? filter.Ascending ? known : -known : double.PositiveInfinity).ThenBy(f => f.Latent);
     }
 
     /// <summary>Rows as the page shows them.</summary>

@@ -31,7 +31,7 @@ public sealed record ToggledFeature(int Latent, string? Label, double? Detection
 
 /// <summary>Finds features to toggle: by number, or by words of their label.</summary>
 [Needs(Permission.Review)]
-public sealed class FindFeatures(IDbContextFactory<PortalDbContext> contexts, Access access)
+public sealed class FindFeatures(IDbContextFactory<PortalDbContext> contexts, Access access, FeatureRanks ranks)
 {
     public const int RowsMax = 12;
 
@@ -58,7 +58,7 @@ public sealed class FindFeatures(IDbContextFactory<PortalDbContext> contexts, Ac
         }
         else if (typed.Length == 0)
         {
-            latents = [.. (await FeatureTable.PageOf(db, features, new FeatureFilter(FeatureFires.End, Sort: FeatureSort.Gap), stop)).Take(RowsMax)];
+            latents = [.. (await FeatureTable.PageOf(db, features, new FeatureFilter(FeatureFires.End, Sort: FeatureSort.Gap), await ranks.Of(db, features.Description.Id, stop), stop)).Take(RowsMax)];
         }
         else
         {

@@ -65,8 +65,8 @@ public static class SpecChecks
         ],
         DescribeFeatures describe =>
         [
-            .. Between("responsesMax", describe.ResponsesMax, 10, 10_000_000), .. Between("contextsPerFeature", describe.ContextsPerFeature, 1, 200),
-            .. Between("supportMin", describe.SupportMin, 1, 1_000_000), .. Between("permutations", describe.Permutations, 99, 1_000_000), .. Between("testShare", describe.TestShare, 0.1, 0.9),
+            .. Between("responsesMax", describe.ResponsesMax, 10, 200_000), .. Between("contextsPerFeature", describe.ContextsPerFeature, 1, 100),
+            .. Between("supportMin", describe.SupportMin, 1, 1_000_000), .. Between("permutations", describe.Permutations, 99, 100_000), .. Between("testShare", describe.TestShare, 0.1, 0.9),
         ],
         _ => [],
     };

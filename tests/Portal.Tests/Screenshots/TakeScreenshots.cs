@@ -22,12 +22,13 @@ public static class TakeScreenshots
     /// <summary>The pictures that README shows: kept among the sources, cut to one screen so that they stay small.</summary>
     private static readonly (string Page, int Width, ColorScheme Scheme)[] Kept =
     [
-        ("annotate", 1440, ColorScheme.Light), ("results", 1440, ColorScheme.Light),
+        ("annotate", 1440, ColorScheme.Light), ("results", 1440, ColorScheme.Light), ("feature", 1440, ColorScheme.Light),
     ];
 
     /// <summary>A page to be seen.</summary>
     /// <param name="Route">Its route as the page writes it; <c>ScreenshotsTests</c> compares these with all pages.</param>
-    private sealed record Shot(string Name, string Route, string Path, bool IsSignedIn = true);
+    /// <param name="Shows">What must stand on the page before the picture: parts that come later than the page; null where there are none.</param>
+    private sealed record Shot(string Name, string Route, string Path, bool IsSignedIn = true, string? Shows = null);
 
     /// <param name="args">screenshots ADDRESS DATA-FOLDER OUT-FOLDER [KEEP-FOLDER].</param>
     /// <returns>0, or 1 when a page did not show itself; it is named on standard error.</returns>
@@ -127,6 +128,8 @@ public static class TakeScreenshots
         shots.Add(new Shot("model", "/models/{Id:guid}", new Uri(page.Url).PathAndQuery));
         shots.Add(new Shot("results", "/models/{Id:guid}/results", await Link(page, "a[href$='/results']")));
 
+        await page.GotoAsync("/models");
+        shots.Add(new Shot("sae-report", "/models/{Id:guid}", await Link(page, "th a:has-text('SAE')")));
         await FindFeaturePages(page, shots);
 
         await page.GotoAsync("/people");
@@ -145,7 +148,10 @@ public static class TakeScreenshots
             await page.GotoAsync("/features"); // the first start describes them, which takes its time
         while (await page.Locator("table.features").CountAsync() == 0);
         shots.Add(new Shot("features", "/features", "/features"));
-        shots.Add(new Shot("feature", "/features/{Model:guid}/{Latent:int}", await Link(page, "table.features th a[href^='features/']")));
+        // One with a label that was tested: the phrase that one of the demo's annotators pays for.
+        await page.GotoAsync("/features?find=mill&sort=Label");
+        var features = await page.Locator("table.features th a[href^='features/']").EvaluateAllAsync<string[]>("links => links.map(link => link.getAttribute('href'))");
+        shots.Add(new Shot("feature", "/features/{Model:guid}/{Latent:int}", "/" + features[0]));
         await page.GotoAsync("/pair-xray");
         shots.Add(new Shot("pairs", "/pair-xray", "/pair-xray"));
         var pair = await Link(page, "section:has(#pairs) tbody a[href^='pair-xray/']");
@@ -156,15 +162,21 @@ public static class TakeScreenshots
         shots.Add(new Shot("response-xray", "/response-xray/{Response:guid}", $"/response-xray/{responses[0]}"));
 
         var sets = new List<string>();
-        for (var i = 0; i < 2; i++)
+        foreach (var (feature, name) in features.Take(2).Zip(["Stop paying for a phrase", "Turn another one round"]))
         {
-            await page.GotoAsync("/toggle-studio");
-            await page.ClickAsync("#new-set, main form button");
+            await page.GotoAsync($"/toggle-studio?latent={feature.Split('/')[^1]}");
+            await page.ClickAsync("#new-set");
             await page.Reaches(url => url.Contains("/toggle-studio/", StringComparison.Ordinal));
             sets.Add(new Uri(page.Url).AbsolutePath);
+            await page.Locator("#would-change").WaitForAsync();
+            await page.FillAsync("#toggle-name", name);
+            await page.FillAsync("#toggle-target", "old mill says");
+            await page.FillAsync("#toggle-reason", "One annotator pays for it; nobody else does.");
+            await page.ClickAsync("#save-set");
+            await page.Locator("#saved", new() { HasTextString = "Saved 20" }).WaitForAsync();
         }
         shots.Add(new Shot("toggle-sets", "/toggle-studio", "/toggle-studio"));
-        shots.Add(new Shot("toggle-studio", "/toggle-studio/{Id:guid}", sets[0]));
+        shots.Add(new Shot("toggle-studio", "/toggle-studio/{Id:guid}", sets[0], Shows: "#would-change"));
         shots.Add(new Shot("toggle-diff", "/toggle-studio/{Id:guid}/diff/{Other:guid}", $"{sets[0]}/diff/{sets[1].Split('/')[^1]}"));
     }
 
@@ -176,7 +188,7 @@ public static class TakeScreenshots
             var answer = await page.GotoAsync(shot.Path, new PageGotoOptions { WaitUntil = WaitUntilState.Load });
             if (answer is not { Status: 200 })
                 return $"{shot.Path} answered {answer?.Status}";
-            await page.Locator("h1").First.WaitForAsync();
+            await page.Locator(shot.Shows ?? "h1").First.WaitForAsync();
             await page.WaitForLoadStateAsync(LoadState.NetworkIdle);
             var name = $"{shot.Name}-{width}-{scheme.ToString().ToLowerInvariant()}.png";
             await page.ScreenshotAsync(new PageScreenshotOptions { Path = Path.Combine(folder, name), FullPage = true });

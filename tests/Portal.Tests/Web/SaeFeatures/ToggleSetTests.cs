@@ -47,7 +47,7 @@ public sealed class ToggleSetTests : IAsyncLifetime
     private ShowToggleSet Show => new(project.Contexts, project.Access);
     private ListToggleSets List => new(project.Contexts, project.Access);
     private DiffToggleSets Diff => new(project.Contexts, project.Access);
-    private FindFeatures Find => new(project.Contexts, project.Access);
+    private FindFeatures Find => new(project.Contexts, project.Access, new FeatureRanks());
     private PreviewToggles Preview => new(project.Contexts, project.Access, engine);
     private DownloadToggleTable Download => new(project.Contexts, project.Access, engine);
 

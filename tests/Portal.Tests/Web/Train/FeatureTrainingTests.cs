@@ -69,7 +69,9 @@ public sealed class FeatureTrainingTests : IDisposable
         { new TrainSae { EndShare = double.NaN }, "endShare" }, { new TrainSae { Layer = 0 }, "layer" }, { new TrainSae { LearningRate = 0 }, "learningRate" }, { new TrainSae { Steps = 0 }, "steps" },
         { new TrainSarm(), "saeId" }, { new TrainSarm { SaeId = new(Guid.NewGuid()), Mode = SarmMode.Head, HeadL2 = 0 }, "headL2" }, { new TrainSarm { SaeId = new(Guid.NewGuid()) }, "saeId" },
         { new TrainSae { ModelId = new(Guid.NewGuid()) }, "modelId" }, { new DescribeFeatures { TestShare = 1 }, "testShare" }, { new DescribeFeatures { Permutations = 10 }, "permutations" },
-        { new DescribeFeatures { ResponsesMax = 0 }, "responsesMax" }, { new PublishToggles { ToggleSetId = new(Guid.NewGuid()) }, "toggleSetId" },
+        { new DescribeFeatures { ResponsesMax = 0 }, "responsesMax" }, { new DescribeFeatures { ResponsesMax = 200_001 }, "responsesMax" }, { new DescribeFeatures { ContextsPerFeature = 101 }, "contextsPerFeature" },
+        { new DescribeFeatures { Permutations = 100_001 }, "permutations" }, // what the job itself refuses, after waiting for it
+        { new PublishToggles { ToggleSetId = new(Guid.NewGuid()) }, "toggleSetId" },
     };
 
     [Theory]
