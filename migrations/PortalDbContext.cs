@@ -251,6 +251,7 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
             label.HasIndex(l => new { l.ModelVersionId, l.Latent, l.Version }).IsUnique();
             label.Property(l => l.Text).HasMaxLength(FeatureLabel.TextLengthMax);
             label.Property(l => l.Pattern).HasMaxLength(FeatureLabel.PatternLengthMax);
+            label.Ignore(l => l.Unscored);
             label.HasOne<ModelVersion>().WithMany().HasForeignKey(l => l.ModelVersionId);
         });
         builder.Entity<ToggleSet>(set =>

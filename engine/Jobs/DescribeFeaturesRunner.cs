@@ -231,10 +231,10 @@ public sealed class DescribeFeaturesRunner : IJobRunner<DescribeFeatures>
         return FeatureSelection.Score(sparse, pairs, rewards, codes.Latents, new FeatureSelectionOptions { SupportMin = spec.SupportMin, Permutations = spec.Permutations, Seed = spec.Seed }, stop);
     }
 
-    /// <summary>A label of a rule with its score.</summary>
     /// <summary>Balanced accuracy of a coin: a rule's label whose interval on held-out contexts holds it is not kept. (The scores of those that are kept are a little too good for that.)</summary>
     private const double Chance = 0.5;
 
+    /// <summary>A label of a rule with its score.</summary>
     private sealed record ScoredLabel(int Latent, RuleLabel Label, LabelScore Score);
 
     private static (IReadOnlyList<ScoredLabel> Labels, HeldOutContexts HeldOut) Label(DescribeFeatures spec, JobRun run, ReadResponses read, FeaturePostings postings, IReadOnlyList<FeatureDashboard> dashboards)

@@ -11,7 +11,8 @@ public sealed record RuleLabel(LabelSource Source, string Text, string Pattern, 
 /// <summary>Labels without a language model, from contexts of discovery prompts: the best phrase, and the words a logistic regression weighs most.</summary>
 /// <remarks>
 /// They say which words go with a feature, not what it means; their scores on held-out contexts tell whether even that holds. A feature that fires rarely gets none: with a
-/// handful of contexts some phrase always fits.
+/// handful of contexts some phrase always fits. Words that stand in most contexts anyway ("the", "of") make no label by themselves: they are told by the contexts in which the feature does
+/// not fire, not by a list of a language, and not by all contexts, where the very word that a frequent feature fires on would be one of them.
 /// </remarks>
 public static class FeatureLabelling
 {
@@ -20,6 +21,9 @@ public static class FeatureLabelling
 
     /// <summary>Separation below which a rule has nothing to say.</summary>
     public const double SeparationMin = 0.6;
+
+    /// <summary>A word that stands in more than this share of the contexts where a feature does not fire says nothing about it.</summary>
+    public const double CommonShare = 0.5;
 
     private const int PhraseWordsMax = 4;
 
@@ -38,7 +42,7 @@ public static class FeatureLabelling
         return [.. new[] { Keyword(firing, silent, texts), Probe(firing, silent, texts, stop) }.OfType<RuleLabel>().Where(label => label.Separation >= SeparationMin)];
     }
 
-    /// <summary>The phrase of 1 to 4 words that tells best where a feature fires; of equal ones the shortest. Null where none stands in enough contexts.</summary>
+    /// <summary>The phrase of 1 to 4 words that tells best where a feature fires; of equal ones the longest, which says most. Null where none stands in enough contexts, or all are of common words only.</summary>
     public static RuleLabel? Keyword(IReadOnlyList<LabelContext> firing, IReadOnlyList<LabelContext> silent, WordTexts texts)
     {
         var isWord = new Dictionary<int, bool>();
@@ -63,16 +67,19 @@ public static class FeatureLabelling
         double Separation((int Firing, int Silent, LabelContext, int, int) count) => ((double)count.Firing / firing.Count + (double)(silent.Count - count.Silent) / silent.Count) / 2;
         string TextOf((int, int, LabelContext Where, int At, int Length) count) =>
             string.Join(' ', texts.In(count.Where.Response, count.Where.Start, count.Where.Length).Slice(count.At, count.Length).ToArray().Select(texts.Word));
-        var enough = counts.Values.Where(count => count.Firing >= SupportMin).ToList();
+        var common = Common(silent, texts);
+        bool IsTelling((int, int, LabelContext Where, int At, int Length) count) =>
+            texts.In(count.Where.Response, count.Where.Start, count.Where.Length).Slice(count.At, count.Length).ToArray().Any(word => !common.Contains(word));
+        var enough = counts.Values.Where(count => count.Firing >= SupportMin && IsTelling(count)).ToList();
         if (enough.Count == 0)
             return null;
         var highest = enough.Max(Separation);
-        var best = enough.Where(count => Separation(count) == highest).OrderBy(count => count.Length).ThenBy(TextOf, StringComparer.Ordinal).First();
+        var best = enough.Where(count => Separation(count) == highest).OrderByDescending(count => count.Length).ThenBy(TextOf, StringComparer.Ordinal).First();
         var phrase = TextOf(best);
         return phrase.Length > FeatureLabel.TextLengthMax - 2 ? null : new RuleLabel(LabelSource.Keyword, $"\"{phrase}\"", phrase, highest);
     }
 
-    /// <summary>The words that a logistic regression weighs most for firing, as many as tell best together. Null where none speaks for it.</summary>
+    /// <summary>The words that a logistic regression weighs most for firing, as many as tell best together. Common words are weighed too, and not named. Null where none speaks for it.</summary>
     public static RuleLabel? Probe(IReadOnlyList<LabelContext> firing, IReadOnlyList<LabelContext> silent, WordTexts texts, CancellationToken stop)
     {
         var contexts = firing.Concat(silent).ToList();
@@ -88,7 +95,8 @@ public static class FeatureLabelling
         var column = vocabulary.Index().ToDictionary(entry => entry.Item, entry => entry.Index);
         var rows = contexts.Select(context => Row(texts.In(context.Response, context.Start, context.Length), column)).ToList();
         var model = LogisticRegression.Fit(rows, [.. contexts.Select(context => context.Fires)], vocabulary.Length, l2: 1e-2, intercept: true, stop, maxIterations: 60, tolerance: 1e-4);
-        var heavy = Enumerable.Range(0, vocabulary.Length).Where(i => model.Weights[i] > 0).OrderByDescending(i => model.Weights[i]).ThenBy(i => i).Take(ProbeWordsMax).ToList();
+        var common = Common(silent, texts);
+        var heavy = Enumerable.Range(0, vocabulary.Length).Where(i => model.Weights[i] > 0 && !common.Contains(vocabulary[i])).OrderByDescending(i => model.Weights[i]).ThenBy(i => i).Take(ProbeWordsMax).ToList();
         if (heavy.Count == 0 || model.Weights[heavy[0]] < 1e-3)
             return null;
         // Words one after the other for as long as they help on the contexts they were found on.
@@ -106,6 +114,18 @@ public static class FeatureLabelling
         var list = heavy.Take(words).Select(i => texts.Word(vocabulary[i])).ToList();
         var text = string.Join(", ", list);
         return text.Length > FeatureLabel.TextLengthMax ? null : new RuleLabel(LabelSource.Probe, text, string.Join('|', list), best);
+    }
+
+    /// <summary>Words of more than <see cref="CommonShare"/> of the contexts where the feature does not fire.</summary>
+    private static HashSet<int> Common(IReadOnlyList<LabelContext> silent, WordTexts texts)
+    {
+        var seen = new Dictionary<int, int>();
+        foreach (var context in silent)
+        {
+            foreach (var word in texts.In(context.Response, context.Start, context.Length).ToArray().Distinct())
+                seen[word] = seen.GetValueOrDefault(word) + 1;
+        }
+        return [.. seen.Where(entry => entry.Value > CommonShare * silent.Count).Select(entry => entry.Key)];
     }
 
     private static SparseVector Row(ReadOnlySpan<int> words, Dictionary<int, int> column)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Portal.Data.Registry;
+using Portal.Data.SaeFeatures;
 using Portal.Data.Serving;
 using Portal.Engine.Statistics;
 
@@ -19,7 +20,7 @@ public sealed record LabelScore(Estimated? Detection, double? Fuzzing, int Score
 public static class LabelScores
 {
     /// <summary>Contexts of either kind below which nothing is scored.</summary>
-    public const int EachMin = 10;
+    public const int EachMin = FeatureLabel.ContextsEachMin;
 
     private const int Resamples = 1_000;
 

@@ -6,6 +6,9 @@ public sealed class FeatureLabel
     public const int TextLengthMax = 200;
     public const int PatternLengthMax = 500;
 
+    /// <summary>Held-out contexts where a feature fires, and as many where it does not, below which a label is not scored.</summary>
+    public const int ContextsEachMin = 10;
+
     public required FeatureLabelId Id { get; init; }
     public required ProjectId ProjectId { get; init; }
 
@@ -42,8 +45,24 @@ public sealed class FeatureLabel
     /// <summary>Fuzzing: balanced accuracy of telling the stretches where the feature is strong from others of the same texts by the pattern, 0 to 1; null where unscored.</summary>
     public required double? Fuzzing { get; init; }
 
-    /// <summary>Contexts that the scores rest on.</summary>
+    /// <summary>Contexts that the scores rest on; where it is unscored those there were, 0 where none was looked at.</summary>
     public required int ScoredOn { get; init; }
+
+    /// <summary>Why it is unscored; null where it is scored, or withdraws.</summary>
+    public WhyUnscored? Unscored => Detection is not null || Text.Length == 0 ? null : Pattern is null ? WhyUnscored.NoPattern : ScoredOn > 0 ? WhyUnscored.FewContexts : WhyUnscored.NotTested;
+}
+
+/// <summary>Reasons why a label has no score.</summary>
+public enum WhyUnscored
+{
+    /// <summary>It has no pattern, which is what is tested.</summary>
+    NoPattern = 1,
+
+    /// <summary>Fewer than <see cref="FeatureLabel.ContextsEachMin"/> held-out contexts of either kind.</summary>
+    FewContexts = 2,
+
+    /// <summary>When it was written the engine did not answer, or no context was held out at all.</summary>
+    NotTested = 3,
 }
 
 /// <summary>Where a label comes from.</summary>

@@ -168,6 +168,29 @@ public sealed class FeatureAndLabelTests : IDisposable
         Assert.Equal((1, "It fires on 3 held-out contexts, 10 are needed."), (stored.Version, stored.WhyUnscored));
     }
 
+    [Fact]
+    public async Task The_page_tells_why_a_label_was_not_tested()
+    {
+        var seeded = new SeededFeatures(project);
+        seeded.Feature(2, atEnd: 2);
+        await using var door = await FakeEngineDoor.Open(project.Directory);
+        door.Score = _ => new LabelScoreResponse(null, null, 13, "Too few.");
+
+        Assert.Equal((WhyUnscored.FewContexts, 13), await Why(0, "clod"));
+        Assert.Equal((WhyUnscored.NoPattern, 0), await Why(1, null));
+        door.Score = _ => new LabelScoreResponse(new Estimated(.9, .8, .95), null, 40, null);
+        Assert.Equal((null, 40), await Why(2, "clod"));
+        await door.DisposeAsync();
+        Assert.Equal((WhyUnscored.NotTested, 0), await Why(3, "clod"));
+
+        async Task<(WhyUnscored?, int)> Why(int seen, string? pattern)
+        {
+            Assert.Equal(seen + 1, (await Store.Handle(project.Reviewer, seeded.Model.Id, 2, seen, "an insult", pattern, Stop)).Value.Version);
+            var label = (await Show.Handle(project.Reviewer, seeded.Model.Id, 2, Stop)).Value.Row.Label!; // stored just now
+            return (label.Unscored, label.ScoredOn);
+        }
+    }
+
     /// <summary>Features are the same ones, so is what they mean: the label is the root's, whichever version of the line it was written for, and is tested on what holds for that version.</summary>
     [Fact]
     public async Task A_label_written_for_a_toggled_version_is_its_roots()
