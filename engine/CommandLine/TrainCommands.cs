@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json;
 using Portal.Data.JobSpecs;
 using Portal.Engine.Datasets;
+using Portal.Engine.Evaluation;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
 using Portal.Engine.Sae;
@@ -10,7 +11,7 @@ using Portal.Engine.Tokenizers;
 namespace Portal.Engine.CommandLine;
 
 /// <summary>
-/// <c>engine train sft|reward|dpo|kto|sae|sarm</c>: a recipe without a queue, on folders and files. The preset is the very JSON that a job holds.
+/// <c>engine train sft|reward|dpo|kto|rloo|sae|sarm</c>: a recipe without a queue, on folders and files. The preset is the very JSON that a job holds.
 /// </summary>
 public static class TrainCommands
 {
@@ -20,13 +21,14 @@ public static class TrainCommands
     private static readonly Option<DirectoryInfo> Out = new("--out") { Description = "Where weights, tokenizer and report.json go.", Required = true };
     private static readonly Option<DirectoryInfo> Checkpoints = new("--checkpoints") { Description = "Where a half-done run is kept; an interrupted run goes on from there. Default: OUT/checkpoints." };
     private static readonly Option<DirectoryInfo?> SaeOption = new("--sae") { Description = "The folder of the SAE that `train sarm` reads with (SAELens or sparsify)." };
+    private static readonly Option<DirectoryInfo?> RewardOption = new("--reward") { Description = "The folder of the reward model, of any kind, that `train rloo` learns from." };
     private static readonly Option<double> HeldOut = new("--held-out") { Description = "Share of prompts held out.", DefaultValueFactory = _ => 0.2 };
     private static readonly Option<long?> Seed = new("--seed") { Description = "Overrides the preset's seed." };
     private static readonly Option<int?> Steps = new("--steps") { Description = "Overrides the preset's limit of steps." };
     private static readonly Option<int?> Threads = new("--threads") { Description = "Threads to compute with; all cores where left out." };
     private static readonly Option<bool> Json = new("--json") { Description = "Progress and result as one JSON object a line on standard output." };
 
-    /// <summary>The command with its six recipes.</summary>
+    /// <summary>The command with its recipes.</summary>
     public static Command Create() => new("train", "Train a model on files, with no queue and no database.")
     {
         Recipe("sft", "Supervised fine-tuning on dialogues (or the better answers of pairs).", new TrainSft(), Sft,
@@ -37,6 +39,8 @@ public static class TrainCommands
             (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
         Recipe("kto", "Kahneman-Tversky optimisation on single verdicts.", new TrainPreferencePolicy { Method = PreferenceMethod.Kto }, Policy,
             (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
+        Recipe("rloo", "Reinforcement: a policy that a reward model scores (RLOO, with KL to the start).", new TrainRlooPolicy(), Rloo,
+            (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }, RewardOption),
         Recipe("sae", "A sparse autoencoder on a model's states at the ends of sentences and responses.", new TrainSae(), Sae, (spec, steps) => spec with { Steps = steps }),
         Recipe("sarm", "A reward model on the features of a sparse autoencoder.", new TrainSarm(), Sarm,
             (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }, SaeOption),
@@ -46,7 +50,7 @@ public static class TrainCommands
     public static Command CreateRecipe()
     {
         var preset = new Argument<FileInfo>("preset") { Description = "The spec as JSON; its \"kind\" says which recipe." };
-        var command = new Command("recipe", "Run a preset: the recipe that its kind names, on files.") { preset, Model, SaeOption, Data, Out, Checkpoints, HeldOut, Seed, Threads, Json };
+        var command = new Command("recipe", "Run a preset: the recipe that its kind names, on files.") { preset, Model, SaeOption, RewardOption, Data, Out, Checkpoints, HeldOut, Seed, Threads, Json };
         command.SetAction((arguments, stop) =>
         {
             TrainingProcess.Prepare(arguments.GetValue(Threads));
@@ -58,9 +62,10 @@ public static class TrainCommands
                 TrainSft sft => Sft(sft, run),
                 TrainRewardModel reward => Reward(reward, run),
                 TrainPreferencePolicy policy => Policy(policy, run),
+                TrainRlooPolicy rloo => Rloo(rloo, run),
                 TrainSae sae => Sae(sae, run),
                 TrainSarm sarm => Sarm(sarm, run),
-                _ => throw new CannotTrain($"A preset of the kind {spec.Kind} is no recipe; TrainSft, TrainRewardModel, TrainPreferencePolicy, TrainSae and TrainSarm are."),
+                _ => throw new CannotTrain($"A preset of the kind {spec.Kind} is no recipe; TrainSft, TrainRewardModel, TrainPreferencePolicy, TrainRlooPolicy, TrainSae and TrainSarm are."),
             }, stop);
             return Task.FromResult(0);
         });
@@ -87,6 +92,16 @@ public static class TrainCommands
             : TrainPreferencePolicyRecipe.RunDpo(spec, model, tokenizer, run.File.Pairs(run.HeldOutShare, spec.Rules.SplitSeed, run.Unused), run.Context);
     }
 
+    private static TrainingReport Rloo(TrainRlooPolicy spec, RecipeRun run)
+    {
+        var (model, tokenizer) = ModelFolder.LanguageModel(run.Model);
+        var folder = run.Reward ?? throw new CannotTrain("--reward: name the folder of the reward model that is learned from; `engine train reward` makes one.");
+        var (reward, rewardTokenizer) = ModelFolder.RewardModel(folder);
+        using var ofReward = reward;
+        return TrainRlooPolicyRecipe.Run(spec, model, tokenizer, run.File.Prompts(run.HeldOutShare, spec.Rules.SplitSeed),
+            [new RewardTerm(new RewardModelSource(new RewardScorer(reward, rewardTokenizer), $"reward model in {Path.GetFileName(folder)}"))], run.Context);
+    }
+
     private static TrainingReport Sae(TrainSae spec, RecipeRun run)
     {
         var (backbone, tokenizer) = ModelFolder.Backbone(run.Model);
@@ -105,7 +120,7 @@ public static class TrainCommands
         return report;
     }
 
-    private sealed record RecipeRun(string Model, string? Sae, DatasetFile File, double HeldOutShare, IDictionary<string, int> Unused, RecipeContext Context);
+    private sealed record RecipeRun(string Model, string? Sae, string? Reward, DatasetFile File, double HeldOutShare, IDictionary<string, int> Unused, RecipeContext Context);
 
     private static Command Recipe<TSpec>(string name, string description, TSpec defaults, Func<TSpec, RecipeRun, TrainingReport> run,
         Func<TSpec, int, TSpec> withSteps, params IReadOnlyList<Option> further) where TSpec : JobSpec
@@ -146,7 +161,7 @@ public static class TrainCommands
         var unused = new SortedDictionary<string, int>(StringComparer.Ordinal);
         try
         {
-            Show(run(new RecipeRun(arguments.GetRequiredValue(Model).FullName, arguments.GetValue(SaeOption)?.FullName, file, arguments.GetValue(HeldOut), unused, context)), asJson);
+            Show(run(new RecipeRun(arguments.GetRequiredValue(Model).FullName, arguments.GetValue(SaeOption)?.FullName, arguments.GetValue(RewardOption)?.FullName, file, arguments.GetValue(HeldOut), unused, context)), asJson);
         }
         finally
         {

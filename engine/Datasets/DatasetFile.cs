@@ -11,7 +11,9 @@ namespace Portal.Engine.Datasets;
 /// <param name="Rows">What was read, with the key of each prompt.</param>
 /// <param name="Problems">Rows that were refused, each with row, field and reason.</param>
 /// <param name="Answers">Every response of the file with its prompt, those that nobody judged too.</param>
-public sealed record DatasetFile(IReadOnlyList<(string PromptKey, ParsedRow Row)> Rows, IReadOnlyList<RowProblem> Problems, IReadOnlyList<(IReadOnlyList<Message> Prompt, string Text)> Answers)
+/// <param name="Asked">Every prompt of the file, those that nobody answered too.</param>
+public sealed record DatasetFile(IReadOnlyList<(string PromptKey, ParsedRow Row)> Rows, IReadOnlyList<RowProblem> Problems, IReadOnlyList<(IReadOnlyList<Message> Prompt, string Text)> Answers,
+    IReadOnlyList<IReadOnlyList<Message>> Asked)
 {
     /// <summary>Reads a whole file.</summary>
     /// <exception cref="CannotTrain">The file is missing or cannot be read at all.</exception>
@@ -39,7 +41,8 @@ public sealed record DatasetFile(IReadOnlyList<(string PromptKey, ParsedRow Row)
             throw new CannotTrain(e.Message, e);
         }
         rows.AddRange(records.Judgements.Select(row => (PromptSplit.Key(row.Prompt), row)));
-        return new DatasetFile(rows, problems, [.. rows.SelectMany(entry => entry.Item2.Responses.Select(text => (entry.Item2.Prompt, text))), .. records.Responses]);
+        return new DatasetFile(rows, problems, [.. rows.SelectMany(entry => entry.Item2.Responses.Select(text => (entry.Item2.Prompt, text))), .. records.Responses],
+            [.. rows.Select(entry => entry.Item2.Prompt), .. records.Prompts]);
     }
 
     /// <summary>Pairs with a preference, split by prompt.</summary>
@@ -74,6 +77,15 @@ public sealed record DatasetFile(IReadOnlyList<(string PromptKey, ParsedRow Row)
         var byPart = Answers.Select(answer => (Key: PromptSplit.Key(answer.Prompt), answer.Prompt, answer.Text)).DistinctBy(answer => (answer.Key, answer.Text))
             .ToLookup(answer => split.PartOf(answer.Prompt) is SplitPart.Train, answer => new ResponseText(answer.Key, Turns(answer.Prompt), answer.Text));
         return new TrainingSplit<ResponseText>([.. byPart[true]], [.. byPart[false]]);
+    }
+
+    /// <summary>Every different prompt, answered or not. Split by prompt as all others.</summary>
+    public TrainingSplit<AskedPrompt> Prompts(double heldOutShare, long splitSeed)
+    {
+        var split = SplitOf(heldOutShare, splitSeed);
+        var byPart = Asked.DistinctBy(PromptSplit.Key)
+            .ToLookup(prompt => split.PartOf(prompt) is SplitPart.Train, prompt => new AskedPrompt(PromptSplit.Key(prompt), Turns(prompt)));
+        return new TrainingSplit<AskedPrompt>([.. byPart[true]], [.. byPart[false]]);
     }
 
     private TrainingSplit<T> Split<T>(double heldOutShare, long splitSeed, IDictionary<string, int> unused, Func<string, ParsedRow, T?> use) where T : class

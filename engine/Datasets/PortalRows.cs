@@ -16,6 +16,9 @@ internal sealed class PortalRows
     /// <summary>Every judgement that no later one supersedes, in the order of the file.</summary>
     public IEnumerable<ParsedRow> Judgements => judgements.Where(entry => !superseded.Contains(entry.Id)).Select(entry => entry.Row);
 
+    /// <summary>Every prompt, answered or not.</summary>
+    public IEnumerable<IReadOnlyList<Message>> Prompts => prompts.Values.Select(prompt => prompt.Messages);
+
     /// <summary>Every response, judged or not.</summary>
     public IEnumerable<(IReadOnlyList<Message> Prompt, string Text)> Responses =>
         responses.Values.Where(response => prompts.ContainsKey(response.PromptId)).Select(response => (prompts[response.PromptId].Messages, response.Text));

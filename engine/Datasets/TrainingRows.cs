@@ -20,5 +20,9 @@ public sealed record ResponseText(string PromptKey, IReadOnlyList<Turn> Prompt, 
 /// <summary>A whole dialogue to imitate; the assistant's turns are learned.</summary>
 public sealed record TrainingDialogue(string PromptKey, IReadOnlyList<Turn> Turns, string? Topic = null);
 
+/// <summary>A prompt to be answered.</summary>
+/// <param name="Key">Equal for equal prompts; bootstraps go by it.</param>
+public sealed record AskedPrompt(string Key, IReadOnlyList<Turn> Turns);
+
 /// <summary>Rows split by prompt: no prompt is in both parts.</summary>
 public sealed record TrainingSplit<T>(IReadOnlyList<T> Train, IReadOnlyList<T> HeldOut);

@@ -1,6 +1,7 @@
 using Portal.Data.Feedback;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
+using Portal.Engine.Datasets;
 using Portal.Engine.Models;
 using Portal.Engine.Statistics;
 using Portal.Engine.Tokenizers;

@@ -11,10 +11,6 @@ using static TorchSharp.torch;
 
 namespace Portal.Engine.Evaluation;
 
-/// <summary>A prompt to be answered.</summary>
-/// <param name="Key">Equal for equal prompts; bootstraps go by it.</param>
-public sealed record AskedPrompt(string Key, IReadOnlyList<Turn> Turns);
-
 /// <summary>Lets a policy answer prompts, so that two policies asked with the same seed can be compared answer by answer.</summary>
 /// <remarks>
 /// Random numbers are a function of seed, prompt's place and sample's place. Log-probabilities are those of the sampling distribution, so

@@ -33,21 +33,22 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
     public sealed record Comparison(ModelVersion? Before, IReadOnlyList<Measurement> Measured);
 
     /// <summary>Samples, scores, stores and measures.</summary>
+    /// <param name="rules">The split whose held-out prompts are asked.</param>
+    /// <param name="scoredById">The reward model that scores; null for the project's own.</param>
     /// <param name="parent">The candidate's parent, which is also what its divergence is measured from.</param>
-    public async Task<Comparison> Compare(TrainPreferencePolicy spec, ModelVersion parent, Llama candidate, ITokenizer tokenizer)
+    public async Task<Comparison> Compare(EvaluationSpec asked, DatasetRules rules, long seed, ModelVersionId? scoredById, ModelVersion parent, Llama candidate, ITokenizer tokenizer)
     {
-        var asked = spec.Evaluation;
         if (asked.Prompts < 1 || asked.SamplesPerPrompt < 1)
             return new Comparison(null, []);
         var encoder = new DialogueEncoder(tokenizer, candidate.Config.ContextLength, Overlong.Filter);
-        var prompts = await HeldOutPrompt.Draw(run, spec.Rules, spec.Seed, asked.Prompts, turns => PolicySamples.Fits(candidate, encoder, turns), context.Warn);
+        var prompts = await ProjectPrompt.DrawHeldOut(run, rules, seed, asked.Prompts, turns => PolicySamples.Fits(candidate, encoder, turns), context.Warn);
         if (prompts.Count == 0)
         {
             context.Warn("No prompt of the project is held out, so the policy is compared with nothing. Add prompts, or hold out a larger share.");
             return new Comparison(null, []);
         }
         var before = await store.CurrentPolicy(run.ProjectId, run.Stop);
-        var scoredBy = await store.RewardModel(run.ProjectId, spec.RewardModelId, run.Stop);
+        var scoredBy = await store.RewardModel(run.ProjectId, scoredById, run.Stop);
         context.Log($"Compared with {before.Label} on {prompts.Count} held-out prompts, {asked.SamplesPerPrompt} answers each, "
             + $"scored by {scoredBy?.Label ?? "no reward model"}.");
 
@@ -81,9 +82,9 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
         var more = await IsOfTheDemoWorld(parent) ? WorldFigures.All : [];
         return new Comparison(before,
         [
-            .. PolicyComparison.Measure(after, spec.Seed, more: more),
-            .. PolicyComparison.Measure(earlier, spec.Seed, MetricNames.BeforePrefix, more),
-            .. PolicyComparison.Compare(earlier, after, spec.Seed, more),
+            .. PolicyComparison.Measure(after, seed, more: more),
+            .. PolicyComparison.Measure(earlier, seed, MetricNames.BeforePrefix, more),
+            .. PolicyComparison.Compare(earlier, after, seed, more),
         ]);
 
         IReadOnlyList<SampledAnswer> Earlier(Llama policy, ITokenizer its) => PolicySamples.Write(policy, reference, its, questions, asked.SamplesPerPrompt,
@@ -113,7 +114,7 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
             await Task.Delay(SmallWrites.Pause, run.Time, run.Stop);
     }
 
-    private async Task Store(ModelVersionId candidate, ModelVersionId sampledFrom, IReadOnlyList<HeldOutPrompt> prompts, IReadOnlyList<SampledAnswer> answers, EvaluationSpec asked)
+    private async Task Store(ModelVersionId candidate, ModelVersionId sampledFrom, IReadOnlyList<ProjectPrompt> prompts, IReadOnlyList<SampledAnswer> answers, EvaluationSpec asked)
     {
         var sampling = JsonSerializer.Serialize(asked.Sampling, Json);
         var rows = answers.Select((answer, i) => (Answer: answer, Prompt: prompts[i / asked.SamplesPerPrompt].Id, Ordinal: i % asked.SamplesPerPrompt)).ToList();

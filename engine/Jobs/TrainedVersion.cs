@@ -45,8 +45,9 @@ internal static class TrainedVersion
     /// <summary>The result of a training job: one version, its numbers, its audit event, all or nothing.</summary>
     /// <param name="dataset">The judgements it learned from; null where none took part.</param>
     /// <param name="comparedWith">The version the numbers of the parts before and change are about.</param>
+    /// <param name="learnedFromSynthetic">What it learned from besides judgements (a reward model) was made of synthetic rows.</param>
     public static JobResult Result(JobRun run, JobSpec spec, ModelKind kind, string method, ModelVersion parent, DatasetVersion? dataset, TrainingReport report,
-        IReadOnlyList<Measurement> measured, ModelVersionId? comparedWith, string path)
+        IReadOnlyList<Measurement> measured, ModelVersionId? comparedWith, string path, bool learnedFromSynthetic = false)
     {
         var id = IdOf(run);
         var store = new ModelStore(run);
@@ -57,7 +58,7 @@ internal static class TrainedVersion
         return new JobResult(path, db =>
         {
             var now = run.Time.GetUtcNow();
-            var isSynthetic = dataset?.RowsSimulated > 0 || parent.IsSynthetic || db.Projects.Where(p => p.Id == run.ProjectId).Select(p => p.IsSynthetic).First();
+            var isSynthetic = learnedFromSynthetic || dataset?.RowsSimulated > 0 || parent.IsSynthetic || db.Projects.Where(p => p.Id == run.ProjectId).Select(p => p.IsSynthetic).First();
             var version = new ModelVersion
             {
                 Id = id, ProjectId = run.ProjectId, Kind = kind, Number = ModelStore.NextNumber(db, run.ProjectId, kind), Method = method, ParentId = parent.Id,

@@ -8,6 +8,7 @@ public static class TrainingRunners
         .Add(() => new TrainSftRunner())
         .Add(() => new TrainRewardModelRunner())
         .Add(() => new TrainPreferencePolicyRunner())
+        .Add(() => new TrainRlooPolicyRunner())
         .Add(() => new TrainSaeRunner())
         .Add(() => new TrainSarmRunner())
         .Add(() => new PublishTogglesRunner())

@@ -119,6 +119,22 @@ public static class LlamaWeights
         }
     }
 
+    /// <summary>A model that stays as this one is now, on the same device: the reference of a policy in training. The caller disposes of it.</summary>
+    public static Llama FrozenCopy(Llama model)
+    {
+        var copy = new Llama(model.Config);
+        copy.to(model.Device);
+        Copy(model.Backbone, copy.Backbone);
+        if (!model.Config.TieWordEmbeddings)
+        {
+            using var noGrad = no_grad();
+            copy.HeadWeight.copy_(model.HeadWeight);
+        }
+
+        copy.eval();
+        return copy;
+    }
+
     internal static void Initialise(LlamaBackbone model, WeightHolder? head, long seed)
     {
         const double Deviation = 0.02;

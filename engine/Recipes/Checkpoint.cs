@@ -16,6 +16,9 @@ public sealed record RunState(int Step, int? BestStep = null, double? BestValue 
 {
     /// <summary>Training loss of each finished step.</summary>
     public IReadOnlyList<double> Losses { get; init; } = [];
+
+    /// <summary>Reinforcement with a KL coefficient that follows a budget: what it is now; null elsewhere.</summary>
+    public double? KlCoefficient { get; init; }
 }
 
 /// <summary>

@@ -117,10 +117,7 @@ public static class TrainPreferencePolicyRecipe
         var options = new KtoOptions { Beta = spec.Beta, DesirableWeight = spec.DesirableWeight, UndesirableWeight = spec.UndesirableWeight };
 
         // A mismatched text depends on its batch, so its reference log-probability is computed with its batch: by the frozen start weights.
-        using var frozen = new Llama(model.Config);
-        LlamaWeights.Copy(model.Backbone, frozen.Backbone);
-        CopyHead(model, frozen);
-        frozen.eval();
+        using var frozen = LlamaWeights.FrozenCopy(model);
 
         (Tensor Loss, double Accuracy, int Tokens) Loss(IReadOnlyList<int> batch)
         {
@@ -191,14 +188,6 @@ public static class TrainPreferencePolicyRecipe
     /// <summary>The prompt of one example with the answer of another; where that is too long, the example itself (KL 0 from it).</summary>
     private static EncodedText Mismatch(DialogueEncoder encoder, IReadOnlyList<Data.Feedback.Turn> prompt, string answer, EncodedText own) =>
         encoder.Answer(prompt, answer) ?? own;
-
-    private static void CopyHead(Llama from, Llama to)
-    {
-        if (from.Config.TieWordEmbeddings)
-            return;
-        using var noGrad = no_grad();
-        to.HeadWeight.copy_(from.HeadWeight);
-    }
 
     private static int LengthOf((EncodedText Chosen, EncodedText Rejected) pair) => Math.Max(pair.Chosen.Ids.Length, pair.Rejected.Ids.Length);
 

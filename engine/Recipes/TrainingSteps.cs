@@ -71,6 +71,16 @@ internal sealed class TrainingSteps : IDisposable
     /// <inheritdoc cref="Optimization.Accumulate"/>
     public double Accumulate(torch.Tensor loss, double share, int step) => optimization.Accumulate(loss, share, step);
 
+    /// <summary>The KL coefficient of a recipe whose coefficient follows a budget; kept in checkpoints. Null elsewhere.</summary>
+    public double? KlCoefficient
+    {
+        get => state.KlCoefficient;
+        set => state = state with { KlCoefficient = value };
+    }
+
+    /// <summary>An update within a step, for a recipe that passes more than once over what a step is about. The last pass ends by <see cref="Finish"/>.</summary>
+    public void Update(int step) => optimization.Step(step);
+
     /// <summary>Ends a step whose gradients are there.</summary>
     /// <param name="tokens">Real tokens read in it.</param>
     /// <param name="evaluate">Measures the held-out rows; called where the spec says so. Null when there are none.</param>

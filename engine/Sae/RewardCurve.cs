@@ -1,3 +1,5 @@
+using Portal.Engine.Statistics;
+
 namespace Portal.Engine.Sae;
 
 /// <summary>
@@ -13,9 +15,9 @@ internal sealed class RewardCurve
     private const int PairsPerKnot = 25;
 
     private readonly double[][] rows; // Δh of each pair. [n][knots − 1]
-    private readonly double[,] root; // lower Cholesky factor of Σ Δh Δhᵀ
+    private readonly Cholesky root; // of Σ Δh Δhᵀ
 
-    private RewardCurve(double[][] rows, double[,] root, double[] left, double separation) => (this.rows, this.root, Left, Separation) = (rows, root, left, separation);
+    private RewardCurve(double[][] rows, Cholesky root, double[] left, double separation) => (this.rows, this.root, Left, Separation) = (rows, root, left, separation);
 
     /// <summary>x̃: what is left of the constant 1 when the reward has explained what it can. [n].</summary>
     public IReadOnlyList<double> Left { get; }
@@ -27,23 +29,23 @@ internal sealed class RewardCurve
     {
         double[] sorted = [.. pairs.SelectMany(pair => new[] { rewards[pair.Chosen], rewards[pair.Rejected] }).Order()];
         var count = Math.Clamp(pairs.Count / PairsPerKnot, 2, knotsMax);
-        double[] knots = [.. Enumerable.Range(0, count).Select(i => Statistics.Bootstrap.Quantile(sorted, i / (count - 1.0))).Distinct()];
+        double[] knots = [.. Enumerable.Range(0, count).Select(i => Bootstrap.Quantile(sorted, i / (count - 1.0))).Distinct()];
         var width = knots.Length - 1;
         double[][] rows = [.. pairs.Select(pair => Difference(Hats(rewards[pair.Chosen], knots), Hats(rewards[pair.Rejected], knots)))];
-        var gram = new double[width, width];
+        var gram = new double[width * width];
         foreach (var row in rows)
         {
             for (var i = 0; i < width; i++)
             {
                 for (var j = 0; j < width; j++)
-                    gram[i, j] += row[i] * row[j];
+                    gram[i * width + j] += row[i] * row[j];
             }
         }
-        var trace = Enumerable.Range(0, width).Sum(i => gram[i, i]);
+        var trace = Enumerable.Range(0, width).Sum(i => gram[i * width + i]);
         for (var i = 0; i < width; i++)
-            gram[i, i] += Ridge * trace / width + 1e-12;
-        var root = Factor(gram, width);
-        var constant = Solve(root, Product(rows, Enumerable.Range(0, rows.Length).Select(pair => (pair, 1.0)), width));
+            gram[i * width + i] += Ridge * trace / width + 1e-12;
+        var root = Cholesky.Factor(gram, width);
+        var constant = root.Solve(Product(rows, Enumerable.Range(0, rows.Length).Select(pair => (pair, 1.0)), width));
         double[] left = [.. rows.Select(row => 1 - Dot(row, constant))];
         // x̃·1 equals x̃·x̃ for a projection; the ridge leaves a difference far below what matters.
         return new RewardCurve(rows, root, left, left.Sum(value => value * value) / left.Length);
@@ -51,12 +53,12 @@ internal sealed class RewardCurve
 
     /// <summary>β of the least squares fit of one latent's differences, without a constant.</summary>
     /// <param name="differences">Those that are not 0.</param>
-    public double[] Slopes(IEnumerable<(int Pair, double Value)> differences) => Solve(root, Product(rows, differences, root.GetLength(0)));
+    public double[] Slopes(IEnumerable<(int Pair, double Value)> differences) => root.Solve(Product(rows, differences, root.Size));
 
     /// <summary>Σ x̃ Δh over the pairs of each group. [knots − 1][groups].</summary>
     public double[][] GroupSums(int[] groupOf, int groups)
     {
-        double[][] sums = [.. Enumerable.Range(0, root.GetLength(0)).Select(_ => new double[groups])];
+        double[][] sums = [.. Enumerable.Range(0, root.Size).Select(_ => new double[groups])];
         for (var pair = 0; pair < rows.Length; pair++)
         {
             for (var knot = 0; knot < sums.Length; knot++)
@@ -100,39 +102,5 @@ internal sealed class RewardCurve
                 product[i] += rows[pair][i] * value;
         }
         return product;
-    }
-
-    private static double[,] Factor(double[,] gram, int width)
-    {
-        var root = new double[width, width];
-        for (var i = 0; i < width; i++)
-        {
-            for (var j = 0; j <= i; j++)
-            {
-                var sum = gram[i, j];
-                for (var k = 0; k < j; k++)
-                    sum -= root[i, k] * root[j, k];
-                root[i, j] = i == j ? Math.Sqrt(Math.Max(sum, 1e-300)) : sum / root[j, j];
-            }
-        }
-        return root;
-    }
-
-    private static double[] Solve(double[,] root, double[] right)
-    {
-        var x = (double[])right.Clone();
-        for (var i = 0; i < x.Length; i++)
-        {
-            for (var k = 0; k < i; k++)
-                x[i] -= root[i, k] * x[k];
-            x[i] /= root[i, i];
-        }
-        for (var i = x.Length - 1; i >= 0; i--)
-        {
-            for (var k = i + 1; k < x.Length; k++)
-                x[i] -= root[k, i] * x[k];
-            x[i] /= root[i, i];
-        }
-        return x;
     }
 }

@@ -56,6 +56,48 @@ public static class Bootstrap
         return Mean([.. first.Zip(second, (a, b) => a - b)], groups, random, resamples, level);
     }
 
+    /// <summary>The interval of any statistic that is a function of sums over groups (a ratio, a cosine, a distance), made from each group's own sums: a resample costs their addition only.</summary>
+    /// <param name="sums">Each group's sums, one group after the other. [G · <paramref name="width"/>], finite.</param>
+    /// <param name="width">How many sums a group has, at least 1.</param>
+    /// <param name="statistic">From the sums of all groups drawn, [width], to the number; null where it is undefined there, and such resamples are left out. It must not keep the array.</param>
+    /// <param name="random">Source of the draws; a split is used, so statistics of the same groups and seed are paired.</param>
+    /// <returns>Null where the statistic is undefined on all groups together, or on every resample.</returns>
+    /// <exception cref="ArgumentException">No groups, a sum that is not finite, or a parameter out of range.</exception>
+    public static ConfidenceInterval? OfSums(double[] sums, int width, Func<double[], double?> statistic, SeededRandom random, int resamples = DefaultResamples, double level = 0.95)
+    {
+        if (width < 1 || sums.Length == 0 || sums.Length % width != 0) throw new ArgumentException($"{sums.Length} numbers are not {width} sums of at least one group each.", nameof(sums));
+        if (resamples < 1) throw new ArgumentException($"At least one resample is needed, not {resamples}.", nameof(resamples));
+        _ = NormalDistribution.TwoSided(level); // the same check of the level as everywhere
+        int groups = sums.Length / width;
+        var total = new double[width];
+        for (int i = 0; i < sums.Length; i++)
+        {
+            if (!double.IsFinite(sums[i])) throw new ArgumentException($"Sum {i % width} of group {i / width} is {sums[i]}.", nameof(sums));
+            total[i % width] += sums[i];
+        }
+
+        if (statistic(total) is not { } estimate) return null;
+        SeededRandom draws = random.Split("bootstrap of sums");
+        var seen = new List<double>(resamples);
+        for (int r = 0; r < resamples; r++)
+        {
+            Array.Clear(total);
+            for (int g = 0; g < groups; g++)
+            {
+                ReadOnlySpan<double> drawn = sums.AsSpan(draws.NextInt(groups) * width, width);
+                if (width < 8) for (int k = 0; k < total.Length; k++) total[k] += drawn[k];
+                else System.Numerics.Tensors.TensorPrimitives.Add(total, drawn, total);
+            }
+
+            if (statistic(total) is { } value) seen.Add(value);
+        }
+
+        if (seen.Count == 0) return null;
+        seen.Sort();
+        double tail = (1 - level) / 2;
+        return new ConfidenceInterval(estimate, Quantile(seen, tail), Quantile(seen, 1 - tail), level, groups);
+    }
+
     /// <summary>The value below which a share of the sorted numbers lies, interpolated between neighbours (R's and numpy's default).</summary>
     /// <param name="sorted">Ascending, at least one.</param>
     /// <param name="share">0 to 1.</param>

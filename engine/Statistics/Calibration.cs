@@ -16,13 +16,23 @@ public sealed record ReliabilityBin(double From, double To, int Count, double? M
 /// <param name="Bins">All bins, empty ones too.</param>
 public sealed record CalibrationReport(int Count, double ExpectedCalibrationError, double Brier, double LogLoss, IReadOnlyList<ReliabilityBin> Bins);
 
-/// <summary>Calibration of probabilities against outcomes, in bins of equal width.</summary>
-/// <remarks>Sources: Brier 1950; Guo et al. 2017 (1706.04599) eq. 3 for the calibration error.</remarks>
+/// <summary>Calibration of probabilities against outcomes, in bins of equal width or of equally many predictions.</summary>
+/// <remarks>
+/// Bins of equal width show where predictions lie; with quantile bins each holds about as many, so that no bar rests on a handful (equal predictions stay together, and some bins may be empty).
+/// Sources: Brier 1950; Guo et al. 2017 (1706.04599) eq. 3 for the calibration error; quantile bins as the Alignment Auditor's.
+/// </remarks>
 public static class Calibration
 {
+    /// <summary>Quantile bins where nothing else is said.</summary>
+    public const int QuantileBins = 15;
+
     /// <summary>Calibration of predicted probabilities in [0, 1] of an event that came true or not. [N], N ≥ 1.</summary>
     /// <exception cref="ArgumentException">Nothing to judge, lengths differ, or a prediction lies outside [0, 1].</exception>
-    public static CalibrationReport OfProbabilities(IReadOnlyList<double> predicted, IReadOnlyList<bool> cameTrue, int bins = 10) => Compute(predicted, cameTrue, 0, bins);
+    public static CalibrationReport OfProbabilities(IReadOnlyList<double> predicted, IReadOnlyList<bool> cameTrue, int bins = 10) => Compute(predicted, cameTrue, 0, bins, quantiles: false);
+
+    /// <summary>The same with bins that hold equally many predictions.</summary>
+    /// <inheritdoc cref="OfProbabilities"/>
+    public static CalibrationReport OfProbabilitiesByQuantile(IReadOnlyList<double> predicted, IReadOnlyList<bool> cameTrue, int bins = QuantileBins) => Compute(predicted, cameTrue, 0, bins, quantiles: true);
 
     /// <summary>
     /// Calibration of a reward model's preferences: with d = r(chosen) − r(rejected) it says with confidence σ(|d|) that the higher one is better, and is right where d &gt; 0.
@@ -32,7 +42,13 @@ public static class Calibration
     /// is a confidence of one half that is right half the time: it is counted once as right and once as wrong with half the weight each.
     /// Brier and log-loss are those of σ(d) for "the chosen one is better".
     /// </remarks>
-    public static CalibrationReport OfPreferences(IReadOnlyList<double> differences, int bins = 10)
+    public static CalibrationReport OfPreferences(IReadOnlyList<double> differences, int bins = 10) => OfPreferences(differences, bins, quantiles: false);
+
+    /// <summary>The same with bins that hold equally many pairs.</summary>
+    /// <inheritdoc cref="OfPreferences(IReadOnlyList{double}, int)"/>
+    public static CalibrationReport OfPreferencesByQuantile(IReadOnlyList<double> differences, int bins = QuantileBins) => OfPreferences(differences, bins, quantiles: true);
+
+    private static CalibrationReport OfPreferences(IReadOnlyList<double> differences, int bins, bool quantiles)
     {
         var predicted = new List<double>();
         var right = new List<bool>();
@@ -54,15 +70,17 @@ public static class Calibration
             weight.Add(1);
         }
 
-        CalibrationReport report = Compute(predicted, right, 0.5, bins, weight);
+        CalibrationReport report = Compute(predicted, right, 0.5, bins, quantiles, weight);
         // ln(1 + e^{-d}) without overflow, also where σ(d) underflows.
         return report with { LogLoss = differences.Average(d => Math.Max(-d, 0) + double.LogP1(Math.Exp(-Math.Abs(d)))) };
     }
 
-    private static CalibrationReport Compute(IReadOnlyList<double> predicted, IReadOnlyList<bool> cameTrue, double from, int binCount, IReadOnlyList<double>? weight = null)
+    private static CalibrationReport Compute(IReadOnlyList<double> predicted, IReadOnlyList<bool> cameTrue, double from, int binCount, bool quantiles, IReadOnlyList<double>? weight = null)
     {
         if (predicted.Count == 0 || predicted.Count != cameTrue.Count) throw new ArgumentException($"Predictions and outcomes must be equally many and at least one; they are {predicted.Count} and {cameTrue.Count}.");
         if (binCount < 1) throw new ArgumentException($"At least one bin is needed, not {binCount}.", nameof(binCount));
+        double[] sorted = quantiles ? [.. predicted.Order()] : [];
+        double[] ends = [.. Enumerable.Range(0, binCount + 1).Select(b => quantiles ? Bootstrap.Quantile(sorted, b / (double)binCount) : from + (1 - from) * b / binCount)];
         var weights = new double[binCount];
         var sums = new double[binCount];
         var hits = new double[binCount];
@@ -71,7 +89,7 @@ public static class Calibration
         {
             double p = predicted[i], outcome = cameTrue[i] ? 1 : 0, w = weight?[i] ?? 1;
             if (!(p >= from && p <= 1)) throw new ArgumentException($"Prediction {i} is {p}, outside [{from}, 1].", nameof(predicted));
-            int bin = Math.Min(binCount - 1, (int)((p - from) / (1 - from) * binCount));
+            int bin = quantiles ? EndsUpTo(ends, p) : Math.Min(binCount - 1, (int)((p - from) / (1 - from) * binCount));
             weights[bin] += w;
             sums[bin] += w * p;
             hits[bin] += w * outcome;
@@ -84,7 +102,7 @@ public static class Calibration
         var bins = new List<ReliabilityBin>();
         for (int b = 0; b < binCount; b++)
         {
-            double low = from + (1 - from) * b / binCount, high = from + (1 - from) * (b + 1) / binCount;
+            double low = ends[b], high = ends[b + 1];
             int count = (int)Math.Round(weights[b]); // whole, but for half-weighted zeros, which always come in twos
             if (weights[b] > 0) error += weights[b] / total * Math.Abs(sums[b] - hits[b]) / weights[b];
             bins.Add(count == 0 ? new ReliabilityBin(low, high, 0, null, null)
@@ -92,5 +110,19 @@ public static class Calibration
         }
 
         return new CalibrationReport((int)Math.Round(total), error, brier / total, logLoss / total, bins);
+    }
+
+    // How many of the inner ends are not above p: the bin it falls into.
+    private static int EndsUpTo(double[] ends, double p)
+    {
+        int below = 1, above = ends.Length - 1;
+        while (below < above)
+        {
+            int middle = (below + above) / 2;
+            if (ends[middle] <= p) below = middle + 1;
+            else above = middle;
+        }
+
+        return below - 1;
     }
 }

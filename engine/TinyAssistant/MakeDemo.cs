@@ -203,19 +203,33 @@ public static class MakeDemo
             });
             DemoTraining.Run(assets, folder, demo, options.Seed, context);
             DemoFeatures.Run(assets, options.Seed, context);
+            var policies = DemoPolicies.Run(assets, options.Seed, new DemoPoliciesOptions(), context);
             WriteJson(Path.Combine(assets, ManifestFile), new { seed = options.Seed, options, commit = Commit(), judgements = demo.JudgementsHash(), files = Hashes(assets) });
+            DemoPolicies.Demand(policies);
         }
     }
 
     /// <summary>Only the readable reward model, from the reward model and the rows that lie there; the rest stays as it is, byte for byte.</summary>
-    public static void RunFeatures(string assets, RecipeContext context)
+    public static void RunFeatures(string assets, RecipeContext context) => Add(assets, "features", "commitOfFeatures", seed => DemoFeatures.Run(assets, seed, context));
+
+    /// <summary>Only the policies with known rewards, from the base that lies there; the rest stays as it is, byte for byte.</summary>
+    /// <exception cref="CannotTrain">All were made and are listed, and one did not do what it must; or there is no demo.</exception>
+    public static void RunPolicies(string assets, DemoPoliciesOptions options, RecipeContext context)
+    {
+        IReadOnlyList<PolicyCheck> checks = [];
+        Add(assets, "policies", "commitOfPolicies", seed => checks = DemoPolicies.Run(assets, seed, options, context));
+        DemoPolicies.Demand(checks);
+    }
+
+    /// <summary>Makes one part anew, by the seed of the demo that lies there, and writes the list of files again.</summary>
+    private static void Add(string assets, string what, string commitOf, Action<ulong> make)
     {
         var path = Path.Combine(assets, ManifestFile);
         var manifest = File.Exists(path) ? JsonNode.Parse(File.ReadAllText(path)) as JsonObject : null;
         if (manifest?["seed"]?.GetValue<ulong>() is not { } seed)
-            throw new CannotTrain($"{path}: there is no demo to add features to. `./run make-demo` makes the whole of it.");
-        DemoFeatures.Run(assets, seed, context);
-        manifest["commitOfFeatures"] = Commit();
+            throw new CannotTrain($"{path}: there is no demo to add {what} to. `./run make-demo` makes the whole of it.");
+        make(seed);
+        manifest[commitOf] = Commit();
         manifest["files"] = JsonSerializer.SerializeToNode(Hashes(assets));
         WriteJson(path, manifest);
     }

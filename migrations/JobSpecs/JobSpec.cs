@@ -14,6 +14,7 @@ namespace Portal.Data.JobSpecs;
 [JsonDerivedType(typeof(TrainSft), nameof(TrainSft))]
 [JsonDerivedType(typeof(TrainRewardModel), nameof(TrainRewardModel))]
 [JsonDerivedType(typeof(TrainPreferencePolicy), nameof(TrainPreferencePolicy))]
+[JsonDerivedType(typeof(TrainRlooPolicy), nameof(TrainRlooPolicy))]
 [JsonDerivedType(typeof(TrainSae), nameof(TrainSae))]
 [JsonDerivedType(typeof(TrainSarm), nameof(TrainSarm))]
 [JsonDerivedType(typeof(DescribeFeatures), nameof(DescribeFeatures))]
@@ -42,7 +43,7 @@ public abstract record JobSpec
     public string Kind => GetType().Name;
 
     /// <summary>The kinds that train: counted against a project's quota of the day.</summary>
-    public static IReadOnlyList<string> TrainingKinds { get; } = [nameof(TrainSft), nameof(TrainRewardModel), nameof(TrainPreferencePolicy), nameof(TrainSae), nameof(TrainSarm)];
+    public static IReadOnlyList<string> TrainingKinds { get; } = [nameof(TrainSft), nameof(TrainRewardModel), nameof(TrainPreferencePolicy), nameof(TrainRlooPolicy), nameof(TrainSae), nameof(TrainSarm)];
 
     /// <summary>True for jobs that train: one at a time, in a process of their own, counted against the day's quota.</summary>
     [JsonIgnore]

@@ -63,6 +63,21 @@ public static class MetricNames
     /// <summary>KTO: the same of bad ones.</summary>
     public const string RewardUndesirable = "rewards/undesirable";
 
+    /// <summary>RLOO: mean reward of answers to held-out prompts as the recipe counts it (normalised where asked, less penalties, before the divergence is taken off).</summary>
+    public const string PolicyReward = "rloo/reward";
+
+    /// <summary>RLOO: divergence from the reference, nats per response: k1 on held-out prompts, k3 in training.</summary>
+    public const string PolicyKlNats = "rloo/kl_nats";
+
+    /// <summary>Pearson's r of reward and length over a step's answers, −1 to 1; a high one says that length is what is learned.</summary>
+    public const string RewardLengthCorrelation = "reward_length_correlation";
+
+    /// <summary>Different pairs of neighbouring words over all of them, in a step's answers, 0 to 1; falls when answers become alike.</summary>
+    public const string Distinct2 = "distinct_2";
+
+    /// <summary>Mean entropy of the next token while an answer is written, nats at the temperature of sampling; near 0 nothing is tried any more.</summary>
+    public const string Entropy = "entropy";
+
     /// <summary>Mean squared error of the predicted preference, 0 to 1; 0.25 is a coin's.</summary>
     public const string Brier = "brier";
 

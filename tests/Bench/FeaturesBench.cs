@@ -14,8 +14,8 @@ public sealed record FeaturesBenchOptions(FileInfo Peer, DirectoryInfo Work, boo
 
 /// <summary>
 /// Training of a TopK SAE (M = 16 d, k = 16) against PyTorch: the same weights, vectors, loss, Adam and unit norm, in turns. One peer multiplies dense codes, the
-/// other gathers the selected rows of the decoder. Then descriptions (<see cref="DashboardBench"/>) and previews of toggles
-/// (<see cref="TogglePreviewBench"/>), which have no peer.
+/// other gathers the selected rows of the decoder. Then descriptions (<see cref="DashboardBench"/>), previews of toggles
+/// (<see cref="TogglePreviewBench"/>) and searches of features (<see cref="FeatureSearchBench"/>), which have no peer.
 /// </summary>
 public sealed class FeaturesBench(FeaturesBenchOptions options)
 {
@@ -52,6 +52,8 @@ public sealed class FeaturesBench(FeaturesBenchOptions options)
             var previews = new TogglePreviewBench(options.Quick);
             foreach (var (name, pairs) in TogglePreviewBench.Cases.Where(one => options.Only.Count == 0 || options.Only.Contains(one.Name)))
                 rows = [.. rows, .. await previews.Run(name, pairs, say, stop)];
+            if (options.Only.Count == 0 || options.Only.Contains(FeatureSearchBench.Case))
+                rows = [.. rows, .. await new FeatureSearchBench(options.Quick).Run(say, stop)];
             var setting = string.Create(CultureInfo.InvariantCulture,
                 $"{TimeProvider.System.GetUtcNow():yyyy-MM-dd HH:mm} UTC; {Machine.Describe()}; {(turns.Versions.Length == 0 ? "" : $"{options.Threads} threads; {turns.Versions}; d {Width}, M {16 * Width}, k 16, {BatchVectors} vectors a step; ")}{quietness}; {watch.Elapsed.TotalMinutes:F1} minutes.");
             return (rows, setting);

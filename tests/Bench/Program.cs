@@ -20,7 +20,7 @@ engine.SetAction(async (parsed, stop) =>
     return await Print(rows, "PyTorch", setting, parsed.GetValue(json), stop);
 });
 
-var features = new Command("features", "Training of sparse autoencoders against dense and gather-based PyTorch.") { quick, json, threads, peer, work, only };
+var features = new Command("features", "Training of sparse autoencoders against dense and gather-based PyTorch; descriptions, previews of toggles and searches of features.") { quick, json, threads, peer, work, only };
 features.SetAction(async (parsed, stop) =>
 {
     var options = new FeaturesBenchOptions(parsed.GetRequiredValue(peer), parsed.GetRequiredValue(work), parsed.GetValue(quick), parsed.GetValue(threads), parsed.GetRequiredValue(only));

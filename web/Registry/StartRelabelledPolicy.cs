@@ -20,7 +20,7 @@ public sealed class StartRelabelledPolicy(IDbContextFactory<PortalDbContext> con
         if (asked.Refusal is { } refusal)
             return refusal;
         // Everything else as on the train form: the project's base policy, its rates, all judgements.
-        var spec = new TrainingInput { Method = PreferenceMethod.Dpo }.Policy() with { RelabelledById = labeller, RewardModelId = labeller };
+        var spec = new TrainingInput { Method = PolicyMethod.Dpo }.Policy() with { RelabelledById = labeller, RewardModelId = labeller };
         if (SpecChecks.Of(spec) is { Count: > 0 } problems)
             return new Refusal(problems);
         await using var read = await contexts.CreateDbContextAsync(stop);

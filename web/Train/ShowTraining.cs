@@ -16,7 +16,7 @@ namespace Portal.Web.Train;
 public sealed record UsableCounts(int Pairs, int LeftOut, int Good, int Bad, int Prompts);
 
 /// <summary>What the train page shows before anything is chosen.</summary>
-public sealed record TrainingView(ProjectId ProjectId, string ProjectName, bool IsSynthetic, string? RewardModel, string? Policy, bool HasBase, int JobsToday, int JobsPerDay);
+public sealed record TrainingView(ProjectId ProjectId, string ProjectName, bool IsSynthetic, string? RewardModel, string? Policy, bool HasBase, bool HasReward, int JobsToday, int JobsPerDay);
 
 /// <summary>Loads what the form of a training needs to know.</summary>
 [Needs(Permission.Administer)]
@@ -32,8 +32,9 @@ public sealed class ShowTraining(IDbContextFactory<PortalDbContext> contexts, Ac
             return new Problem("project", "This project is gone.", ProblemKind.NotFound);
         var current = await db.ModelVersions.AsNoTracking().Where(v => v.Id == project.CurrentPolicyId || v.Id == project.CurrentRewardModelId).ToListAsync(stop);
         var hasBase = await db.ModelVersions.AnyAsync(v => v.ProjectId == projectId && v.Kind == Portal.Data.Registry.ModelKind.Policy, stop);
+        var hasReward = await db.ModelVersions.AnyAsync(v => v.ProjectId == projectId && v.Kind == Portal.Data.Registry.ModelKind.RewardModel && v.Status != Portal.Data.Registry.ModelStatus.Retired, stop);
         return new TrainingView(project.Id, project.Name, project.IsSynthetic, current.Find(v => v.Id == project.CurrentRewardModelId)?.Label,
-            current.Find(v => v.Id == project.CurrentPolicyId)?.Label, hasBase, await Used(db, projectId, time.GetUtcNow(), stop), project.JobsPerDay);
+            current.Find(v => v.Id == project.CurrentPolicyId)?.Label, hasBase, hasReward, await Used(db, projectId, time.GetUtcNow(), stop), project.JobsPerDay);
     }
 
     /// <summary>Counts judgements that would be used now, as the data set's rules choose them. Surplus and superseded ones never count.</summary>

@@ -70,6 +70,7 @@ public sealed class StartJob(WriteQueue writes, Access access, IdFactory ids, Ti
             [
                 ("parentId", policy.ParentId, ModelKind.Policy), ("rewardModelId", policy.RewardModelId, ModelKind.RewardModel), ("relabelledById", policy.RelabelledById, ModelKind.RewardModel),
             ],
+            TrainRlooPolicy rloo => [("parentId", rloo.ParentId, ModelKind.Policy), ("rewardModelId", rloo.RewardModelId, ModelKind.RewardModel), ("scoredById", rloo.ScoredById, ModelKind.RewardModel)],
             TrainSarm sarm => [("saeId", sarm.SaeId, ModelKind.SparseAutoencoder)],
             DescribeFeatures describe => [("rewardModelId", describe.RewardModelId, ModelKind.RewardModel)],
             CompareBestOfN compare => [("policyId", compare.PolicyId, ModelKind.Policy), ("beforeId", compare.BeforeId, ModelKind.RewardModel), ("afterId", compare.AfterId, ModelKind.RewardModel)],
@@ -78,6 +79,8 @@ public sealed class StartJob(WriteQueue writes, Access access, IdFactory ids, Ti
         };
         if (spec is TrainSae { ModelId: { } read } && !db.ModelVersions.Any(v => v.Id == read && v.ProjectId == project && v.Kind != ModelKind.SparseAutoencoder && v.Status != ModelStatus.Retired))
             return new Problem("modelId", "This project has no such policy or reward model, or it is retired.", ProblemKind.NotFound);
+        if (spec is TrainRlooPolicy { RewardModelId: null } && !db.ModelVersions.Any(v => v.ProjectId == project && v.Kind == ModelKind.RewardModel && v.Status != ModelStatus.Retired))
+            return new Problem("rewardModelId", "This project has no reward model to learn from yet. Train one first.", ProblemKind.NotFound);
         if (spec is PublishToggles toggles && !db.ToggleSets.Any(s => s.Id == toggles.ToggleSetId && s.ProjectId == project))
             return new Problem("toggleSetId", "This project has no such toggle set.", ProblemKind.NotFound);
         foreach (var (field, id, kind) in named)

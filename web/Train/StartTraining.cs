@@ -15,6 +15,19 @@ public enum TrainingGoal
     Policy,
 }
 
+/// <summary>How a policy learns.</summary>
+public enum PolicyMethod
+{
+    /// <summary>From pairs.</summary>
+    Dpo,
+
+    /// <summary>From single verdicts.</summary>
+    Kto,
+
+    /// <summary>From a reward model that is there already, by reinforcement.</summary>
+    Rloo,
+}
+
 /// <summary>How closely the policy stays to where it started, in words.</summary>
 public enum Caution
 {
@@ -27,7 +40,7 @@ public enum Caution
 public sealed class TrainingInput
 {
     public TrainingGoal Goal { get; set; } = TrainingGoal.Both;
-    public PreferenceMethod Method { get; set; } = PreferenceMethod.Dpo;
+    public PolicyMethod Method { get; set; } = PolicyMethod.Dpo;
     public Caution Caution { get; set; } = Caution.Normal;
     public bool IncludeSimulated { get; set; } = true;
     public bool IncludeImported { get; set; } = true;
@@ -45,13 +58,21 @@ public sealed class TrainingInput
     public int PolicyBatch { get; set; } = 32;
     public double LabelSmoothing { get; set; }
     public int EvaluationPrompts { get; set; } = 300;
+    public double RlooLearningRate { get; set; } = 5e-4;
+    public int RlooSteps { get; set; } = 120;
 
-    /// <summary>β of a caution: the higher, the closer the policy stays to its reference.</summary>
-    public static double BetaOf(Caution caution) => caution switch
+    /// <summary>Nats per response at which a run of reinforcement ends; null for no limit.</summary>
+    public double? KlBudgetNats { get; set; } = 8;
+
+    /// <summary>β of a caution: the higher, the closer the policy stays to its reference. By reinforcement it is what a nat costs, in deviations of the reward.</summary>
+    public static double BetaOf(Caution caution, PolicyMethod method) => (caution, method is PolicyMethod.Rloo) switch
     {
-        Caution.Cautious => 0.5,
-        Caution.Normal => 0.1,
-        Caution.Bold => 0.03,
+        (Caution.Cautious, false) => 0.5,
+        (Caution.Normal, false) => 0.1,
+        (Caution.Bold, false) => 0.03,
+        (Caution.Cautious, true) => 0.2,
+        (Caution.Normal, true) => 0.05,
+        (Caution.Bold, true) => 0.01,
     };
 
     public DatasetRules Rules => new() { IncludeSimulated = IncludeSimulated, IncludeImported = IncludeImported, HeldOutShare = HeldOutPercent / 100 };
@@ -63,12 +84,24 @@ public sealed class TrainingInput
         return spec with { Optimization = spec.Optimization with { LearningRate = RewardLearningRate, Epochs = RewardEpochs, BatchSize = RewardBatch } };
     }
 
+    /// <summary>The spec of a policy that learns from the reward model that serves when the job starts (the newest where none does), normalised, so that β means the same for each.</summary>
+    public TrainRlooPolicy Rloo()
+    {
+        var spec = new TrainRlooPolicy { Seed = Seed, Rules = Rules, Beta = BetaOf(Caution, PolicyMethod.Rloo), NormalizeReward = true, UnfinishedPenalty = 1, KlBudgetNats = KlBudgetNats };
+        return spec with
+        {
+            Optimization = spec.Optimization with { LearningRate = RlooLearningRate, StepsMax = RlooSteps },
+            Evaluation = spec.Evaluation with { Prompts = EvaluationPrompts },
+        };
+    }
+
     /// <summary>The policy's spec. The reward model that scores before and after is the one that serves when the job starts.</summary>
     public TrainPreferencePolicy Policy()
     {
         var spec = new TrainPreferencePolicy
         {
-            Seed = Seed, Method = Method, Rules = Rules, Beta = BetaOf(Caution), LabelSmoothing = Method is PreferenceMethod.Dpo ? LabelSmoothing : 0,
+            Seed = Seed, Method = Method is PolicyMethod.Kto ? PreferenceMethod.Kto : PreferenceMethod.Dpo, Rules = Rules, Beta = BetaOf(Caution, Method),
+            LabelSmoothing = Method is PolicyMethod.Dpo ? LabelSmoothing : 0,
         };
         return spec with
         {
@@ -95,16 +128,18 @@ public sealed class StartTraining(WriteQueue writes, StartJob start, ShowTrainin
         if (counted.Refusal is { } uncounted)
             return uncounted;
         var usable = counted.Value;
-        var needsPairs = input.Goal is not TrainingGoal.Policy || input.Method is PreferenceMethod.Dpo;
+        if (input is { Goal: TrainingGoal.Both, Method: PolicyMethod.Rloo })
+            return new Problem("method", "RLOO learns from a reward model that is there already. Train the reward model first, look at it, and then only a policy.");
+        var needsPairs = input.Goal is not TrainingGoal.Policy || input.Method is PolicyMethod.Dpo;
         if (needsPairs && usable.Pairs < UsableMin)
             return TooFew("pairs with a preferred response", usable.Pairs);
-        if (input.Goal is not TrainingGoal.RewardModel && input.Method is PreferenceMethod.Kto && (usable.Good + usable.Bad < UsableMin || usable.Good == 0 || usable.Bad == 0))
+        if (input.Goal is not TrainingGoal.RewardModel && input.Method is PolicyMethod.Kto && (usable.Good + usable.Bad < UsableMin || usable.Good == 0 || usable.Bad == 0))
             return new Problem("rules", $"KTO learns from single responses called good or bad; there are {usable.Good} good and {usable.Bad} bad ones. It needs both, {UsableMin} in all.");
         JobSpec[] specs = input.Goal switch
         {
             TrainingGoal.Both => [input.RewardModel(), input.Policy()],
             TrainingGoal.RewardModel => [input.RewardModel()],
-            TrainingGoal.Policy => [input.Policy()],
+            TrainingGoal.Policy => [input.Method is PolicyMethod.Rloo ? input.Rloo() : input.Policy()],
         };
         if (specs.SelectMany(SpecChecks.Of).DistinctBy(p => p.Message).ToList() is { Count: > 0 } problems)
             return new Refusal(problems);

@@ -15,7 +15,7 @@ namespace Portal.Tests.Tidy
             ["Statistics", "Tokenizers"],
             ["Models", "Losses", "Agreement"],
             ["Generation", "Datasets"],
-            ["Evaluation", "Sae"],
+            ["Evaluation", "Sae", "Irl"],
             ["Recipes"],
             ["Jobs", "Serving", "TinyAssistant", "Studies", "CommandLine", "EngineCommandLine", "TrainingProcess", "FullDisk"],
         ];

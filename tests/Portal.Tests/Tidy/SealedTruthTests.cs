@@ -14,6 +14,8 @@ public sealed class SealedTruthTests
 {
     private const string Home = "Portal.Engine.TinyAssistant";
     private static readonly string[] sealedTypes = [$"{Home}.SealedTruth", $"{Home}.TruthScorer"];
+    private static readonly string[] knownRewards = [$"{Home}.PolicyRewards", $"{Home}.SealedJudgement"];
+    private static readonly string[] underTest = ["Irl", "Influence", "Sae", "Unlearning", "Agreement", "Evaluation", "Recipes"];
 
     [Fact]
     public void No_engine_type_outside_TinyAssistant_refers_to_the_sealed_truth()
@@ -28,11 +30,46 @@ public sealed class SealedTruthTests
     [Fact]
     public void Methods_under_test_do_not_refer_to_the_policies_rewards()
     {
-        string[] under = ["Irl", "Influence", "Sae", "Unlearning", "Agreement", "Evaluation", "Recipes"];
-        var offenders = TypesReferringTo(typeof(World).Assembly.Location, [$"{Home}.PolicyRewards", $"{Home}.SealedJudgement"])
-            .Where(type => under.Any(folder => type.StartsWith($"Portal.Engine.{folder}.", StringComparison.Ordinal))).ToArray();
+        var offenders = Under("Portal.Engine", TypesReferringTo(typeof(World).Assembly.Location, knownRewards)).ToArray();
 
         Assert.True(offenders.Length == 0, $"{string.Join(", ", offenders)}: take the reward as a delegate instead.");
+    }
+
+    /// <summary>
+    /// A method that recovers a reward gets numbers only: whoever could name a type of the demo world could read rewards or grades out of it. Stricter than the ladder, and for these folders alone.
+    /// </summary>
+    [Fact]
+    public void Recovered_rewards_know_nothing_of_the_demo_world()
+    {
+        var offenders = TypeReferences.Of(typeof(World).Assembly.Location).Where(type => type.Key.StartsWith("Portal.Engine.Irl.", StringComparison.Ordinal) && type.Value.Any(IsAtHome)).Select(type => type.Key).ToArray();
+
+        Assert.True(offenders.Length == 0, $"{string.Join(", ", offenders)}: engine/Irl takes features, pairs and log-ratios. Score by the truth where the truth is, in engine/TinyAssistant.");
+    }
+
+    /// <summary>The scanner looks into engine/Irl: it finds the methods there, nested types and lambdas included, and what they do refer to.</summary>
+    [Fact]
+    public void The_scanner_sees_the_methods_under_test()
+    {
+        var types = TypeReferences.Of(typeof(World).Assembly.Location);
+
+        foreach (var method in new[] { "FailureAwareIrl", "FailureAwareIrl.Head", "MaxEntropyIrl", "BayesianIrl", "LogRatioReward", "RewardAudit", "IncentiveTable", "Parity.MeanFieldIrl" })
+            Assert.Contains($"Portal.Engine.Irl.{method}", types.Keys);
+        Assert.Contains("Portal.Engine.Statistics.SeededRandom", types["Portal.Engine.Irl.RewardAudit"]);
+        Assert.Contains("Portal.Engine.Irl.PairMatrix", types["Portal.Engine.Irl.FailureAwareIrl"]);
+    }
+
+    /// <summary>Negative controls: in a folder of that name each way to a known policy's reward, or to the truth, is caught; one that takes a delegate is not, nor is anybody elsewhere.</summary>
+    [Fact]
+    public void A_method_that_reaches_for_a_reward_is_caught()
+    {
+        var here = typeof(SealedTruthTests).Assembly.Location;
+
+        Assert.Equal(["Peeking.Irl.AsksForAPolicysReward", "Peeking.Irl.AsksInALambda"], Under("Portal.Tests.Tidy.Peeking", TypesReferringTo(here, knownRewards)).Select(Short).Where(type => !type.Contains('<')).Order());
+        Assert.Equal(["Peeking.Irl.ReadsTheTruth"], TypesReferringTo(here, sealedTypes).Where(type => type.Contains(".Peeking.", StringComparison.Ordinal)).Select(Short));
+        Assert.Equal(["Peeking.Irl.AsksForAPolicysReward", "Peeking.Irl.AsksInALambda", "Peeking.Irl.Grades", "Peeking.Irl.ReadsTheTruth"],
+            TypeReferences.Of(here).Where(type => type.Key.Contains(".Peeking.Irl.", StringComparison.Ordinal) && type.Value.Any(IsAtHome)).Select(type => Short(type.Key)).Where(type => !type.Contains('<')).Order());
+
+        static string Short(string type) => type["Portal.Tests.Tidy.".Length..];
     }
 
     /// <summary>The scanner has eyes: inside the folder it finds those that are known to use the truth.</summary>
@@ -73,6 +110,8 @@ public sealed class SealedTruthTests
         Assert.False(typeof(SealedTruth).IsPublic);
         Assert.False(typeof(TruthScorer).IsPublic);
     }
+
+    private static IEnumerable<string> Under(string root, IEnumerable<string> types) => types.Where(type => underTest.Any(folder => type.StartsWith($"{root}.{folder}.", StringComparison.Ordinal)));
 
     private static bool IsAtHome(string type) => type.StartsWith(Home + ".", StringComparison.Ordinal);
 

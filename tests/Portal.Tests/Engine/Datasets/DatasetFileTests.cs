@@ -39,6 +39,25 @@ public sealed class DatasetFileTests : IDisposable
     }
 
     [Fact]
+    public void Prompts_are_taken_once_each_whether_answered_or_not_and_split_as_their_rows_are()
+    {
+        var lines = Enumerable.Range(0, 60).Select(i => $$"""{"type":"prompt","version":1,"id":"p{{i}}","messages":[{"role":"user","content":"How many are {{i}}?"}]}""").Append("""{"type":"prompt","version":1,"id":"again","messages":[{"role":"user","content":"how many are  7"}]}""")
+            .Concat(Enumerable.Range(0, 30).Select(i => $$"""{"type":"response","version":1,"id":"r{{i}}","prompt_id":"p{{i}}","text":"So."}""")).Append("""{"type":"end","version":1,"counts":{"prompt":61,"response":30}}""");
+        var file = Read([.. lines]);
+
+        var prompts = file.Prompts(0.3, 1);
+        var responses = file.Responses(0.3, 1);
+
+        Assert.Empty(file.Problems);
+        Assert.Equal(60, prompts.Train.Concat(prompts.HeldOut).Select(prompt => prompt.Key).Distinct().Count());
+        Assert.Equal(60, prompts.Train.Count + prompts.HeldOut.Count);
+        Assert.InRange(prompts.HeldOut.Count, 8, 30);
+        Assert.Subset(prompts.Train.Select(prompt => prompt.Key).ToHashSet(), responses.Train.Select(row => row.PromptKey).ToHashSet());
+        Assert.Subset(prompts.HeldOut.Select(prompt => prompt.Key).ToHashSet(), responses.HeldOut.Select(row => row.PromptKey).ToHashSet());
+        Assert.Equal("How many are 3?", prompts.Train.Concat(prompts.HeldOut).Single(prompt => prompt.Key.EndsWith(" 3", StringComparison.Ordinal)).Turns[^1].Content);
+    }
+
+    [Fact]
     public void A_judgement_of_something_that_is_not_there_is_refused_by_row_and_field()
     {
         var file = Read(

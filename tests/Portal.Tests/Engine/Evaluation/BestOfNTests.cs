@@ -1,5 +1,6 @@
 using Portal.Data.JobSpecs;
 using Portal.Engine;
+using Portal.Engine.Datasets;
 using Portal.Engine.Evaluation;
 using Portal.Engine.Models;
 using Portal.Tests.Engine.Recipes;

@@ -51,6 +51,10 @@ internal static class LossVectorRunners
             ["kto_kto"] = inputs => Kto(inputs, withoutKl: false),
             ["kto_apo_zero_unpaired"] = inputs => Kto(inputs, withoutKl: true),
             ["adamw_steps"] = AdamWSteps,
+            ["kl_estimators"] = KlEstimators,
+            ["adaptive_kl"] = AdaptiveCoefficient,
+            ["rloo_advantages"] = RlooAdvantageValues,
+            ["rloo_loss"] = RlooSequences,
         };
         foreach (var (name, variant) in DpoVariants)
         {
@@ -209,6 +213,83 @@ internal static class LossVectorRunners
             ["grad_logps"] = Numbers(logProbs.grad!),
         };
     }
+
+    private static Dictionary<string, double[]> KlEstimators(JsonObject inputs)
+    {
+        var (logProbs, reference) = (LossVectors.Numbers(inputs["logp"]), LossVectors.Numbers(inputs["ref_logp"]));
+        double[] Of(KlEstimator estimator, double? limit) => [.. logProbs.Zip(reference, (policy, before) => KlEstimate.Of(estimator, policy, before, limit))];
+        return new()
+        {
+            ["k1"] = Of(KlEstimator.K1, null),
+            ["k2"] = Of(KlEstimator.K2, null),
+            ["k3"] = Of(KlEstimator.K3, null),
+            ["openrlhf_clamped"] = [.. Of(KlEstimator.K1, 10), .. Of(KlEstimator.K2, 10), .. Of(KlEstimator.K3, 10)],
+        };
+    }
+
+    private static Dictionary<string, double[]> AdaptiveCoefficient(JsonObject inputs)
+    {
+        double Value(string name) => inputs[name]!.GetValue<double>();
+        return new() { ["value"] = [AdaptiveKl.Next(Value("value"), Value("current"), Value("target"), Value("horizon"), (int)Value("n_steps"))] };
+    }
+
+    private static Dictionary<string, double[]> RlooAdvantageValues(JsonObject inputs)
+    {
+        var rewards = inputs["rewards_per_func"]!.AsArray().Select(row => LossVectors.Numbers(row)).ToList();
+        var bySource = Enumerable.Range(0, rewards[0].Length).Select(source => rewards.Select(row => double.IsNaN(row[source]) ? (double?)null : row[source]).ToList()).ToList();
+        var combined = RlooAdvantages.Combine(bySource, LossVectors.Numbers(inputs["reward_weights"]));
+        if (inputs["reward_clip_range"] is JsonArray range)
+            combined = RlooAdvantages.Limit(combined, range[0]!.GetValue<double>(), range[1]!.GetValue<double>());
+        var beta = inputs["beta"]!.GetValue<double>();
+        var mask = inputs["completion_mask"]!.AsArray().Select(row => LossVectors.Numbers(row)).ToList();
+        float[] Kept(string name, int row) => [.. LossVectors.Numbers(inputs[name]!.AsArray()[row]).Where((_, t) => mask[row][t] != 0).Select(value => (float)value)];
+        // The file's own script does not look at the divergence where it costs nothing.
+        var kl = beta == 0 ? null : mask.Select((_, row) => KlEstimate.Sum(KlEstimator.K1, Kept("old_per_token_logps", row), Kept("ref_per_token_logps", row))).ToList();
+        var rewarded = kl is null ? combined : RlooAdvantages.LessKl(combined, kl, beta);
+        return new()
+        {
+            ["rewards_after_kl"] = [.. rewarded.Select(value => value ?? double.NaN)],
+            ["advantages"] = RlooAdvantages.Compute(rewarded, inputs["num_generations"]!.GetValue<int>(), inputs["normalize_advantages"]!.GetValue<bool>()),
+            ["kl_sum"] = kl is null ? [double.NaN] : [.. kl],
+        };
+    }
+
+    private static Dictionary<string, double[]> RlooSequences(JsonObject inputs)
+    {
+        var logProbs = Learned(inputs["per_token_logps"]);
+        var perSequence = RlooLoss.PerSequence(logProbs.mul(Floats(inputs["completion_mask"])).sum(1L), Floats(inputs["old_logps"]), Floats(inputs["advantages"]), inputs["epsilon"]!.GetValue<double>(),
+            inputs["epsilon_high"]!.GetValue<double>());
+        var loss = perSequence.mean();
+        loss.backward();
+        return new() { ["loss"] = Numbers(loss), ["per_sequence"] = Numbers(perSequence), ["grad_per_token_logps"] = Numbers(logProbs.grad!) };
+    }
+
+    /// <summary>What two other libraries call the inputs of a token-mean policy gradient, and which of their cases are nothing more than that.</summary>
+    public sealed record TokenMeanNames(string LogProbs, string OldLogProbs, string Mask, string ClipLow, string ClipHigh, bool DividesByItems, Func<JsonObject, bool> IsPlain);
+
+    public static IReadOnlyDictionary<string, TokenMeanNames> TokenMeans { get; } = new Dictionary<string, TokenMeanNames>
+    {
+        ["openrlhf_policy_loss"] = new("log_probs", "old_log_probs", "action_mask", "clip_eps_low", "clip_eps_high", false,
+            inputs => inputs["dual_clip"] is null && inputs["token_level_loss"]!.GetValue<bool>() && inputs["policy_loss_type"]!.GetValue<string>() == "ppo"),
+        ["grpo_bnpo"] = new("per_token_logps", "old_per_token_logps", "completion_mask", "epsilon", "epsilon_high", false, IsPlainGrpo),
+        ["grpo_dapo"] = new("per_token_logps", "old_per_token_logps", "completion_mask", "epsilon", "epsilon_high", true, IsPlainGrpo),
+    };
+
+    /// <summary>The token mean on the kept tokens of a case; advantages are one an answer (TRL) or one a token (OpenRLHF).</summary>
+    public static Dictionary<string, double[]> TokenMean(JsonObject inputs, TokenMeanNames names)
+    {
+        var logProbs = Learned(inputs[names.LogProbs]);
+        var kept = Floats(inputs[names.Mask]).ne(0);
+        var advantages = Floats(inputs["advantages"]);
+        if (advantages.shape.Length == 1)
+            advantages = advantages.unsqueeze(1).expand(logProbs.shape);
+        var loss = RlooLoss.OfTokens(logProbs.masked_select(kept), Floats(inputs[names.OldLogProbs]).masked_select(kept), advantages.masked_select(kept), inputs[names.ClipLow]!.GetValue<double>(),
+            inputs[names.ClipHigh]!.GetValue<double>(), names.DividesByItems ? inputs["num_items_in_batch"]!.GetValue<long>() : null);
+        loss.backward();
+        return new() { ["loss"] = Numbers(loss), [$"grad_{names.LogProbs}"] = Numbers(logProbs.grad!) };
+    }
+
+    private static bool IsPlainGrpo(JsonObject inputs) => inputs["beta"]!.GetValue<double>() == 0 && inputs["delta"] is null && inputs["importance_sampling_level"]!.GetValue<string>() == "token";
 
     private static Dictionary<string, double[]> AdamWSteps(JsonObject inputs)
     {

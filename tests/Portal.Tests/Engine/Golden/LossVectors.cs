@@ -67,12 +67,13 @@ internal static class LossVectors
         return null;
     }
 
-    /// <summary>All numbers of a nested list, in order; null (not a number, or none) becomes NaN, booleans 0 and 1.</summary>
+    /// <summary>All numbers of a nested list, or of an object's values, in order; null (not a number, or none) becomes NaN, booleans 0 and 1.</summary>
     public static double[] Numbers(JsonNode? node)
     {
         return node switch
         {
             JsonArray array => [.. array.SelectMany(Numbers)],
+            JsonObject values => [.. values.SelectMany(value => Numbers(value.Value))],
             JsonValue value when value.TryGetValue<bool>(out var flag) => [flag ? 1 : 0],
             JsonValue value => [value.GetValue<double>()],
             _ => [double.NaN],

@@ -13,7 +13,7 @@ public sealed class LossVectorsTests
     private static readonly string[] Required =
     [
         "sft_nll", "sft_dft", "selective_log_softmax", "reward_bt", "reward_gain_bias", "dpo_sigmoid", "dpo_cdpo_label_smoothing", "dpo_from_logits",
-        "kto_kto", "adamw_steps",
+        "kto_kto", "adamw_steps", "kl_estimators", "adaptive_kl", "rloo_advantages", "rloo_loss",
     ];
 
     [Fact]
@@ -79,6 +79,26 @@ public sealed class LossVectorsTests
         return wrong;
     }
 
+    /// <summary>
+    /// The token mean has no entry of its own: it is OpenRLHF's PolicyLoss without dual clip, and TRL's "bnpo" and "dapo" without divergence in the loss. Those cases of the entries are compared.
+    /// </summary>
+    [Fact]
+    public void The_token_mean_of_the_policy_gradient_agrees_with_OpenRLHF_and_TRL()
+    {
+        var compared = new Dictionary<string, int>();
+        foreach (var (entry, names) in LossVectorRunners.TokenMeans)
+            foreach (var (inputs, expected) in LossVectors.CasesOf(entry).Where(item => names.IsPlain(item.Inputs)))
+            {
+                using var scope = torch.NewDisposeScope();
+                Assert.Null(LossVectors.Difference(expected, LossVectorRunners.TokenMean(inputs, names)));
+                var wrong = expected.DeepClone().AsObject();
+                wrong["loss"] = Perturbed(wrong["loss"]);
+                Assert.NotNull(LossVectors.Difference(wrong, LossVectorRunners.TokenMean(inputs, names)));
+                compared[entry] = compared.GetValueOrDefault(entry) + 1;
+            }
+        Assert.Equal(new Dictionary<string, int> { ["openrlhf_policy_loss"] = 6, ["grpo_bnpo"] = 1, ["grpo_dapo"] = 1 }, compared);
+    }
+
     // Moves the last number of a value by a thousandth and a little: small enough that a sloppy comparison would miss it.
     private static JsonNode Perturbed(JsonNode? node)
     {
@@ -86,6 +106,14 @@ public sealed class LossVectorsTests
         {
             var copy = array.DeepClone().AsArray();
             copy[^1] = Perturbed(copy[^1]);
+            return copy;
+        }
+
+        if (node is JsonObject values)
+        {
+            var copy = values.DeepClone().AsObject();
+            var last = copy.Last().Key;
+            copy[last] = Perturbed(copy[last]);
             return copy;
         }
 

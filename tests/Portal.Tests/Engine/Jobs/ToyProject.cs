@@ -48,10 +48,10 @@ public sealed class ToyProject : IDisposable
     public string FolderOf(ModelVersionId id) => Path.Combine(Database.Directory.Models, id.Value.ToString("N"));
 
     /// <summary>The row of a version whose files are in their folder already.</summary>
-    public ModelVersion Version(ModelVersionId id, ModelKind kind, int version, ModelVersionId? parent) => new()
+    public ModelVersion Version(ModelVersionId id, ModelKind kind, int version, ModelVersionId? parent, bool isSynthetic = false) => new()
     {
         Id = id, ProjectId = Project, Kind = kind, Number = version, Method = ModelStore.BaseMethod, ParentId = parent, DatasetVersionId = null, JobId = null, SpecJson = "{}", Seed = 1,
-        Commit = "unknown", Folder = id.Value.ToString("N"), FilesJson = Store.FilesJson(id.Value.ToString("N")), IsSynthetic = false, CreatedAt = Now,
+        Commit = "unknown", Folder = id.Value.ToString("N"), FilesJson = Store.FilesJson(id.Value.ToString("N")), IsSynthetic = isSynthetic, CreatedAt = Now,
     };
 
     /// <param name="id">Null for a new job; the same id again is the same job after a crash.</param>

@@ -34,17 +34,36 @@ public sealed class StartTrainingTests : IDisposable
     }
 
     [Theory]
-    [InlineData(Caution.Cautious, 0.5)]
-    [InlineData(Caution.Normal, 0.1)]
-    [InlineData(Caution.Bold, 0.03)]
-    public void A_word_for_caution_is_a_beta(Caution caution, double beta) => Assert.Equal(beta, new TrainingInput { Caution = caution }.Policy().Beta);
+    [InlineData(Caution.Cautious, 0.5, 0.2)]
+    [InlineData(Caution.Normal, 0.1, 0.05)]
+    [InlineData(Caution.Bold, 0.03, 0.01)]
+    public void A_word_for_caution_is_a_beta(Caution caution, double beta, double ofReinforcement) =>
+        Assert.Equal((beta, ofReinforcement), (new TrainingInput { Caution = caution }.Policy().Beta, new TrainingInput { Caution = caution }.Rloo().Beta));
+
+    [Fact]
+    public async Task Reinforcement_needs_a_reward_model_and_no_votes()
+    {
+        var input = new TrainingInput { Goal = TrainingGoal.Policy, Method = PolicyMethod.Rloo, RlooSteps = 30, KlBudgetNats = null };
+        Assert.NotNull((await Start.Handle(project.Admin, project.Id, input, CancellationToken.None)).Refusal?.About("rewardModelId"));
+        Assert.False((await Show.Handle(project.Admin, project.Id, CancellationToken.None)).Value.HasReward);
+        project.Model(Portal.Data.Registry.ModelKind.RewardModel, 1);
+        Assert.True((await Show.Handle(project.Admin, project.Id, CancellationToken.None)).Value.HasReward);
+        Assert.NotNull((await Start.Handle(project.Admin, project.Id, new TrainingInput { Method = PolicyMethod.Rloo }, CancellationToken.None)).Refusal?.About("method")); // with a reward model to be
+
+        var outcome = await Start.Handle(project.Admin, project.Id, input, CancellationToken.None);
+
+        Assert.Null(outcome.Refusal);
+        using var db = project.Open();
+        var spec = Assert.IsType<TrainRlooPolicy>(JobSpec.FromJson(db.Jobs.Single().SpecJson));
+        Assert.Equal((30, null, true, true), (spec.Optimization.StepsMax, spec.KlBudgetNats, spec.NormalizeReward, spec.IsTraining));
+    }
 
     [Fact]
     public async Task With_too_little_to_learn_from_nothing_is_queued()
     {
         Votes(StartTraining.UsableMin - 1);
 
-        foreach (var input in new[] { new TrainingInput(), new TrainingInput { Goal = TrainingGoal.Policy, Method = PreferenceMethod.Kto } })
+        foreach (var input in new[] { new TrainingInput(), new TrainingInput { Goal = TrainingGoal.Policy, Method = PolicyMethod.Kto } })
             Assert.NotNull((await Start.Handle(project.Admin, project.Id, input, CancellationToken.None)).Refusal?.About("rules"));
         using var db = project.Open();
         Assert.Empty(db.Jobs);

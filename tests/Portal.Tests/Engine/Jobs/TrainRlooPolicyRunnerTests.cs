@@ -1,0 +1,122 @@
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.AuditLog;
+using Portal.Data.JobSpecs;
+using Portal.Data.Registry;
+using Portal.Engine;
+using Portal.Engine.Jobs;
+using Portal.Engine.Models;
+using Portal.Tests.Engine.Recipes;
+using TorchSharp;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace Portal.Tests.Engine.Jobs;
+
+/// <summary>A reward model's taste becomes a policy's, on a real database: which reward model, which prompts, what the new version says of itself, and what is left of a job that fails.</summary>
+[Trait("Speed", "slow")]
+public sealed class TrainRlooPolicyRunnerTests : IDisposable
+{
+    private static readonly TrainRlooPolicy Spec = new()
+    {
+        Temperature = 1, TokensMax = 24, NormalizeReward = true, HeldOutPrompts = 8,
+        Optimization = new OptimizationSpec { LearningRate = 3e-3, BatchSize = 8, AccumulationSteps = 1, Epochs = 100, StepsMax = 12, Schedule = Schedule.Constant, CheckpointEverySteps = 4 },
+        Evaluation = new EvaluationSpec { Prompts = 12, SamplesPerPrompt = 4, Sampling = new SamplingSpec { TokensMax = 24 } },
+    };
+
+    private readonly ToyProject toy = new();
+
+    public void Dispose() => toy.Dispose();
+
+    [Fact]
+    public async Task A_killed_job_goes_on_with_the_same_reward_model_and_prompts_and_becomes_a_version_that_its_reward_model_likes_better()
+    {
+        var first = AddReward(1);
+        var id = toy.Ids.New<JobId>();
+        await Assert.ThrowsAsync<SeenProgress.Killed>(() => new TrainRlooPolicyRunner().Run(Spec, toy.Job(id, new SeenProgress(dieAfterStep: 6))));
+        // Meanwhile another reward model is the newest, and somebody asks something new.
+        AddReward(2);
+        using (var db = toy.Database.Open())
+        {
+            toy.Vote(db, "May I take the apple from the ship?");
+            db.SaveChanges();
+        }
+        var seen = new SeenProgress();
+
+        var policy = await toy.Finish(toy.Job(id), await new TrainRlooPolicyRunner().Run(Spec, toy.Job(id, seen)));
+
+        Assert.Contains(seen.Lines, line => line.StartsWith("Resumed at step 4 of 12", StringComparison.Ordinal));
+        Assert.Contains(seen.Lines, line => System.Text.RegularExpressions.Regex.IsMatch(line, "^policy v1 learns from reward model v1 on 6[0-9] prompts; 1[0-9] are held out\\.$"));
+        Assert.Equal((ModelKind.Policy, "RLOO", 2, (ModelVersionId?)toy.BaseId, $"/models/{policy.Id}/results"),
+            (policy.Version.Kind, policy.Version.Method, policy.Version.Number, policy.Version.ParentId, policy.Path));
+        Assert.Null(policy.Version.DatasetVersionId);
+        Assert.Null(toy.Store.Verify(policy.Version));
+        var kept = Assert.IsType<TrainRlooPolicy>(JobSpec.FromJson(policy.Version.SpecJson));
+        Assert.Equal((first, first, toy.BaseId), (kept.RewardModelId!.Value, kept.ScoredById!.Value, kept.ParentId!.Value));
+        var change = toy.Row(policy.Id, MetricNames.ChangePrefix + MetricNames.MeanReward);
+        Assert.True(change.Low > 0, $"the mean reward changed by {change.Value:F2}, {change.Low:F2} to {change.High:F2}");
+        Assert.Equal(toy.BaseId, change.ComparedWithId);
+        Assert.True(toy.Row(policy.Id, MetricNames.KlNats).Value > 0);
+        Assert.True(toy.Row(policy.Id, MetricNames.PolicyReward).Value > 0); // 0 is where it began: the reward is normalised there
+        Assert.InRange(toy.Row(policy.Id, MetricNames.TruncatedShare, "train").Value, 0, 0);
+        using (var db = toy.Database.Open())
+        {
+            Assert.Null(AuditChain.Verify(db.AuditEvents.AsNoTracking().OrderBy(e => e.Sequence)).Problem);
+            Assert.Equal(1, db.AuditEvents.Count(e => e.Action == "model.train"));
+            Assert.True(db.EvaluationSamples.Count(s => s.CandidateId == policy.Id) >= 2 * 4 * 8);
+        }
+    }
+
+    [Fact]
+    public async Task What_is_learned_from_synthetic_rewards_is_synthetic()
+    {
+        AddReward(1, isSynthetic: true);
+        var job = toy.Job();
+        var policy = await toy.Finish(job, await new TrainRlooPolicyRunner().Run(Quick, job));
+        Assert.True(policy.Version.IsSynthetic);
+    }
+
+    [Fact]
+    public async Task Without_a_reward_model_and_with_one_that_is_none_it_says_so_before_it_trains()
+    {
+        Assert.StartsWith("rewardModelId: the project has no reward model to learn from", (await Assert.ThrowsAsync<CannotTrain>(() => new TrainRlooPolicyRunner().Run(Spec, toy.Job()))).Message, StringComparison.Ordinal);
+        AddReward(1);
+        foreach (var wrong in new[] { Spec with { RewardModelId = toy.BaseId }, Spec with { ScoredById = toy.BaseId } })
+            Assert.Equal("policy v1 is not a reward model.", (await Assert.ThrowsAsync<CannotTrain>(() => new TrainRlooPolicyRunner().Run(wrong, toy.Job()))).Message);
+    }
+
+    [Fact]
+    public async Task A_job_that_fails_leaves_no_answer_behind()
+    {
+        AddReward(1);
+        var job = toy.Job();
+        await new TrainRlooPolicyRunner().Run(Quick with { Evaluation = Spec.Evaluation }, job); // its end is never written
+        var id = ModelVersionId.From(job.JobId.Value);
+        using (var db = toy.Database.Open())
+            Assert.True(db.EvaluationSamples.Any(s => s.CandidateId == id), "nothing was stored, so nothing is tested");
+        await new TrainRlooPolicyRunner().Discard(Spec, job);
+        using (var db = toy.Database.Open())
+            Assert.False(db.EvaluationSamples.Any(s => s.CandidateId == id) || db.Responses.Any(r => r.ModelVersionId == id));
+    }
+
+    private static TrainRlooPolicy Quick => Spec with { NormalizeReward = false, Optimization = Spec.Optimization with { StepsMax = 1 }, Evaluation = new EvaluationSpec { Prompts = 0 } };
+
+    /// <summary>A reward model with a taste drawn by lot: its head is random.</summary>
+    private ModelVersionId AddReward(int number, bool isSynthetic = false)
+    {
+        var id = toy.Ids.New<ModelVersionId>();
+        using (var body = ToyWorld.Base())
+        using (var reward = LlamaReward.From(body))
+        {
+            using (no_grad())
+            using (NewDisposeScope())
+            using (var random = new Generator((ulong)number))
+                reward.ScoreWeight.copy_(randn(reward.ScoreWeight.shape, generator: random));
+            HuggingFaceFolder.Save(reward, toy.FolderOf(id), ToyWorld.Tokenizer);
+        }
+        using var db = toy.Database.Open();
+        db.ModelVersions.Add(toy.Version(id, ModelKind.RewardModel, number, toy.BaseId, isSynthetic));
+        db.SaveChanges();
+        return id;
+    }
+}
