@@ -27,7 +27,7 @@ public sealed class CodedRewards
 
         starts = new int[codes.Latents + 1];
         for (var i = 0; i < codes.Values.Length; i++)
-            if (codes.Values[i] > 0)
+            if (codes.Values[i] != 0)
                 starts[codes.Indices[i] + 1]++;
         for (var latent = 0; latent < codes.Latents; latent++)
             starts[latent + 1] += starts[latent];
@@ -39,7 +39,7 @@ public sealed class CodedRewards
             for (var i = response * codes.Width; i < (response + 1) * codes.Width; i++)
             {
                 size += Math.Abs((double)weights[codes.Indices[i]] * codes.Values[i]);
-                if (codes.Values[i] > 0)
+                if (codes.Values[i] != 0)
                 {
                     var place = at[codes.Indices[i]]++;
                     (firingResponses[place], firingValues[place]) = (response, codes.Values[i]);
@@ -102,22 +102,22 @@ public sealed class CodedRewards
     /// <summary>Groups that <see cref="PromptOfResponse"/> names.</summary>
     public int Groups { get; }
 
-    /// <summary>Where a latent fires, and how strongly.</summary>
+    /// <summary>Where a latent is not 0, and what it is there: below 0 under an SAE without ReLU only, where it belongs to the reward as well.</summary>
     public (ReadOnlyMemory<int> Responses, ReadOnlyMemory<float> Values) Firings(int latent)
     {
         var (start, length) = (starts[latent], starts[latent + 1] - starts[latent]);
         return (firingResponses.AsMemory(start, length), firingValues.AsMemory(start, length));
     }
 
-    /// <summary>Responses at whose end a latent fires.</summary>
+    /// <summary>Responses at whose end a latent is not 0.</summary>
     public int FiringCount(int latent) => starts[latent + 1] - starts[latent];
 
-    /// <summary>Σ |w_i| z_i over all responses: how much of all rewards a latent is.</summary>
+    /// <summary>Σ |w_i z_i| over all responses: how much of all rewards a latent is.</summary>
     public double Mass(int latent)
     {
         var sum = 0.0;
         for (var i = starts[latent]; i < starts[latent + 1]; i++)
-            sum += firingValues[i];
+            sum += Math.Abs((double)firingValues[i]);
         return Math.Abs((double)Weights[latent]) * sum;
     }
 

@@ -28,7 +28,7 @@ public sealed class FeatureCodes
     /// <summary>Which latents. [responses · w], best first.</summary>
     public required int[] Indices { get; init; }
 
-    /// <summary>z of them, at least 0. [responses · w].</summary>
+    /// <summary>z of them; below 0 under an SAE without ReLU only. [responses · w].</summary>
     public required float[] Values { get; init; }
 
     /// <summary>The judged pairs.</summary>

@@ -61,7 +61,7 @@ public sealed class ToggledReward
     /// <summary>What the toggles add to a response's reward.</summary>
     public double Added(int response) => added[response];
 
-    /// <summary>Whether a toggled feature fires at the response's end: where none does, nothing moves.</summary>
+    /// <summary>Whether a toggled feature is not 0 at the response's end: where all are, nothing moves.</summary>
     public bool Fires(int response) => fires[response];
 
     /// <summary>Δr' of a pair.</summary>
@@ -94,7 +94,7 @@ public sealed class ToggledReward
     {
         var (latents, values) = Before.Codes.Of(one);
         for (var i = 0; i < latents.Length; i++)
-            if (values.Span[i] > 0 && isToggled[latents.Span[i]] && ValueOf(other, latents.Span[i]) != values.Span[i])
+            if (values.Span[i] != 0 && isToggled[latents.Span[i]] && ValueOf(other, latents.Span[i]) != values.Span[i])
                 return true;
         return false;
     }
@@ -103,7 +103,7 @@ public sealed class ToggledReward
     {
         var (latents, values) = Before.Codes.Of(response);
         for (var i = 0; i < latents.Length; i++)
-            if (latents.Span[i] == latent && values.Span[i] > 0)
+            if (latents.Span[i] == latent && values.Span[i] != 0)
                 return values.Span[i];
         return 0;
     }

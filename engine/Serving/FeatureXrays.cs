@@ -76,10 +76,10 @@ public sealed class FeatureXrays(LoadedModels models)
         var answers = new FeatureXray[items.Count];
         for (var row = 0; row < order.Length; row++)
         {
-            var active = Enumerable.Range(row * width, width).Where(at => values[at] > 0)
+            var active = Enumerable.Range(row * width, width).Where(at => values[at] != 0)
                 .Select(at => new ActiveFeature((int)indices[at], values[at], weights[indices[at]], parts[at]))
                 .OrderByDescending(feature => Math.Abs(feature.Contribution)).ThenBy(feature => feature.Latent).ToList();
-            var shown = wanted?.Distinct().ToList() ?? [.. active.Take(FeatureXrayRequest.HeatMax).Select(feature => feature.Latent)];
+            var shown = wanted?.Distinct().ToList() ?? [.. active.Where(feature => feature.Activation > 0).Take(FeatureXrayRequest.HeatMax).Select(feature => feature.Latent)];
             answers[order[row]] = Of(model.Sae, tokenizer, texts[order[row]], hidden[row], rewards[row], active, shown);
         }
         return answers;
@@ -103,7 +103,7 @@ public sealed class FeatureXrays(LoadedModels models)
             // Where no mark ends a response, its last token is where the reward is read.
             if (places[^1] == text.Whole.Ids.Length - 1)
                 for (var latent = 0; latent < shown.Count; latent++)
-                    heat[latent][^1] = active.FirstOrDefault(feature => feature.Latent == shown[latent])?.Activation ?? 0;
+                    heat[latent][^1] = Math.Max(0, active.FirstOrDefault(feature => feature.Latent == shown[latent])?.Activation ?? 0);
         }
         var stream = new TokenTextStream(tokenizer);
         var words = places.Select(at => stream.Push(text.Whole.Ids[at])).ToList();

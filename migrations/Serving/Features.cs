@@ -18,14 +18,14 @@ public sealed record FeatureXrayResponse(string Model, int Latents, IReadOnlyLis
 
 /// <summary>One response, taken apart.</summary>
 /// <param name="Reward">As /v1/score gives it.</param>
-/// <param name="Active">The features above 0 at the end, largest |contribution| first; their contributions add up to the reward within 1e-5.</param>
+/// <param name="Active">The features that are not 0 at the end, largest |contribution| first; their contributions add up to the reward within 1e-5.</param>
 /// <param name="Tokens">The response's tokens as text, in order; together the response.</param>
-/// <param name="Heat">z of some features at every token.</param>
+/// <param name="Heat">z of some features at every token, 0 where it is below.</param>
 /// <param name="IsTruncated">The beginning was cut off to fit the model's context; the first tokens then have no heat (0).</param>
 public sealed record FeatureXray(double Reward, IReadOnlyList<ActiveFeature> Active, IReadOnlyList<string> Tokens, IReadOnlyList<TokenHeat> Heat, bool IsTruncated);
 
 /// <summary>A feature at the end of a response.</summary>
-/// <param name="Activation">z_i &gt; 0.</param>
+/// <param name="Activation">z_i, not 0; below 0 under an SAE without ReLU only, where it belongs to the reward too.</param>
 /// <param name="Weight">w_i, toggles included.</param>
 /// <param name="Contribution">w_i z_i.</param>
 public sealed record ActiveFeature(int Latent, double Activation, double Weight, double Contribution);

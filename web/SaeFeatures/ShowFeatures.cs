@@ -76,7 +76,7 @@ public sealed class ShowFeatures(IDbContextFactory<PortalDbContext> contexts, Ac
         var answer = await engine.Xray(new FeatureXrayRequest($"{version}", [new ScoreItem([new Turn("user", "")], typed)]), stop);
         if (answer.Refusal is { } why)
             return ([], why);
-        var active = answer.Value.Items[0].Active.ToDictionary(feature => feature.Latent, feature => feature.Activation);
+        var active = answer.Value.Items[0].Active.Where(feature => feature.Activation > 0).ToDictionary(feature => feature.Latent, feature => feature.Activation);
         var latents = active.Keys.ToList();
         var rows = await FeatureTable.Rows(db, features, latents, ranked, stop);
         return ([.. rows.Select(row => row with { Here = active[row.Latent] }).OrderByDescending(row => row.Here).ThenBy(row => row.Latent)], null);

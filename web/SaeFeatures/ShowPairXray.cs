@@ -22,7 +22,7 @@ public sealed record PairVote(string Voter, bool IsSimulated, PairwiseVerdict Ve
 
 /// <summary>Two responses to one prompt, taken apart together.</summary>
 /// <param name="Parts">Features that differ, largest difference first; together the difference of the rewards.</param>
-/// <param name="Shared">Features above 0 in both with equal contributions: they cancel out.</param>
+/// <param name="Shared">Features that are not 0 in both with equal contributions: they cancel out.</param>
 /// <param name="Heat">Of each feature whose heat was asked for, its activation at the tokens of the first and of the second response.</param>
 public sealed record PairXrayView(TaskId? TaskId, XrayText First, XrayText Second, IReadOnlyList<PairVote> Votes, IReadOnlyList<FeatureVersion> Versions, FeatureVersion? Version,
     FeatureXray? FirstXray, FeatureXray? SecondXray, IReadOnlyList<PairPart> Parts, int Shared, IReadOnlyDictionary<int, (TokenHeat First, TokenHeat Second)> Heat, Refusal? Refused)

@@ -14,7 +14,7 @@ public sealed record XrayPart(int Latent, string? Label, double Activation, doub
 /// <summary>One response taken apart.</summary>
 /// <param name="Version">The reward model; null where the project has none with features.</param>
 /// <param name="Xray">The engine's answer; null where it could not be asked (no version, text erased) or refused.</param>
-/// <param name="Parts">The features above 0 at the end, largest |contribution| first; together the reward.</param>
+/// <param name="Parts">The features that are not 0 at the end, largest |contribution| first; together the reward.</param>
 /// <param name="Labels">Of the parts and of the features with heat, where they have one.</param>
 /// <param name="Refused">Why the engine did not answer.</param>
 public sealed record ResponseXrayView(XrayText Response, IReadOnlyList<FeatureVersion> Versions, FeatureVersion? Version, FeatureXray? Xray, IReadOnlyList<XrayPart> Parts,

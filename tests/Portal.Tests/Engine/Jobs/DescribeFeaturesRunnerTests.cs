@@ -157,6 +157,75 @@ public sealed class DescribeFeaturesRunnerTests : IDisposable
         Assert.Equal((400, "latent"), (refused.Status, refused.Field));
     }
 
+    /// <summary>
+    /// The other two kinds of SAE, against plain loops over one text at a time: BatchTopK, which keeps what is above a threshold, as many as there are; and TopK without ReLU with so large a k
+    /// that values below 0 are kept. Those belong to rewards and gaps; a feature fires above 0.
+    /// </summary>
+    [Theory]
+    [InlineData(SaeSelection.BatchTopK, true)]
+    [InlineData(SaeSelection.TopK, false)]
+    public async Task Features_of_other_kinds_of_SAE_are_described_as_they_are_defined(SaeSelection selection, bool useRelu)
+    {
+        using var body = ToyWorld.Base();
+        using var fresh = TopKSae.Fresh(new SaeConfig { Width = 16, Latents = 64, K = useRelu ? 8 : 48, Layer = 1, Selection = selection, UseRelu = useRelu, CentresPositions = true, ModelHash = LlamaWeights.Hash(body.Backbone) }, seed: 4);
+        using var reward = new SarmReward(LlamaWeights.Truncated(body.Backbone, 1), fresh);
+        using (no_grad())
+        using (NewDisposeScope())
+        {
+            using var random = new Generator(6);
+            foreach (var weight in new[] { reward.HeadWeight, fresh.PreBias, fresh.LatentBias })
+                weight.copy_(randn(weight.shape, generator: random).mul(0.5));
+        }
+        List<(ResponseId Id, IReadOnlyList<Turn> Prompt, string Text)> texts;
+        using (var db = bench.Database.Open())
+            texts = [.. (from r in db.Responses join p in db.Prompts on r.PromptId equals p.Id join asked in db.Contents on p.ContentId equals asked.Id join answer in db.Contents on r.ContentId equals answer.Id
+                select new { r.Id, Prompt = asked.Text, answer.Text }).AsEnumerable().Select(r => (r.Id, Conversation.Parse(r.Prompt), r.Text!))]; // none is erased
+        if (selection is SaeSelection.BatchTopK)
+        {
+            // Between two values that lie apart, so that no last bit decides, where texts keep most unlike numbers of latents: the toy's texts are much alike.
+            var each = texts.ConvertAll(text => PlainCodes.PreActivations(reward, text.Prompt, text.Text).Values[^1]);
+            var all = each.SelectMany(values => values).Where(value => value > 0.1).Order().ToList();
+            fresh.SetThreshold(all.Zip(all.Skip(1)).Where(pair => pair.Second - pair.First > 2e-4).Select(pair => (pair.First + pair.Second) / 2).Where((_, i) => i % 10 == 0)
+                .MaxBy(between => each.Max(values => values.Count(value => value > between)) - each.Min(values => values.Count(value => value > between))));
+        }
+        var version = Add(folder => SarmFolder.Save(reward, folder, ToyWorld.Tokenizer), 2);
+        var run = bench.Begin(Spec with { RewardModelId = version });
+
+        await bench.Finish(new DescribeFeaturesRunner(), Spec with { RewardModelId = version }, run);
+
+        var plain = texts.ToDictionary(text => text.Id, text => PlainCodes.Of(reward, text.Prompt, text.Text).Codes[^1]);
+        var kept = plain.Values.Select(codes => codes.Count).ToList();
+        if (useRelu)
+            Assert.InRange(kept.Min(), 0, kept.Max() - 3); // more of one text than of another
+        else
+            Assert.All(kept, count => Assert.Equal(48, count));
+        Assert.Equal(!useRelu, plain.Values.Any(codes => codes.Values.Any(z => z < 0)));
+        var stored = FeatureCodes.Read(Path.Combine(bench.Database.Directory.Features, $"codes-{run.JobId}"));
+        Assert.Equal((kept.Max(), texts.Count), (stored.Width, stored.Responses.Count));
+        for (var i = 0; i < stored.Responses.Count; i++)
+        {
+            var (latents, values) = stored.Of(i);
+            var own = Enumerable.Range(0, stored.Width).Where(at => values.Span[at] != 0).ToDictionary(at => latents.Span[at], at => values.Span[at]);
+            Assert.Equal(plain[stored.Responses[i]].Keys.Order(), own.Keys.Order());
+            Assert.All(own, code => Assert.Equal(plain[stored.Responses[i]][code.Key], code.Value, 1e-4));
+        }
+        var weights = reward.HeadWeight.ToFloats();
+        var scorer = new RewardScorer(reward, ToyWorld.Tokenizer);
+        Assert.All(scorer.Score([.. texts.Select(text => (text.Prompt, text.Text))], default).Zip(texts), pair => Assert.Equal(plain[pair.Second.Id].Sum(code => weights[code.Key] * code.Value), pair.First, 1e-4));
+        using var read = bench.Database.Open();
+        var description = FeatureDescriptionId.From(run.JobId.Value);
+        foreach (var feature in read.SaeFeatures.Where(feature => feature.DescriptionId == description).ToList())
+        {
+            double Z(ResponseId response) => plain[response].GetValueOrDefault(feature.Latent);
+            var firing = texts.Select(text => Z(text.Id)).Where(z => z > 0).ToList();
+            Assert.Equal(firing.Count, feature.FiringAtEnd);
+            Assert.Equal(firing.DefaultIfEmpty().Max(), feature.ActivationMax, 1e-4);
+            Assert.Equal(firing.DefaultIfEmpty().Average(), feature.ActivationMean, 1e-4);
+            Assert.Equal(weights[feature.Latent] * texts.Average(text => Z(text.Id)), feature.ContributionMean, 1e-4);
+            Assert.Equal(weights[feature.Latent] * stored.Pairs.Average(pair => Z(stored.Responses[pair.Chosen]) - Z(stored.Responses[pair.Rejected])), feature.GapContribution, 1e-4);
+        }
+    }
+
     [Fact]
     public async Task A_persons_label_stays_a_second_description_adds_no_twin_and_a_failed_job_leaves_nothing()
     {

@@ -97,7 +97,8 @@ internal sealed class CodedWorld
     // ---- worlds ----
 
     /// <summary>Random sparse codes, random weights, judgements that mostly follow them; some responses equal in all codes; every seventh response shows a target.</summary>
-    public static CodedWorld Random(int prompts, int latents = 30, int width = 6, ulong seed = 5)
+    /// <param name="below">Share of the codes below 0, as an SAE without ReLU has.</param>
+    public static CodedWorld Random(int prompts, int latents = 30, int width = 6, ulong seed = 5, double below = 0)
     {
         var world = new CodedWorld(latents, width);
         var random = new SeededRandom(seed);
@@ -116,6 +117,6 @@ internal sealed class CodedWorld
         }
         return world;
 
-        Dictionary<int, float> Some() => Enumerable.Range(0, width - random.NextInt(2)).Select(_ => random.NextInt(latents)).Distinct().ToDictionary(latent => latent, _ => (float)(0.1 + 2 * random.NextDouble()));
+        Dictionary<int, float> Some() => Enumerable.Range(0, width - random.NextInt(2)).Select(_ => random.NextInt(latents)).Distinct().ToDictionary(latent => latent, _ => (below > 0 && random.Chance(below) ? -1 : 1) * (float)(0.1 + 2 * random.NextDouble()));
     }
 }

@@ -10,21 +10,27 @@ public sealed class ToggledRewardTests
     private static readonly CodedWorld World = CodedWorld.Random(prompts: 120);
     private static readonly IReadOnlyList<Toggle> Three = [new(3, 0), new(7, -1), new(11, 2.5)];
 
-    [Fact]
-    public void Gaps_before_and_after_are_the_sums_over_all_features()
+    /// <summary>Under an SAE without ReLU some codes are below 0: they are part of the reward, so toggles move them too.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(0.3)]
+    public void Gaps_before_and_after_are_the_sums_over_all_features(double below)
     {
-        var toggled = Toggled(Three);
+        var world = CodedWorld.Random(prompts: 120, below: below);
+        var toggled = new ToggledReward(new CodedRewards(world.Codes(), world.Weights), Three);
         var factors = CodedWorld.Factors(Three);
 
-        for (var pair = 0; pair < World.Pairs.Count; pair++)
+        for (var pair = 0; pair < world.Pairs.Count; pair++)
         {
-            Assert.Equal(World.Gap(pair), toggled.Before.Gaps[pair], 6);
-            Assert.Equal(World.Gap(pair, factors), toggled.Gap(pair), 5); // products are rounded to float32
-            Assert.Equal(World.Gap(pair, factors.ToDictionary(f => f.Key, f => 1 + 4 * (f.Value - 1))), toggled.Gap(pair, strength: 4), 4);
-            Assert.Equal(World.Differs(pair, factors.Keys), toggled.Differs(pair));
+            Assert.Equal(world.Gap(pair), toggled.Before.Gaps[pair], 6);
+            Assert.Equal(world.Gap(pair, factors), toggled.Gap(pair), 5); // products are rounded to float32
+            Assert.Equal(world.Gap(pair, factors.ToDictionary(f => f.Key, f => 1 + 4 * (f.Value - 1))), toggled.Gap(pair, strength: 4), 4);
+            Assert.Equal(world.Differs(pair, factors.Keys), toggled.Differs(pair));
         }
-        Assert.Equal(World.Flips(factors), Enumerable.Range(0, World.Pairs.Count).Where(pair => toggled.Turns(pair)));
-        Assert.NotEmpty(World.Flips(factors));
+        Assert.Equal(world.Flips(factors), Enumerable.Range(0, world.Pairs.Count).Where(pair => toggled.Turns(pair)));
+        Assert.NotEmpty(world.Flips(factors));
+        Assert.Equal(Enumerable.Range(0, world.Responses).Sum(response => Math.Abs((double)world.Weights[3] * world.Value(response, 3))), toggled.Before.Mass(3), 6);
+        Assert.Equal(below > 0, Enumerable.Range(0, world.Responses).Any(response => world.Value(response, 3) < 0));
     }
 
     [Fact]

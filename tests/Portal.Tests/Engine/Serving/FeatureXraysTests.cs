@@ -8,6 +8,7 @@ using Portal.Engine.Sae;
 using Portal.Engine.Serving;
 using Portal.Tests.Engine.Jobs;
 using Portal.Tests.Engine.Recipes;
+using Portal.Tests.Engine.Sae;
 using TorchSharp;
 using Xunit;
 using static TorchSharp.torch;
@@ -66,7 +67,7 @@ public sealed class FeatureXraysTests : IClassFixture<ToyProject>, IAsyncDisposa
             Assert.Equal(xray.Reward, xray.Active.Sum(feature => feature.Contribution), 1e-5);
             Assert.Equal(items[i].Response, string.Concat(xray.Tokens));
             Assert.False(xray.IsTruncated);
-            var (codes, mask) = Codes(items[i]);
+            var (codes, mask) = PlainCodes.Of(sarm, items[i].Prompt, items[i].Response);
             Assert.Equal(codes[^1].Where(code => code.Value > 1e-6).Select(code => code.Key).Order(), xray.Active.Where(feature => feature.Activation > 1e-6).Select(feature => feature.Latent).Order());
             Assert.All(xray.Active, feature =>
             {
@@ -82,6 +83,30 @@ public sealed class FeatureXraysTests : IClassFixture<ToyProject>, IAsyncDisposa
                     Assert.Equal(codes[places[at]].GetValueOrDefault(heat.Latent), heat.Activations[at], 1e-4);
         }
         Assert.Contains(xrays.Items[0].Heat, heat => heat.Activations.Any(z => z > 0)); // or nothing was compared
+    }
+
+    /// <summary>Of 48 of 64 latents some are below 0; without ReLU they stay, and belong to the reward.</summary>
+    [Fact]
+    public async Task Without_ReLU_what_is_below_0_is_listed_too_and_has_no_heat()
+    {
+        using var bare = new SarmReward(LlamaWeights.Truncated(sarm.Backbone, 1), TopKSae.Of(Shape with { K = 48, UseRelu = false }, sarm.Sae.EncoderWeight, sarm.Sae.LatentBias, sarm.Sae.DecoderWeight, sarm.Sae.PreBias));
+        using (no_grad())
+            bare.HeadWeight.copy_(sarm.HeadWeight);
+        var version = Add(folder => SarmFolder.Save(bare, folder, ToyWorld.Tokenizer));
+        List<ScoreItem> items = [new(ToyWorld.TurnsOf(ToyWorld.Prompts[3]), ToyWorld.Good(ToyWorld.Prompts[3], 0)), new(ToyWorld.TurnsOf(ToyWorld.Prompts[5]), ToyWorld.Bad(ToyWorld.Prompts[5], 1))];
+
+        var xrays = await new FeatureXrays(models).Take(new FeatureXrayRequest($"{version}", items), default);
+
+        var scores = (await new RewardModelScorer(models).Score(new ScoreRequest($"{version}", items), default)).Scores;
+        for (var i = 0; i < items.Count; i++)
+        {
+            var (xray, plain) = (xrays.Items[i], PlainCodes.Of(bare, items[i].Prompt, items[i].Response).Codes[^1]);
+            Assert.Equal(scores[i].Reward, xray.Active.Sum(feature => feature.Contribution), 1e-5);
+            Assert.Equal(48, xray.Active.Count);
+            Assert.All(xray.Active, feature => Assert.Equal(plain[feature.Latent], feature.Activation, 1e-4));
+            Assert.True(Math.Abs(xray.Active.Where(feature => feature.Activation < 0).Sum(feature => feature.Contribution)) > 1e-3); // without these it would not add up
+            Assert.All(xray.Heat, heat => Assert.True(heat.Activations.All(z => z >= 0) && xray.Active.Single(feature => feature.Latent == heat.Latent).Activation > 0));
+        }
     }
 
     [Fact]
@@ -125,28 +150,6 @@ public sealed class FeatureXraysTests : IClassFixture<ToyProject>, IAsyncDisposa
             Assert.Contains(message, refusal.Message, StringComparison.Ordinal);
             return refusal;
         }
-    }
-
-    /// <summary>z of the selected latents at every token of one text, and which tokens the assistant said.</summary>
-    private (List<Dictionary<int, double>> Codes, bool[] Mask) Codes(ScoreItem item)
-    {
-        using var scope = NewDisposeScope();
-        using var noGrad = no_grad();
-        var text = new DialogueEncoder(ToyWorld.Tokenizer, 64, Overlong.Filter).Answer(item.Prompt, item.Response)!; // short
-        var hidden = sarm.Backbone.Hidden(tensor(text.Ids.Select(token => (long)token).ToArray()).unsqueeze(0), new LlamaRun { FinalNorm = false }).ToFloats();
-        var (encoder, bias, centres) = (sarm.Sae.EncoderWeight.detach().ToFloats(), sarm.Sae.LatentBias.detach().ToFloats(), sarm.Sae.PreBias.detach().ToFloats());
-        var codes = new List<Dictionary<int, double>>();
-        for (var at = 0; at < text.Ids.Length; at++)
-        {
-            double[] h = [.. hidden.Skip(at * 16).Take(16).Select(number => (double)number)];
-            var mean = h.Average();
-            var deviation = Math.Sqrt(h.Sum(number => (number - mean) * (number - mean)) / 15);
-            var centre = at == text.Ids.Length - 1 ? (int)SaePosition.ResponseEnd : (int)SaePosition.SentenceEnd;
-            double[] x = [.. h.Select((number, j) => (number - mean) / (deviation + 1e-6) - centres[centre * 16 + j])];
-            var p = Enumerable.Range(0, 64).Select(latent => (Latent: latent, Value: bias[latent] + x.Select((number, j) => number * encoder[latent * 16 + j]).Sum())).ToList();
-            codes.Add(p.OrderByDescending(entry => entry.Value).Take(6).Where(entry => entry.Value > 0).ToDictionary(entry => entry.Latent, entry => entry.Value));
-        }
-        return (codes, text.Mask);
     }
 
     private ModelVersionId Add(Action<string> save)
