@@ -81,7 +81,7 @@ public sealed class FeaturesOnPostgresTests(PostgresFixture postgres)
         }
         Assert.Equal(Enumerable.Range(0, 120).OrderByDescending(latent => latent == 1 ? 0 : Math.Abs(latent - 60)).ThenBy(latent => latent), rows.Select(row => row.Latent));
         Assert.Equal(58, rows.Single(row => row.Latent == 2).HeadWeight); // −(2 − 60)
-        var find = new FindFeatures(project.Contexts, project.Access);
+        var find = new FindFeatures(project.Contexts, project.Access, new FeatureRanks());
         Assert.Equal((1, -0.0), (await find.Handle(project.Reviewer, seeded.Toggled.Id, "KIND", Stop)).Value.Select(f => (f.Latent, f.HeadWeight)).Single());
         Assert.Equal([4], (await find.Handle(project.Reviewer, seeded.Toggled.Id, "4", Stop)).Value.Select(f => f.Latent));
 
