@@ -127,9 +127,9 @@ public sealed record FeatureEffectsResponse(string Model, int Pairs, int Respons
 
 /// <summary>What one feature adds, with intervals by prompt; an interval is absent below <see cref="Registry.MetricNames.PromptsForInterval"/> prompts in which the feature says anything.</summary>
 /// <param name="Gap">Mean of w_i (z_chosen,i − z_rejected,i) over all judged pairs; see <see cref="SaeFeature.GapContribution"/>. Null without pairs.</param>
-/// <param name="PromptsDiffering">Prompts with a pair whose two responses differ in z_i.</param>
+/// <param name="PromptsDiffering">Prompts with a pair to whose two responses it does not add the same; 0 where its weight is 0.</param>
 /// <param name="Contribution">Mean of w_i z_i over all responses; see <see cref="SaeFeature.ContributionMean"/>. Null without responses.</param>
-/// <param name="PromptsFiring">Prompts with a response at whose end it fires.</param>
+/// <param name="PromptsFiring">Prompts with a response to which it adds something; 0 where its weight is 0.</param>
 public sealed record FeatureEffect(int Latent, Estimated? Gap, int PromptsDiffering, Estimated? Contribution, int PromptsFiring);
 
 /// <summary>POST /v1/features/score-label: how well a pattern tells where a feature fires; see <see cref="FeatureLabel.Detection"/>.</summary>

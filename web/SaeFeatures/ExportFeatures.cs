@@ -37,7 +37,7 @@ public sealed class ExportFeatures(IDbContextFactory<PortalDbContext> contexts, 
             || await DescribedFeatures.Of(db, version, stop) is not { } features)
             return Unknown;
         var ranked = await ranks.Of(db, features.Description.Id, stop);
-        return new TableFile($"features-reward-model-v{version.Number}", Columns, Rows(model, features, [.. (await FeatureTable.Matching(db, features, filter, ranked, stop)).Select(f => f.Latent)], ranked));
+        return new TableFile($"features-reward-model-v{version.Number}", Columns, Rows(model, features, [.. (await FeatureTable.Matching(db, features, filter, ranks, stop)).Select(f => f.Latent)], ranked));
     }
 
     /// <summary>The features that fire at the end of a typed text, strongest first. The text itself is not in the file.</summary>

@@ -18,8 +18,8 @@ public readonly record struct FeatureKeys(int Latent, int FiringAtEnd, int Firin
 public sealed record RankedFeatures(IReadOnlyList<FeatureKeys> Keys, int AtEnd, int OnlyAtSentences, IReadOnlyDictionary<int, int> Raw, IReadOnlyDictionary<int, int> Residual);
 
 /// <summary>
-/// Keys and ranks of whole descriptions, kept in memory: an order or a rank needs the numbers of all features, a page shows fifty rows, and a row in the database is forty times as long as its
-/// keys. Descriptions never change, so what was read once stays right. Some 170 bytes a feature.
+/// Keys and ranks of whole descriptions, and which features have a label, kept in memory: an order or a rank needs the numbers of all features, a page shows fifty rows, and a row in the database is forty times as long as its
+/// keys. Descriptions never change, and labels only become more, so what was read once stays right until there are more of them. Some 200 bytes a feature.
 /// </summary>
 /// <remarks>Permission is the calling handler's business.</remarks>
 public sealed class FeatureRanks
@@ -28,6 +28,7 @@ public sealed class FeatureRanks
     private const int KeptMax = 300_000;
 
     private readonly ConcurrentDictionary<FeatureDescriptionId, RankedFeatures> kept = new();
+    private readonly ConcurrentDictionary<ModelVersionId, (int Rows, IReadOnlyDictionary<int, double> Tested)> labelled = new();
 
     /// <summary>Reads the numbers of one description: one pass over its rows the first time, nothing afterwards.</summary>
     public async Task<RankedFeatures> Of(PortalDbContext db, FeatureDescriptionId description, CancellationToken stop)
@@ -43,6 +44,20 @@ public sealed class FeatureRanks
             kept.Clear(); // old descriptions are seldom looked at
         kept[description] = ranked;
         return ranked;
+    }
+
+    /// <summary>The features of a model that have a label, each with how well that detects; 0 where it was not tested. Counting the labels (index only) says whether those in memory still hold.</summary>
+    /// <param name="root">The version that labels belong to.</param>
+    public async Task<IReadOnlyDictionary<int, double>> Labelled(PortalDbContext db, ModelVersionId root, CancellationToken stop)
+    {
+        var rows = await db.FeatureLabels.CountAsync(label => label.ModelVersionId == root, stop);
+        if (labelled.TryGetValue(root, out var known) && known.Rows == rows)
+            return known.Tested;
+        var tested = await FeatureLabels.Current(db, root).Select(label => new { label.Latent, Detection = label.Detection ?? 0 }).ToDictionaryAsync(label => label.Latent, label => label.Detection, stop);
+        if (labelled.Values.Sum(one => one.Tested.Count) + tested.Count > KeptMax)
+            labelled.Clear();
+        labelled[root] = (rows, tested);
+        return tested;
     }
 
     /// <summary>Places by size, largest first: 1, 2, 2, 4.</summary>

@@ -70,9 +70,9 @@ internal static class FeatureTable
     public const double DiscoveryMax = 0.05;
 
     /// <summary>The features that fit, by number. Labels are asked of the database where the filter is about them.</summary>
-    public static async Task<IReadOnlyList<FeatureKeys>> Matching(PortalDbContext db, DescribedFeatures of, FeatureFilter filter, RankedFeatures ranked, CancellationToken stop)
+    public static async Task<IReadOnlyList<FeatureKeys>> Matching(PortalDbContext db, DescribedFeatures of, FeatureFilter filter, FeatureRanks ranks, CancellationToken stop)
     {
-        IEnumerable<FeatureKeys> features = ranked.Keys;
+        IEnumerable<FeatureKeys> features = (await ranks.Of(db, of.Description.Id, stop)).Keys;
         features = filter.Fires switch
         {
             FeatureFires.End => features.Where(f => f.FiringAtEnd > 0),
@@ -84,8 +84,8 @@ internal static class FeatureTable
             features = features.Where(f => f.ResidualQ <= DiscoveryMax);
         if (filter.Labelled)
         {
-            var labelled = await FeatureLabels.Current(db, of.Root).Select(label => label.Latent).ToHashSetAsync(stop);
-            features = features.Where(f => labelled.Contains(f.Latent));
+            var labelled = await ranks.Labelled(db, of.Root, stop);
+            features = features.Where(f => labelled.ContainsKey(f.Latent));
         }
         if (filter.Find?.Trim() is { Length: > 0 } find)
         {
@@ -99,10 +99,10 @@ internal static class FeatureTable
     }
 
     /// <summary>The numbers of one page's features, in order, and of the first one after it where there is one. Ties by number, so that pages never overlap.</summary>
-    public static async Task<IReadOnlyList<int>> PageOf(PortalDbContext db, DescribedFeatures of, FeatureFilter filter, RankedFeatures ranked, CancellationToken stop)
+    public static async Task<IReadOnlyList<int>> PageOf(PortalDbContext db, DescribedFeatures of, FeatureFilter filter, FeatureRanks ranks, CancellationToken stop)
     {
-        var matching = await Matching(db, of, filter, ranked, stop);
-        var tested = filter.Sort is FeatureSort.Label ? await FeatureLabels.Current(db, of.Root).Select(label => new { label.Latent, Detection = label.Detection ?? 0 }).ToDictionaryAsync(label => label.Latent, label => label.Detection, stop) : [];
+        var matching = await Matching(db, of, filter, ranks, stop);
+        var tested = filter.Sort is FeatureSort.Label ? await ranks.Labelled(db, of.Root, stop) : new Dictionary<int, double>();
         return [.. Ordered(matching, of, filter, tested).Skip(Math.Clamp(filter.Page, 0, 100_000) * RowsMax).Take(RowsMax + 1).Select(f => f.Latent)];
     }
 

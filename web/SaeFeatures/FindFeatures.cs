@@ -58,7 +58,7 @@ public sealed class FindFeatures(IDbContextFactory<PortalDbContext> contexts, Ac
         }
         else if (typed.Length == 0)
         {
-            latents = [.. (await FeatureTable.PageOf(db, features, new FeatureFilter(FeatureFires.End, Sort: FeatureSort.Gap), await ranks.Of(db, features.Description.Id, stop), stop)).Take(RowsMax)];
+            latents = [.. (await FeatureTable.PageOf(db, features, new FeatureFilter(FeatureFires.End, Sort: FeatureSort.Gap), ranks, stop)).Take(RowsMax)];
         }
         else
         {

@@ -61,7 +61,7 @@ public sealed class ShowFeatures(IDbContextFactory<PortalDbContext> contexts, Ac
             var (sure, unsure) = await FeatureIntervals.Add(engine, chosen.Id, found, stop);
             return new FeaturesView(versions, chosen, description, madeBy, describing, ranked, sure, false, unsure, why, may);
         }
-        var latents = await FeatureTable.PageOf(db, features, filter, ranked, stop);
+        var latents = await FeatureTable.PageOf(db, features, filter, ranks, stop);
         var rows = await FeatureTable.Rows(db, features, [.. latents.Take(FeatureTable.RowsMax)], ranked, stop);
         var (shown, whyNot) = await FeatureIntervals.Add(engine, chosen!.Id, rows, stop);
         return new FeaturesView(versions, chosen, description, madeBy, describing, ranked, shown, latents.Count > FeatureTable.RowsMax, whyNot, null, may);

@@ -147,6 +147,29 @@ public sealed class FeatureTableTests : IDisposable
         Assert.Equal((4, 1), (view.Ranks!.AtEnd, view.Ranks.OnlyAtSentences));
     }
 
+    /// <summary>One memory for many requests, as in the portal: a label that is written, changed or withdrawn shows at once.</summary>
+    [Fact]
+    public async Task Labels_that_come_later_are_seen_though_others_are_in_memory()
+    {
+        var seeded = new SeededFeatures(project);
+        for (var latent = 0; latent < 4; latent++)
+            seeded.Feature(latent, atEnd: 1);
+        seeded.Label(2, "go", detection: .7);
+        var show = Show;
+
+        Assert.Equal([2], await Latents(labelled: true));
+        Assert.Equal([2, 0, 1, 3], await Latents(labelled: false));
+        seeded.Label(3, "north", detection: .9);
+        Assert.Equal([3, 2], await Latents(labelled: true));
+        seeded.Label(2, "", version: 2);
+        seeded.Label(3, "south", version: 2, detection: .6);
+        seeded.Label(0, "river", detection: .8);
+        Assert.Equal([0, 3, 1, 2], await Latents(labelled: false));
+
+        async Task<IEnumerable<int>> Latents(bool labelled) =>
+            (await show.Handle(project.Reviewer, project.Id, null, new FeatureFilter(Labelled: labelled, Sort: FeatureSort.Label), null, Stop)).Value.Rows.Select(row => row.Latent);
+    }
+
     [Fact]
     public async Task What_tracks_the_reward_and_what_never_touches_it_are_marked()
     {
