@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using CsvHelper;
+using Portal.Data;
 
 namespace Portal.Engine.Datasets.Formats;
 
@@ -35,7 +36,7 @@ public static class CsvExport
             ParsedRow row = given.Row;
             foreach (string cell in Cells(given))
             {
-                string safe = Guard(cell);
+                string safe = SpreadsheetCell.Guard(cell);
                 if (safe.Length != cell.Length) counter.NotCarried("leading = + - @ or control sign (apostrophe put before it)");
                 csv.WriteField(JsonText.WellFormed("cell of row " + given.Id, safe));
             }
@@ -49,15 +50,6 @@ public static class CsvExport
 
         csv.Flush();
         return counter.Report();
-    }
-
-    /// <summary>The cell with an apostrophe before it where a spreadsheet would take it for a formula (also behind white space, which some programs trim).</summary>
-    public static string Guard(string cell)
-    {
-        if (cell.Length == 0) return cell;
-        ReadOnlySpan<char> start = cell.AsSpan().TrimStart();
-        bool risky = cell[0] is '\t' or '\r' or '\n' || (start.Length > 0 && start[0] is '=' or '+' or '-' or '@' or '＝' or '＋' or '－' or '＠');
-        return risky ? "'" + cell : cell;
     }
 
     private static string[] Cells(ExportRow given)

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Portal.Data;
 using Portal.Engine.Datasets.Formats;
 using Xunit;
 
@@ -109,7 +110,7 @@ public sealed class ExportTests
     [InlineData("a=1", "a=1")]
     [InlineData("", "")]
     [InlineData("'x", "'x")]
-    public void Csv_cells_cannot_begin_a_formula(string cell, string expected) => Assert.Equal(expected, CsvExport.Guard(cell));
+    public void Csv_cells_cannot_begin_a_formula(string cell, string expected) => Assert.Equal(expected, SpreadsheetCell.Guard(cell));
 
     [Fact]
     public void Csv_is_quoted_guarded_and_read_back()

@@ -338,6 +338,8 @@ public sealed class FeatureTableTests : IDisposable
         Assert.Equal("=cmd, \"quoted\"", json.Single(row => row.GetProperty("feature").GetInt32() == 4).GetProperty("label").GetString());
         var odd = new Outcome<TableFile>.Done(TableFile.Of("odd", ["a", "b", "c"], [[double.NaN, 3L, true], ["\"x\"", null, .5]]));
         Assert.Equal("""[{"a":null,"b":3,"c":true},{"a":"\u0022x\u0022","b":null,"c":0.5}]""", (await Body(odd.ToFile("json"))).Text);
+        var formulas = new Outcome<TableFile>.Done(TableFile.Of("formulas", ["a"], [["  =1"], ["＝1"], ["a = 1"]]));
+        Assert.Equal("a\r\n'  =1\r\n'＝1\r\na = 1\r\n", (await Body(formulas.ToFile("csv"))).Text);
         Assert.Equal(404, (await Body((await Export.Handle(project.Reviewer, new ModelVersionId(Guid.NewGuid()), new FeatureFilter(), Stop)).ToFile("csv"))).Status);
     }
 
