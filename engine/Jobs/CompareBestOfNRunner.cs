@@ -70,14 +70,14 @@ public sealed class CompareBestOfNRunner : IJobRunner<CompareBestOfN>
             throw new CannotTrain("sampling is out of range: temperature above 0 to 10 (0 gives the same answer each time), topK at least 0, topP above 0 to 1, tokensMax at least 1.");
     }
 
-    private static async Task<(IReadOnlyList<ProjectPrompt> Prompts, IReadOnlyList<BestOfNChoice> Choices)> Ask(CompareBestOfN spec, JobRun run, ModelStore store, ModelVersion policy, ModelVersion before,
+    private static async Task<(IReadOnlyList<HeldOutPrompt> Prompts, IReadOnlyList<BestOfNChoice> Choices)> Ask(CompareBestOfN spec, JobRun run, ModelStore store, ModelVersion policy, ModelVersion before,
         ModelVersion after)
     {
         var (model, tokenizer) = store.OpenPolicy(policy);
         using var ofPolicy = model;
         model.eval();
         var encoder = new DialogueEncoder(tokenizer, model.Config.ContextLength, Overlong.Filter);
-        var prompts = await ProjectPrompt.DrawHeldOut(run, spec.Rules, spec.Seed, spec.Prompts, turns => PolicySamples.Fits(model, encoder, turns),
+        var prompts = await HeldOutPrompt.Draw(run, spec.Rules, spec.Seed, spec.Prompts, turns => PolicySamples.Fits(model, encoder, turns),
             warning => run.Progress.Log(JobEventLevel.Warning, warning));
         if (prompts.Count == 0)
             throw new CannotTrain("No prompt of the project is held out, so there is nothing to answer. Add prompts, or hold out a larger share.");
@@ -89,7 +89,7 @@ public sealed class CompareBestOfNRunner : IJobRunner<CompareBestOfN>
             run.Stop, done => run.Progress.Report(done, prompts.Count, "answering", null)));
     }
 
-    private static async Task Store(CompareBestOfN spec, JobRun run, ModelVersionId policy, IReadOnlyList<ProjectPrompt> prompts, IReadOnlyList<BestOfNChoice> choices)
+    private static async Task Store(CompareBestOfN spec, JobRun run, ModelVersionId policy, IReadOnlyList<HeldOutPrompt> prompts, IReadOnlyList<BestOfNChoice> choices)
     {
         var sampling = JsonSerializer.Serialize(spec.Sampling, Json);
         foreach (var some in Enumerable.Range(0, prompts.Count).Chunk(Math.Max(1, SmallWrites.RowsMax / 2 / spec.Answers)))

@@ -41,7 +41,7 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
         if (asked.Prompts < 1 || asked.SamplesPerPrompt < 1)
             return new Comparison(null, []);
         var encoder = new DialogueEncoder(tokenizer, candidate.Config.ContextLength, Overlong.Filter);
-        var prompts = await ProjectPrompt.DrawHeldOut(run, rules, seed, asked.Prompts, turns => PolicySamples.Fits(candidate, encoder, turns), context.Warn);
+        var prompts = await HeldOutPrompt.Draw(run, rules, seed, asked.Prompts, turns => PolicySamples.Fits(candidate, encoder, turns), context.Warn);
         if (prompts.Count == 0)
         {
             context.Warn("No prompt of the project is held out, so the policy is compared with nothing. Add prompts, or hold out a larger share.");
@@ -114,7 +114,7 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
             await Task.Delay(SmallWrites.Pause, run.Time, run.Stop);
     }
 
-    private async Task Store(ModelVersionId candidate, ModelVersionId sampledFrom, IReadOnlyList<ProjectPrompt> prompts, IReadOnlyList<SampledAnswer> answers, EvaluationSpec asked)
+    private async Task Store(ModelVersionId candidate, ModelVersionId sampledFrom, IReadOnlyList<HeldOutPrompt> prompts, IReadOnlyList<SampledAnswer> answers, EvaluationSpec asked)
     {
         var sampling = JsonSerializer.Serialize(asked.Sampling, Json);
         var rows = answers.Select((answer, i) => (Answer: answer, Prompt: prompts[i / asked.SamplesPerPrompt].Id, Ordinal: i % asked.SamplesPerPrompt)).ToList();

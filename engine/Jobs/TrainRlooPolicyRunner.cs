@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Text.Json;
+using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
@@ -66,27 +68,40 @@ public sealed class TrainRlooPolicyRunner : IJobRunner<TrainRlooPolicy>
             ?? throw new CannotTrain("rewardModelId: the project has no reward model to learn from. Train one first.");
         if (spec.ScoredById is { } scorer)
             await store.Find(run.ProjectId, scorer, ModelKind.RewardModel, run.Stop); // refused now, not after the training
-        var prompts = new List<PromptId>();
-        await foreach (var prompt in ProjectPrompt.All(run, spec.Rules, run.Stop))
-            prompts.Add(prompt.Id);
-        if (prompts.Count > PromptsMax)
-        {
-            context.Log($"Of {prompts.Count} prompts {PromptsMax} are drawn at random.");
-            new SeededRandom((ulong)spec.Seed).Split("prompts").Shuffle(prompts);
-            prompts.RemoveRange(PromptsMax, prompts.Count - PromptsMax);
-        }
-        var note = new Note(parent.Id, learned.Id, prompts);
+        var note = new Note(parent.Id, learned.Id, await Chosen(spec, run, context));
         ArtefactFile.Write(path, file => JsonSerializer.Serialize(file, note));
         return note;
     }
 
+    /// <summary>All prompts of the project that are not erased, or some of them drawn by lot; in order of their ids.</summary>
+    private static async Task<IReadOnlyList<PromptId>> Chosen(TrainRlooPolicy spec, JobRun run, RecipeContext context)
+    {
+        await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
+        var prompts = from p in db.Prompts.AsNoTracking()
+                      where p.ProjectId == run.ProjectId
+                      join c in db.Contents on p.ContentId equals c.Id
+                      where c.Text != null
+                      orderby p.Id
+                      select p.Id;
+        var all = await prompts.ToListAsync(run.Stop);
+        if (all.Count <= PromptsMax)
+            return all;
+        context.Log($"Of {all.Count} prompts {PromptsMax} are drawn at random.");
+        var lot = all.ToArray();
+        new SeededRandom((ulong)spec.Seed).Split("prompts").Shuffle(lot);
+        var drawn = lot.Take(PromptsMax).ToHashSet();
+        return [.. all.Where(drawn.Contains)];
+    }
+
+    /// <summary>The chosen prompts as they are now: one that was erased since is left out.</summary>
     private static async Task<TrainingSplit<AskedPrompt>> Prompts(TrainRlooPolicy spec, JobRun run, Note note)
     {
-        var chosen = note.Prompts.ToHashSet();
+        var split = new PromptSplit(spec.Rules.HeldOutShare, 0, spec.Rules.SplitSeed.ToString(CultureInfo.InvariantCulture));
+        await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
+        var stored = await StoredTexts.Prompts(db, note.Prompts, run.Stop);
         var (train, heldOut) = (new List<AskedPrompt>(), new List<AskedPrompt>());
-        await foreach (var prompt in ProjectPrompt.All(run, spec.Rules, run.Stop))
-            if (chosen.Contains(prompt.Id))
-                (prompt.IsHeldOut ? heldOut : train).Add(prompt.Asked);
+        foreach (var prompt in note.Prompts.Where(stored.ContainsKey).Select(id => stored[id]))
+            (split.PartOf(prompt.Messages) is SplitPart.Train ? train : heldOut).Add(new AskedPrompt(prompt.Key, prompt.Turns));
         return new TrainingSplit<AskedPrompt>(train, heldOut);
     }
 }
