@@ -30,11 +30,7 @@ public sealed record MethodRun(int Seed, int Bootstrap, IrlFit Fit, PlattScaling
 public readonly record struct RunSpread(double Mean, double Deviation, double Least, double Greatest)
 {
     /// <summary>Of at least one number; the deviation is that of a sample (0 for one).</summary>
-    public static RunSpread Of(IReadOnlyList<double> values)
-    {
-        var mean = values.Average();
-        return new RunSpread(mean, values.Count < 2 ? 0 : Math.Sqrt(values.Sum(value => (value - mean) * (value - mean)) / (values.Count - 1)), values.Min(), values.Max());
-    }
+    public static RunSpread Of(IReadOnlyList<double> values) => new(values.Average(), SampleDeviation.Of(values), values.Min(), values.Max());
 }
 
 /// <summary>What is known of a method without any reference reward. All of it is measured on test prompts.</summary>

@@ -1,3 +1,5 @@
+using Portal.Engine.Statistics;
+
 namespace Portal.Engine.Losses;
 
 /// <summary>
@@ -23,7 +25,7 @@ public sealed record RewardNormalisation(double Gain, double Bias)
         }
 
         var mean = rewards.Average();
-        var deviation = Math.Sqrt(rewards.Sum(reward => (reward - mean) * (reward - mean)) / (rewards.Count - 1));
+        var deviation = SampleDeviation.Of(rewards);
         if (deviation == 0)
         {
             throw new ArgumentException($"all {rewards.Count} rewards are {mean}: a constant cannot be scaled to a deviation");

@@ -1,3 +1,5 @@
+using Portal.Engine.Statistics;
+
 namespace Portal.Engine.Losses;
 
 /// <summary>
@@ -85,8 +87,7 @@ public static class RlooAdvantages
         var known = advantages.OfType<double>().ToList();
         if (known.Count < 2)
             return new double?[advantages.Length];
-        var mean = known.Average();
-        var deviation = Math.Sqrt(known.Sum(value => (value - mean) * (value - mean)) / (known.Count - 1));
+        var (mean, deviation) = (known.Average(), SampleDeviation.Of(known));
         return [.. advantages.Select(value => (value - mean) / (deviation + Epsilon))];
     }
 }

@@ -48,15 +48,7 @@ internal sealed record Rollout(IReadOnlyList<EncodedPrompt> Prompts, IReadOnlyLi
     }
 
     /// <summary>Deviation (n − 1) of the rewards there are; 0 for a single one.</summary>
-    public double RewardDeviation
-    {
-        get
-        {
-            var scored = Rewards.OfType<double>().ToList();
-            var mean = scored.Average();
-            return Math.Sqrt(scored.Sum(reward => (reward - mean) * (reward - mean)) / Math.Max(1, scored.Count - 1));
-        }
-    }
+    public double RewardDeviation => SampleDeviation.Of([.. Rewards.OfType<double>()]);
 
     /// <summary>Different pairs of neighbouring words over all pairs, of all answers together (distinct-2): falls when answers become alike or repeat themselves. 1 where there is no pair.</summary>
     public double Distinct2

@@ -46,7 +46,7 @@ public static class StudyTable
         var mean = values.Average();
         if (values.Count < 3 || !values.All(double.IsFinite))
             return Number(mean);
-        var half = StudentT.TwoSided(0.95, values.Count - 1) * Math.Sqrt(values.Sum(value => (value - mean) * (value - mean)) / (values.Count - 1) / values.Count);
+        var half = StudentT.TwoSided(0.95, values.Count - 1) * SampleDeviation.Of(values) / Math.Sqrt(values.Count);
         return $"{Number(mean)} [{Number(mean - half)}, {Number(mean + half)}]";
     }
 
