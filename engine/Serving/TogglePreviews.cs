@@ -82,53 +82,45 @@ public sealed class TogglePreviews(IDbContextFactory<PortalDbContext> contexts, 
         var version = await Find(request.Model ?? "", stop);
         if (version.Status is ModelStatus.Retired)
             throw PreviewToggles.Bad("model", $"{version.Label} is retired; its features can be toggled no more.", StatusCodes.Status404NotFound);
-        try
+        return await Measure<TogglePreviewResponse>(version, async (description, rewards) =>
         {
-            CodedRewards rewards;
-            ToggleTarget? target;
-            await turn.WaitAsync(stop); // reading is done once, whoever asks; measuring runs side by side
-            try
-            {
-                var description = await Description(version, stop);
-                rewards = await Task.Run(() => Rewards(version, description), stop);
-                if (ToggleSet.Check(request.Toggles ?? [], rewards.Codes.Latents) is { } problem)
-                    throw PreviewToggles.Bad("toggles", problem.Message);
-                target = Phrases.Parse(request.Target) is { } phrases ? await Target(version.ProjectId, description, rewards.Codes, phrases, stop) : null;
-            }
-            finally
-            {
-                turn.Release();
-            }
-            return await Task.Run(() => ToggleEffect.Measure(request.Model ?? "", rewards, request.Toggles ?? [], target,
-                new ToggleEffectOptions { Seed = request.Seed, FlipsMax = request.FlipsMax }, stop), stop);
-        }
-        catch (CannotTrain e)
-        {
-            throw new DoorRefusal(StatusCodes.Status503ServiceUnavailable, e.Message, "model");
-        }
+            if (ToggleSet.Check(request.Toggles ?? [], rewards.Codes.Latents) is { } problem)
+                throw PreviewToggles.Bad("toggles", problem.Message);
+            var target = Phrases.Parse(request.Target) is { } phrases ? await Target(version.ProjectId, description, rewards.Codes, phrases, stop) : null;
+            return () => ToggleEffect.Measure(request.Model ?? "", rewards, request.Toggles ?? [], target, new ToggleEffectOptions { Seed = request.Seed, FlipsMax = request.FlipsMax }, stop);
+        }, stop);
     }
 
     /// <summary>How sure the means of some features are. Of retired versions too: their features can still be read.</summary>
     /// <exception cref="DoorRefusal">As for previews, or a feature that is not there.</exception>
     public async Task<FeatureEffectsResponse> Effects(string model, IReadOnlyList<int> latents, CancellationToken stop)
     {
-        var version = await Find(model, stop);
+        return await Measure(await Find(model, stop), (_, rewards) =>
+        {
+            if (latents.Where(latent => latent < 0 || latent >= rewards.Codes.Latents).Select(latent => (int?)latent).FirstOrDefault() is { } missing)
+                throw PreviewToggles.Bad("latents", $"There is no feature {missing}: this reward model has the features 0 to {rewards.Codes.Latents - 1}.");
+            return Task.FromResult(() => new FeatureEffectsResponse(model, rewards.Gaps.Length, rewards.Rewards.Length, FeatureEffects.Of(rewards, latents, stop)));
+        }, stop);
+    }
+
+    /// <summary>Opens a version's codes and measures on them.</summary>
+    /// <param name="prepare">What is asked of files and texts, in turn, so that they are read once whoever asks; what it returns measures, side by side with others.</param>
+    private async Task<T> Measure<T>(ModelVersion version, Func<FeatureDescription, CodedRewards, Task<Func<T>>> prepare, CancellationToken stop)
+    {
         try
         {
-            CodedRewards rewards;
+            Func<T> measure;
             await turn.WaitAsync(stop);
             try
             {
                 var description = await Description(version, stop);
-                rewards = await Task.Run(() => Rewards(version, description), stop);
+                measure = await prepare(description, await Task.Run(() => Rewards(version, description), stop));
             }
             finally
             {
                 turn.Release();
             }
-            if (latents.Where(latent => latent < 0 || latent >= rewards.Codes.Latents).Select(latent => (int?)latent).FirstOrDefault() is { } missing)
-                throw PreviewToggles.Bad("latents", $"There is no feature {missing}: this reward model has the features 0 to {rewards.Codes.Latents - 1}.");
-            return new FeatureEffectsResponse(model, rewards.Gaps.Length, rewards.Rewards.Length, await Task.Run(() => FeatureEffects.Of(rewards, latents, stop), stop));
+            return await Task.Run(measure, stop);
         }
         catch (CannotTrain e)
         {

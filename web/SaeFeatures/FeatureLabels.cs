@@ -21,4 +21,11 @@ internal static class FeatureLabels
     public static IQueryable<FeatureLabel> Current(PortalDbContext db, ModelVersionId model) => db.FeatureLabels.AsNoTracking().Where(label =>
         label.ModelVersionId == model && label.Text != ""
         && !db.FeatureLabels.Any(later => later.ModelVersionId == model && later.Latent == label.Latent && later.Version > label.Version));
+
+    /// <summary>Those whose text holds some words, whatever the capitals.</summary>
+    public static IQueryable<FeatureLabel> Saying(PortalDbContext db, ModelVersionId model, string words)
+    {
+        var lower = words.ToLowerInvariant();
+        return Current(db, model).Where(label => label.Text.ToLower().Contains(lower));
+    }
 }

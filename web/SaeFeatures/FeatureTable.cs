@@ -89,8 +89,7 @@ internal static class FeatureTable
         }
         if (filter.Find?.Trim() is { Length: > 0 } find)
         {
-            var words = find.ToLowerInvariant();
-            var found = await FeatureLabels.Current(db, of.Root).Where(label => label.Text.ToLower().Contains(words)).Select(label => label.Latent).ToHashSetAsync(stop);
+            var found = await FeatureLabels.Saying(db, of.Root, find).Select(label => label.Latent).ToHashSetAsync(stop);
             if (int.TryParse(find.TrimStart('#'), NumberStyles.None, CultureInfo.InvariantCulture, out var latent))
                 found.Add(latent);
             features = features.Where(f => found.Contains(f.Latent));

@@ -62,9 +62,7 @@ public sealed class FindFeatures(IDbContextFactory<PortalDbContext> contexts, Ac
         }
         else
         {
-            var words = typed.ToLowerInvariant();
-            latents = await FeatureLabels.Current(db, features.Root).Where(label => label.Text.ToLower().Contains(words)).OrderBy(label => label.Latent).Take(RowsMax)
-                .Select(label => label.Latent).ToListAsync(stop);
+            latents = await FeatureLabels.Saying(db, features.Root, typed).OrderBy(label => label.Latent).Take(RowsMax).Select(label => label.Latent).ToListAsync(stop);
         }
         var found = (await ToggledFeature.Load(db, features, latents, stop)).ToDictionary(feature => feature.Latent);
         return new Outcome<IReadOnlyList<ToggledFeature>>.Done([.. latents.Where(found.ContainsKey).Select(latent => found[latent])]); // an interface does not convert by itself
