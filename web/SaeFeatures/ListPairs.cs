@@ -28,6 +28,11 @@ public sealed record PairLine(TaskId TaskId, string Question, string? Topic, int
 /// <param name="Refused">Why the engine did not answer.</param>
 public sealed record PairList(IReadOnlyList<FeatureVersion> Versions, FeatureVersion? Version, IReadOnlyList<PairLine> Rows, int Compared, Refusal? Refused);
 
+/// <summary>Where one pair stands in a list: the pairs before and after it.</summary>
+/// <param name="Previous">Null at the top of the list.</param>
+/// <param name="Next">Null at its end.</param>
+public sealed record PairPlace(TaskId? Previous, TaskId? Next);
+
 /// <summary>Pairs to look into: the latest judged ones, or those of the latest on which model and people disagree.</summary>
 [Needs(Permission.Review)]
 public sealed class ListPairs(IDbContextFactory<PortalDbContext> contexts, Access access, EngineClient engine)
@@ -51,10 +56,7 @@ public sealed class ListPairs(IDbContextFactory<PortalDbContext> contexts, Acces
         var version = FeatureVersions.Choose(versions, wanted);
         if (version is null && wanted is not null)
             return FeatureVersions.Unknown;
-        // (ProjectId, SubmittedAt) gives the latest judgements; their tasks and texts follow by key.
-        var latest = await db.PairwiseJudgements.AsNoTracking().Where(j => j.ProjectId == project && j.SupersededAt == null)
-            .OrderByDescending(j => j.SubmittedAt).ThenByDescending(j => j.Id).Take(JudgementsMax).Select(j => j.TaskId).ToListAsync(stop);
-        var chosen = latest.Distinct().Take(disagreements ? ComparedMax : RowsMax).ToList();
+        var chosen = (await Latest(db, project, stop)).Take(disagreements ? ComparedMax : RowsMax).ToList();
         var votes = await db.PairwiseJudgements.AsNoTracking().Where(j => chosen.Contains(j.TaskId) && j.SupersededAt == null)
             .Select(j => new { j.TaskId, j.PreferredResponseId, j.SubmittedAt }).ToListAsync(stop);
         var tasks = await db.Tasks.AsNoTracking().Where(t => chosen.Contains(t.Id) && t.SecondResponseId != null).ToDictionaryAsync(t => t.Id, stop);
@@ -82,6 +84,35 @@ public sealed class ListPairs(IDbContextFactory<PortalDbContext> contexts, Acces
             disagreements && why is null ? [.. lines.Where(line => line.Disagrees is true).OrderByDescending(line => Math.Abs(line.Reward!.Value)).Take(RowsMax)] : [.. lines.Take(RowsMax)], // has a reward
             compared, why);
     }
+
+    /// <summary>The neighbours of a pair in the list that a reader came from. A pair that the list does not hold has none; nor has one where the engine does not answer.</summary>
+    public async Task<Outcome<PairPlace>> Place(ClaimsPrincipal user, ProjectId project, TaskId task, ModelVersionId? wanted, bool disagreements, CancellationToken stop)
+    {
+        List<TaskId> listed;
+        if (disagreements)
+        {
+            var list = await Handle(user, project, wanted, disagreements: true, stop);
+            if (list.Refusal is { } refusal)
+                return refusal;
+            listed = list.Value.Refused is null ? [.. list.Value.Rows.Select(row => row.TaskId)] : [];
+        }
+        else
+        {
+            var asked = await access.Check(user, Permission.Review, stop);
+            if (asked.Refusal is { } refusal)
+                return refusal;
+            await using var db = await contexts.CreateDbContextAsync(stop);
+            listed = await Latest(db, project, stop);
+        }
+        return listed.IndexOf(task) is >= 0 and var at
+            ? new PairPlace(at == 0 ? null : listed[at - 1], at + 1 == listed.Count ? null : listed[at + 1])
+            : new PairPlace(null, null);
+    }
+
+    /// <summary>Pairs by their latest judgement, latest first. (ProjectId, SubmittedAt) gives the judgements; tasks and texts follow by key.</summary>
+    private static async Task<List<TaskId>> Latest(PortalDbContext db, ProjectId project, CancellationToken stop) =>
+        [.. (await db.PairwiseJudgements.AsNoTracking().Where(j => j.ProjectId == project && j.SupersededAt == null)
+            .OrderByDescending(j => j.SubmittedAt).ThenByDescending(j => j.Id).Take(JudgementsMax).Select(j => j.TaskId).ToListAsync(stop)).Distinct()];
 
     /// <summary>The same pairs as a file, without their texts: those can be erased, a file cannot.</summary>
     public async Task<Outcome<TableFile>> Table(ClaimsPrincipal user, ProjectId project, ModelVersionId? wanted, bool disagreements, CancellationToken stop)

@@ -148,6 +148,18 @@ public sealed partial class XrayTests : IDisposable
         Assert.Equal([worse.Id, wrong.Id], disagreeing.Rows.Select(row => row.TaskId)); // −3.75 − 2.25 before −1.875 − 1.28
         Assert.Equal((4, -6.0), (disagreeing.Compared, disagreeing.Rows[0].Reward!.Value));
 
+        // Neighbours are those of the list that the reader came from.
+        var all = latest.Rows.Select(row => row.TaskId).ToList();
+        for (var at = 0; at < all.Count; at++)
+        {
+            var place = (await Pairs.Place(project.Reviewer, project.Id, all[at], null, disagreements: false, Stop)).Value;
+            Assert.Equal((at == 0 ? (TaskId?)null : all[at - 1], at == 3 ? (TaskId?)null : all[at + 1]), (place.Previous, place.Next));
+        }
+        Assert.Equal(new PairPlace(worse.Id, null), (await Pairs.Place(project.Reviewer, project.Id, wrong.Id, null, disagreements: true, Stop)).Value);
+        var elsewhere = all.Except([worse.Id, wrong.Id]).First();
+        Assert.Equal(new PairPlace(null, null), (await Pairs.Place(project.Reviewer, project.Id, elsewhere, null, disagreements: true, Stop)).Value);
+        Assert.NotNull((await Pairs.Place(project.Annotator, project.Id, wrong.Id, null, disagreements: false, Stop)).Refusal);
+
         AnnotationTask Judged(string first, string second, bool? prefersFirst)
         {
             var prompt = project.Prompt(Guid.NewGuid().ToString());
