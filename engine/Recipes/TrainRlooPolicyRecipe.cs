@@ -57,7 +57,8 @@ public static class TrainRlooPolicyRecipe
         using var steps = new TrainingSteps(context, spec, spec.Optimization, model, model.parameters(), [], [.. train.Select(_ => 1)], fingerprint);
         if (spec.NormalizeReward)
             rollouts.NormalizeRewards(train);
-        var evaluate = heldOut.Count == 0 ? (Func<HeldOutFigures>?)null : () => HeldOutOf(rollouts.Write(heldOut, HeldOutSamples, "held-out prompts"), spec);
+        (int Step, Rollout Answers)? newest = null;
+        var evaluate = heldOut.Count == 0 ? (Func<HeldOutFigures>?)null : () => HeldOutOf(Answers(), spec);
         if (steps.Done == 0 && evaluate is not null)
             foreach (var (name, value) in evaluate().Points)
                 context.Metric(name, 0, value);
@@ -96,14 +97,21 @@ public static class TrainRlooPolicyRecipe
         if (heldOut.Count > 0)
         {
             context.Report(steps.Done, steps.Done, "evaluating");
-            var answers = rollouts.Write(heldOut, HeldOutSamples, "held-out prompts");
+            var answers = newest is { } before && before.Step == steps.Done ? before.Answers : Answers(); // none where the last step was not evaluated, or the run was resumed after it
             kept = steps.KeepBest(HeldOutOf(answers, spec).Value);
             if (kept != steps.Done)
-                answers = rollouts.Write(heldOut, HeldOutSamples, "held-out prompts");
+                answers = Answers();
             measurements.AddRange(OfHeldOut(answers, spec));
         }
         HuggingFaceFolder.Save(model, context.ArtefactFolder, tokenizer);
         return steps.Write(nameof(TrainRlooPolicy), kept, new ExampleCounts(train.Count, heldOut.Count, tooLong, 0), started.Elapsed, measurements);
+
+        Rollout Answers()
+        {
+            var answers = rollouts.Write(heldOut, HeldOutSamples, "held-out prompts");
+            newest = (steps.Done, answers);
+            return answers;
+        }
 
         // One pass over the answers of a step: gradients of all micro-batches, sorted by length, so that padding is small; the sums are divided by the whole step's count.
         (double Loss, double ClipShare, double Entropy, double RatioDeviation, long TokensRead) Pass(int step, bool isFirst, Rollout rollout, double[] advantages)
