@@ -95,7 +95,7 @@ public sealed class FeaturesStudy(string baseFolder, TrainRewardModel preset, Fe
         var world = StudyWorld.Sampled(run, baseFolder, model, tokenizer, sizes.Evidence, seed);
         var votes = Votes(world);
         var texts = world.Texts(votes.NewResponses);
-        using var reward = ReadableReward.Train("reward", seed, world.Preferences(votes), texts, model, tokenizer, preset, sizes.SaeSteps, run);
+        using var reward = ReadableReward.Train("reward", seed, world.Preferences(votes), texts, model, tokenizer, preset, ReadableReward.SaeSpec(sizes.SaeSteps), run);
         var (sae, _) = TrainSaeRecipe.Run(new TrainSae { Seed = seed, Steps = sizes.SaeSteps, Layer = HalfDepth }, model.Backbone, tokenizer, texts, Path.Combine(run.Work, "states"), run.Training($"sae-{seed}", seed));
         using var ofBase = sae;
 

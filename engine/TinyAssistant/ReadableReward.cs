@@ -38,18 +38,19 @@ internal sealed class ReadableReward : IDisposable
     /// <summary>M.</summary>
     public int Latents => Weights.Count;
 
-    /// <summary>How SAEs after a reward model are trained in all studies (DECISIONS.md, 9).</summary>
-    public static TrainSae SaeSpec(int layers, int steps, long seed) => new() { Seed = seed, Steps = steps, Layer = layers, Expansion = 4, CentresPositions = true };
+    /// <summary>How an SAE after a reward model is trained where a study says nothing else (DECISIONS.md, 9): after the last block.</summary>
+    public static TrainSae SaeSpec(int steps) => new() { Steps = steps, Expansion = 4, CentresPositions = true };
 
     /// <summary>Trains all three.</summary>
     /// <param name="name">Of the trainings' folders; the same name and seed continue an interrupted study.</param>
     /// <param name="texts">What the SAE reads.</param>
+    /// <param name="saeSpec">How it is trained, after the last block and with this seed.</param>
     public static ReadableReward Train(string name, long seed, IReadOnlyList<PreferencePair> votes, TrainingSplit<ResponseText> texts, Llama model, ITokenizer tokenizer, TrainRewardModel preset,
-        int saeSteps, StudyRun run)
+        TrainSae saeSpec, StudyRun run)
     {
         var full = LlamaReward.From(model);
         TrainRewardModelRecipe.Run(preset with { Seed = seed }, full, tokenizer, new TrainingSplit<PreferencePair>(votes, []), run.Training($"{name}-{seed}", seed));
-        var (sae, report) = TrainSaeRecipe.Run(SaeSpec(model.Config.LayerCount, saeSteps, seed), full.Backbone, tokenizer, texts, Path.Combine(run.Work, "states"), run.Training($"{name}-sae-{seed}", seed));
+        var (sae, report) = TrainSaeRecipe.Run(saeSpec with { Seed = seed, Layer = model.Config.LayerCount }, full.Backbone, tokenizer, texts, Path.Combine(run.Work, "states"), run.Training($"{name}-sae-{seed}", seed));
         var head = new TrainSarm { Seed = seed, Mode = SarmMode.Head, LengthMax = preset.LengthMax };
         var (sarm, _) = TrainSarmRecipe.Run(head, full.Backbone, sae, tokenizer, new TrainingSplit<PreferencePair>(votes, []), run.Training($"{name}-head-{seed}", seed));
         return new ReadableReward(full, sarm, report, tokenizer);

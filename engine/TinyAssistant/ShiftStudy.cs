@@ -62,7 +62,7 @@ public sealed class ShiftStudy(string baseFolder, TrainRewardModel preset, Shift
         var world = StudyWorld.Sampled(run, baseFolder, model, tokenizer, sizes.Evidence, seed);
         var old = world.Preferences(world.Set.JudgeByCrowd(sizes.Votes));
         var fresh = NewVotes(world, random);
-        using var reward = ReadableReward.Train("reward", seed, old, world.Texts(), model, tokenizer, preset, sizes.SaeSteps, run);
+        using var reward = ReadableReward.Train("reward", seed, old, world.Texts(), model, tokenizer, preset, ReadableReward.SaeSpec(sizes.SaeSteps), run);
         var test = TestPairs.Of(world, sizes.TestPairs, random.Split("test pairs"));
         var codes = reward.Codes([.. test.Responses.Select(world.TextOf)], run.Stop);
         var newCodes = reward.Codes([.. Sides(fresh)], run.Stop);
