@@ -6,6 +6,7 @@ using Portal.Web.Accounts;
 using Portal.Web.Annotate;
 using Portal.Web.Datasets;
 using Portal.Web.Docs;
+using Portal.Web.Endpoints;
 using Portal.Web.Home;
 using Portal.Web.Jobs;
 using Portal.Web.MyWork;
@@ -44,6 +45,7 @@ builder.Services.AddTrainingPages();
 builder.Services.AddRunPages();
 builder.Services.AddSaeFeatures();
 builder.Services.AddToggles();
+builder.Services.AddEndpoints();
 builder.Services.AddHome();
 builder.Services.AddDocs();
 
