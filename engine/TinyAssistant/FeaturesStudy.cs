@@ -65,6 +65,9 @@ public sealed class FeaturesStudy(string baseFolder, TrainRewardModel preset, Fe
 
     private const string Base = "SAE of the base", After = "SAE after the reward model", AtEnd = "end", AtMaximum = "maximum";
 
+    // More latents than the sarm study's, so that a property finds one of its own (DECISIONS.md, 16).
+    private static TrainSae SaeSpec(int steps) => ReadableReward.SaeSpec(steps) with { Expansion = 8 };
+
     private static readonly FeaturesSizes miniature = new()
     {
         Evidence = new EvidenceSizes { TrainPrompts = 80, HoldOutPrompts = 10, TestPrompts = 30, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 5, TrainPairs = 400 },
@@ -95,7 +98,7 @@ public sealed class FeaturesStudy(string baseFolder, TrainRewardModel preset, Fe
         var world = StudyWorld.Sampled(run, baseFolder, model, tokenizer, sizes.Evidence, seed);
         var votes = Votes(world);
         var texts = world.Texts(votes.NewResponses);
-        using var reward = ReadableReward.Train("reward", seed, world.Preferences(votes), texts, model, tokenizer, preset, ReadableReward.SaeSpec(sizes.SaeSteps), run);
+        using var reward = ReadableReward.Train("reward", seed, world.Preferences(votes), texts, model, tokenizer, preset, SaeSpec(sizes.SaeSteps), run);
         var (sae, _) = TrainSaeRecipe.Run(new TrainSae { Seed = seed, Steps = sizes.SaeSteps, Layer = HalfDepth }, model.Backbone, tokenizer, texts, Path.Combine(run.Work, "states"), run.Training($"sae-{seed}", seed));
         using var ofBase = sae;
 
