@@ -20,7 +20,6 @@ public sealed record AuditReport
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
     {
         Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase) },
-        WriteIndented = true,
     };
 
     public required int SchemaVersion { get; init; }
