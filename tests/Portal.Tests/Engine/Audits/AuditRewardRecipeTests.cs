@@ -24,8 +24,8 @@ public sealed class DemoAudit : IAsyncLifetime
 
     public static AuditReward Spec { get; } = new()
     {
-        PromptsMax = 60, CompletionsOnTest = 3, Repeats = 1, Seeds = 1, Bootstraps = 2, PowerRepeats = 4, Methods = ["max-entropy", "log-ratio-ridge", "failure-aware-screened", "failure-aware-paper-reading"],
-        Sampling = new SamplingSpec { TokensMax = 30 },
+        PromptsMax = 40, CompletionsOnTest = 3, Repeats = 1, Seeds = 1, Bootstraps = 2, PowerRepeats = 2, Methods = ["max-entropy", "log-ratio-ridge", "failure-aware-screened", "failure-aware-paper-reading"],
+        Sampling = new SamplingSpec { TokensMax = 24 },
     };
 
     public static Lexicon Insults { get; } = new("insults", ["oaf", "clod", "dolt", "dunce", "fool"], ["silly", "boring"]);
@@ -85,19 +85,19 @@ public sealed class AuditRewardRecipeTests(DemoAudit demo) : IClassFixture<DemoA
         });
         Assert.Contains(report.Methods.Single(method => method.Name == "max-entropy").Runs[0].Curve, nll => nll < Math.Log(2));
         Assert.NotEmpty(report.Methods[0].Runs[0].Rounds);
-        Assert.Equal((42, 9, 9, 60), (report.Provenance.PromptsTrain, report.Provenance.PromptsHoldout, report.Provenance.PromptsTest, report.Provenance.LogRatios));
-        Assert.Equal(42 * 4 + 9 * 2 + 9 * 6, texts.Count);
+        Assert.Equal((28, 6, 6, 40), (report.Provenance.PromptsTrain, report.Provenance.PromptsHoldout, report.Provenance.PromptsTest, report.Provenance.LogRatios));
+        Assert.Equal(28 * 4 + 6 * 2 + 6 * 6, texts.Count);
         Assert.Equal(["TooFewPairs"], report.Verdict.Reasons.Select(reason => reason.Kind).Take(1));
         Assert.Equal(["readable", "sae"], report.Incentives.Select(table => table.Name));
         Assert.Equal("LengthHeld", report.Incentives[1].Test);
         Assert.Equal(demo.Codes.Latents + 1, report.Incentives[1].Rows.Count);
-        Assert.Equal([60, 2_000], report.Power!.Cells.Select(cell => cell.Pairs).Distinct().Order());
+        Assert.Equal([40, 2_000], report.Power!.Cells.Select(cell => cell.Pairs).Distinct().Order());
         var pairs = report.Pairs.ToDictionary(pair => pair.Id);
         Assert.All(report.Pairs, pair => Assert.Equal((AuditSide.Audited, AuditSide.Base, pair.Id), (texts[pair.AuditedText].Side, texts[pair.BaseText].Side, texts[pair.AuditedText].PromptId)));
         Assert.All(report.Incentives.SelectMany(table => table.Rows).SelectMany(row => row.ExamplePairs), pair => Assert.Contains(pair, pairs));
         Assert.All(report.Failures, failure => Assert.Equal(AuditPart.Train, pairs[failure.Pair].Part));
         Assert.Equal(report.Failures.OrderBy(failure => failure.Margin), report.Failures);
-        Assert.Equal(9, report.TestPairs.Count);
+        Assert.Equal(6, report.TestPairs.Count);
         Assert.Equal(texts.Values.Where(text => text is { Part: AuditPart.Test, Status: CompletionStatus.Written }).Select(text => text.Id).Order(), report.Points.Select(point => point.Text).Order());
         Assert.Equal(0, report.Points.Average(point => point.Z), 1e-9);
         Assert.Equal(1, Math.Sqrt(report.Points.Average(point => point.Z * point.Z)), 1e-9);
@@ -120,7 +120,7 @@ public sealed class AuditRewardRecipeTests(DemoAudit demo) : IClassFixture<DemoA
         // A policy trained away from its base likes its own texts better than the base does, on the whole.
         Assert.True(texts.Values.Where(text => text is { Side: AuditSide.Audited, Status: CompletionStatus.Written }).Average(text => text.LogProbAudited - text.LogProbBase) > 0);
         var cells = demo.Report.Census.Cells!;
-        Assert.Equal(60, cells.Pairs);
+        Assert.Equal(40, cells.Pairs);
         Assert.Equal(cells.BadToGood + cells.BadToBad, demo.Report.Pairs.Count(pair => DemoAudit.Insults.IsBad(texts[pair.BaseText].Text)));
     }
 
@@ -128,7 +128,7 @@ public sealed class AuditRewardRecipeTests(DemoAudit demo) : IClassFixture<DemoA
     public void A_text_that_is_tried_gets_the_score_it_has_in_the_report()
     {
         var rewards = RecoveredRewards.Load(demo.Folder);
-        var features = new PooledStates(demo.Reader, Enum.Parse<AuditReading>(rewards.File.Reading, ignoreCase: true));
+        var features = new PooledStates(demo.Reader, rewards.Reading);
         var prompts = AuditLines.Read<AuditPrompt>(demo.Folder, AuditLines.PromptsFile).ToDictionary(prompt => prompt.Id);
         var texts = AuditLines.Read<AuditText>(demo.Folder, AuditLines.TextsFile).ToDictionary(text => text.Id);
         var scores = AuditLines.Read<TextScores>(demo.Folder, AuditLines.ScoresFile).ToArray();
@@ -144,6 +144,20 @@ public sealed class AuditRewardRecipeTests(DemoAudit demo) : IClassFixture<DemoA
         var z = scores.Select(known => rewards.Score(features.Read(prompts[texts[known.Text].PromptId], texts[known.Text]))[0].Z).ToArray();
         Assert.Equal((0, 1), (Math.Round(z.Average(), 6), Math.Round(Math.Sqrt(z.Average(value => value * value)), 6)));
         Assert.Throws<ArgumentException>(() => rewards.Score(new float[3]));
+    }
+
+    [Theory]
+    [InlineData("{}", "features")]
+    [InlineData("""{"schemaVersion":2,"features":"readable","reading":"completionAlone","readerHash":"","names":[],"mean":[],"deviation":[],"methods":[]}""", "schemaVersion 2; this program reads 1")]
+    [InlineData("""{"schemaVersion":1,"features":"smell","reading":"completionAlone","readerHash":"","names":[],"mean":[],"deviation":[],"methods":[]}""", "smell")]
+    [InlineData("""{"schemaVersion":1,"features":"readable","reading":"completionAlone","readerHash":"","names":["a"],"mean":[0],"deviation":[],"methods":[]}""", "is damaged: its 1 features do not fit")]
+    [InlineData("""{"schemaVersion":1,"features":"readable","reading":"completionAlone","readerHash":"","names":["a"],"mean":[0],"deviation":[1],"methods":[{"name":"m","runs":[{"seed":0,"bootstrap":0,"factor":1,"centre":0,"spread":1,"theta":[1,2],"lambda":1}]}]}""", "is damaged")]
+    public void Rewards_that_are_damaged_or_of_another_version_are_refused(string json, string named)
+    {
+        using var own = new RunFolders();
+        File.WriteAllText(Path.Combine(Directory.CreateDirectory(own.Artefacts).FullName, RecoveredRewardsFile.FileName), json);
+
+        Assert.Contains(named, Assert.Throws<FormatException>(() => RecoveredRewards.Load(own.Artefacts)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -178,15 +192,15 @@ public sealed class AuditRewardRecipeTests(DemoAudit demo) : IClassFixture<DemoA
     public async Task A_run_that_was_killed_goes_on_to_the_same_bytes()
     {
         using var again = new RunFolders();
-        // Killed after the third chunk: what is there is one chunk file each.
-        await Assert.ThrowsAsync<SeenProgress.Killed>(() => AuditRewardRecipe.Run(DemoAudit.Spec, demo.Inputs, again.Context(new DiesAt("writing completions", 42))));
-        Assert.Equal(3, Directory.GetFiles(again.Checkpoints, "texts-*.json").Length);
+        // Killed after the second chunk of four: what is there is one file a chunk.
+        await Assert.ThrowsAsync<SeenProgress.Killed>(() => AuditRewardRecipe.Run(DemoAudit.Spec, demo.Inputs, again.Context(new DiesAt("writing completions", 28))));
+        Assert.Equal(2, Directory.GetFiles(again.Checkpoints, "texts-*.json").Length);
         Assert.False(File.Exists(Path.Combine(again.Artefacts, AuditManifest.FileName)));
         var seen = new SeenProgress();
 
         await AuditRewardRecipe.Run(DemoAudit.Spec, demo.Inputs, again.Context(seen));
 
-        Assert.Contains("3 of 5 chunks of completions were there from an earlier run.", seen.Lines);
+        Assert.Contains("2 of 4 chunks of completions were there from an earlier run.", seen.Lines);
         foreach (var file in new[] { AuditLines.TextsFile, AuditLines.ScoresFile, RecoveredRewardsFile.FileName, AuditReport.FileName, AuditManifest.FileName })
             Assert.Equal(File.ReadAllBytes(Path.Combine(demo.Folder, file)), File.ReadAllBytes(Path.Combine(again.Artefacts, file)));
     }
@@ -196,7 +210,7 @@ public sealed class AuditRewardRecipeTests(DemoAudit demo) : IClassFixture<DemoA
     {
         using var own = new RunFolders();
         using var stop = new CancellationTokenSource();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => AuditRewardRecipe.Run(DemoAudit.Spec, demo.Inputs, own.Context(new DiesAt("writing completions", 32, stop), stop.Token)));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => AuditRewardRecipe.Run(DemoAudit.Spec, demo.Inputs, own.Context(new DiesAt("writing completions", 16, stop), stop.Token)));
 
         Assert.Empty(Directory.GetFiles(own.Artefacts));
     }
@@ -279,7 +293,7 @@ public sealed class AuditRewardRecipeTests(DemoAudit demo) : IClassFixture<DemoA
         Assert.True(code == 0, errors);
         Assert.Contains("identifiable  NotEnoughEvidence", said, StringComparison.Ordinal);
         var report = AuditReport.FromJson(File.ReadAllBytes(Path.Combine(output, AuditReport.FileName)));
-        Assert.Equal(("file", "readable", 60), (report.Provenance.Audited.Source, report.Provenance.Features, report.Census.Pairs));
+        Assert.Equal(("file", "readable", 40), (report.Provenance.Audited.Source, report.Provenance.Features, report.Census.Pairs));
         Assert.Equal(demo.Report.Pairs, report.Pairs);
         Assert.Empty(AuditLines.Changed(output));
     }

@@ -114,7 +114,7 @@ public sealed class AuditVerdictsTests : IDisposable
 
         IsGrey(report, "TooFewPairs");
         var counts = report.Census.Completions.Single(counts => counts.Side is AuditSide.Base);
-        Assert.Equal((58, 0, 30, 28), (counts.Asked, counts.Written, counts.Failed, counts.Refused)); // 22 and 4 prompts of one completion, 4 of eight
+        Assert.Equal((34, 0, 30, 4), (counts.Asked, counts.Written, counts.Failed, counts.Refused)); // 22 and 4 prompts of one completion, 4 of two
         Assert.Equal((30, 0, 30), (report.Census.Prompts, report.Census.Pairs, report.Census.PromptsWithoutPair));
     }
 

@@ -145,7 +145,7 @@ public sealed class PolicyTextsTests : IDisposable
 
         Assert.Equal(JsonSerializer.Serialize(texts), JsonSerializer.Serialize(resumed));
         Assert.Equal((4, 0, 4), (first.Calls, again.Calls, other.Calls)); // train 28 in two chunks, hold-out and test one each
-        Assert.Equal(28 * 2 + 6 * 2 + 6 * 16, texts.Count);
+        Assert.Equal(28 * 2 + 6 * 2 + 6 * 4, texts.Count);
         Assert.Equal(texts.Count, fresh.Count);
         Assert.Equal(texts.Count, texts.Select(text => text.Id).Distinct().Count());
 

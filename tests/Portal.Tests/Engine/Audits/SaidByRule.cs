@@ -35,7 +35,7 @@ internal static class SmallAudit
     public static AuditReader Reader { get; } = AuditReader.Of(ToyWorld.Model(3).Backbone, ToyWorld.Tokenizer);
 
     /// <summary>One seed, two resamples, two methods and the controls.</summary>
-    public static AuditReward Spec => new() { Seeds = 1, Bootstraps = 2, PowerRepeats = 0, CompletionsOnTest = 8, Methods = ["max-entropy"], Sampling = new SamplingSpec { TokensMax = 24 } };
+    public static AuditReward Spec => new() { Seeds = 1, Bootstraps = 2, PowerRepeats = 0, CompletionsOnTest = 2, Methods = ["max-entropy"], Sampling = new SamplingSpec { TokensMax = 24 } };
 
     public static AuditPrompts Prompts(int count, Func<int, AuditPart?>? part = null) =>
         AuditPrompts.Of(Enumerable.Range(0, count).Select(i => ($"p{i}", (IReadOnlyList<Turn>)[new Turn("user", $"May I take the thing {i}?")], (IReadOnlyList<string>)[], part?.Invoke(i))));
