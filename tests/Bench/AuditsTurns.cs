@@ -28,7 +28,7 @@ internal static class AuditsTurns
         _ => OfMethod(Methods.Single(method => method.Name == kind), world),
     };
 
-    // Each repetition is another run of the audit, in turn. What must agree: the mean hold-out loss, every run's weights, and the posterior's deviations where there is one.
+    // Each repetition is another run of the audit, in turn. What must agree: the mean hold-out loss, every run's weights, the hold-out loss of each round and the posterior's deviations where there are such.
     private static (Hello, Action) OfMethod(IIrlMethod method, AuditsWorld world)
     {
         var data = world.Prepare();
@@ -36,7 +36,7 @@ internal static class AuditsTurns
         IrlFit[] fits = [.. runs.Select((_, run) => Fit(run))];
         var done = 0;
         return (new Hello(fits.Average(fit => fit.Failures?.Accepted.HoldoutNll ?? fit.Trace.HoldoutNll),
-            [.. fits.SelectMany(fit => fit.Reward.Theta), .. fits.SelectMany(fit => fit.Posterior?.StandardErrors() ?? [])], [], 1, Library, 1), () => Fit(done++ % runs.Length));
+            [.. fits.SelectMany(fit => fit.Reward.Theta), .. fits.SelectMany(fit => fit.Failures?.Rounds.Select(round => round.HoldoutNll) ?? []), .. fits.SelectMany(fit => fit.Posterior?.StandardErrors() ?? [])], [], 1, Library, 1), () => Fit(done++ % runs.Length));
 
         IrlFit Fit(int run) => method.Fit(new IrlTask(data, runs[run].Rows, world.Options.Convergence), runs[run].Random, CancellationToken.None);
     }

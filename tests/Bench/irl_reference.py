@@ -264,7 +264,7 @@ def failure_aware(audit, run, screened=False, dual=False):
         head = DualPath(audit.train, head.weights, run["correction"], audit.hidden, routed=True)
     pairs = np.unique(run["rows"])
     allowed = audit.ratios > 2 * audit.noise if screened else np.ones(len(audit.ratios), bool)
-    training, best, kept = AdamW(head), nll, head.weights.copy()
+    training, best, kept, losses = AdamW(head), nll, head.weights.copy(), [nll]
     before, admitted_before, risen, still = nll, 0, 0, 0
     for t in range(1, ROUNDS + 1):
         if risen >= 2 or still >= 2:
@@ -281,12 +281,14 @@ def failure_aware(audit, run, screened=False, dual=False):
         for epoch in range(EPOCHS_A_ROUND):
             training.epoch(run["rounds"][(t - 1) * EPOCHS_A_ROUND + epoch], ENTROPY, factors)
         nll = calibrated(head.margins(audit.holdout))
+        losses.append(nll)
         risen = risen + 1 if nll > before else 0
         still = still + 1 if t > 1 and abs(len(admitted) - admitted_before) < 0.01 * admitted_before else 0
         before, admitted_before = nll, len(admitted)
         if nll < best:
             best, kept = nll, head.weights.copy()
     head.weights[:] = kept
+    head.rounds = losses
     return head, best
 
 
@@ -383,6 +385,8 @@ def main():
         method, done = METHODS[a.case], 0
         fits = [method(AUDIT, run) for run in AUDIT.runs]
         more = [value for head, _ in fits for value in head.weights]
+        if a.case == "failure-aware-reweight":
+            more += [loss for head, _ in fits for loss in head.rounds]
         if a.case == "bayesian-laplace":
             more += [value for head, _ in fits for value in np.sqrt(np.diag(cho_solve(head.precision, np.eye(len(head.weights)))))]
 
