@@ -46,6 +46,11 @@ need_bench() {
   need python3-torch test -d /usr/lib/python3/dist-packages/torch
 }
 
+need_audits_bench() {
+  need_bench
+  need python3-scipy test -d /usr/lib/python3/dist-packages/scipy
+}
+
 install_wanted() {
   command -v dotnet >/dev/null || die "The .NET 10 SDK is missing (dotnet is not on the PATH); install it, then start again."
   [ ${#wanted[@]} -eq 0 ] || install "${wanted[@]}" || die "Missing: ${wanted[*]}. Install them by hand, then start again."

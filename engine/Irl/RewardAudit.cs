@@ -72,6 +72,15 @@ public static class RewardAudit
     /// <returns>In the order of the methods; the same numbers for the same seed whatever the number of threads.</returns>
     public static IReadOnlyList<MethodResult> Run(IrlData data, RewardAuditOptions options, Action<int, int>? progress, CancellationToken stop)
     {
+        var random = new SeededRandom((ulong)options.Seed);
+        var (fits, whyNot) = Fits(data, options, progress, stop);
+        var runs = options.Seeds * options.Bootstraps;
+        return [.. options.Methods.Select((method, i) => Result(data, method.Name, whyNot[i] is null ? fits[(i * runs)..((i + 1) * runs)] : [], whyNot[i], random.Split("measures"), stop))];
+    }
+
+    /// <summary>The runs of all methods, method by method; where a method could not run, why, and none of its runs counts.</summary>
+    internal static (MethodRun[] Runs, string?[] WhyNot) Fits(IrlData data, RewardAuditOptions options, Action<int, int>? progress, CancellationToken stop)
+    {
         if (options.Seeds < 1 || options.Bootstraps < 1 || options.Methods.Select(method => method.Name).Distinct(StringComparer.Ordinal).Count() != options.Methods.Count)
             throw new ArgumentException($"seeds is {options.Seeds} and bootstraps {options.Bootstraps}, at least 1 each; and no method may be listed twice.", nameof(options));
         var random = new SeededRandom((ulong)options.Seed);
@@ -98,7 +107,7 @@ public static class RewardAudit
             }
             progress?.Invoke(Interlocked.Increment(ref done), fits.Length);
         });
-        return [.. options.Methods.Select((method, i) => Result(data, method.Name, whyNot[i] is null ? fits[(i * runs.Length)..((i + 1) * runs.Length)] : [], whyNot[i], random.Split("measures"), stop))];
+        return (fits, whyNot);
     }
 
     /// <summary>Compares a method with a reference: a trained reward model's scores, or in a demo world the truth's.</summary>

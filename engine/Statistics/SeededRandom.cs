@@ -33,11 +33,11 @@ public sealed class SeededRandom(ulong seed)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(count);
         var range = (ulong)count;
-        var unfair = (0UL - range) % range; // the first 2^64 mod range products would favour small numbers
         while (true)
         {
             var high = Math.BigMul(NextBits(), range, out var low);
-            if (low >= unfair) return (int)high;
+            // The first 2^64 mod range products would favour small numbers. That is below range: nearly always the division, which takes longer than all the rest, need not be made.
+            if (low >= range || low >= (0UL - range) % range) return (int)high;
         }
     }
 

@@ -16,7 +16,7 @@ namespace Portal.Bench;
 
 /// <summary>One case of the engine's bench.</summary>
 /// <param name="Name">As in the table: "generate-b8".</param>
-/// <param name="Kind">"sft", "dpo", "rm", "logprob" "generate" or "sae": what the peer calls it.</param>
+/// <param name="Kind">"sft", "dpo", "rm", "logprob", "generate", "sae", or one of <see cref="AuditsTurns.Kinds"/>: what the peer calls it.</param>
 /// <param name="Batch">Rows.</param>
 /// <param name="Length">Tokens of a row; not used for generation.</param>
 /// <param name="Prompt">Tokens of the prompt: left out of DPO's log-probs, given to generation.</param>
@@ -39,7 +39,7 @@ internal sealed class EngineTurns
     private const double Beta = 0.1;
 
     /// <summary>Loads the weights, says hello, and runs what is asked until the input ends.</summary>
-    public static int Run(EngineCase wanted, string folder, int threads)
+    public static int Run(EngineCase wanted, string folder, int threads, bool quick)
     {
         TrainingProcess.Prepare(threads);
         var (ready, repeat) = wanted.Kind switch
@@ -50,9 +50,11 @@ internal sealed class EngineTurns
             "logprob" => LogProbs(wanted, folder),
             "generate" => Generate(wanted, folder),
             "sae" => Training(Sae(wanted, folder)),
+            AuditAnswers.Kind => AuditAnswers.Turns(folder),
+            _ when AuditsTurns.Kinds.Contains(wanted.Kind) => AuditsTurns.Of(wanted.Kind, AuditsWorld.Draw(quick), threads),
             _ => throw new ArgumentException($"\"{wanted.Kind}\" is no case of this bench."),
         };
-        Say(ready with { Torch = LibraryVersion, Threads = get_num_threads() });
+        Say(ready.Library.Length > 0 ? ready : ready with { Library = $"libtorch {LibraryVersion}", Threads = get_num_threads() });
         while (Console.ReadLine() is { } line)
         {
             var seconds = new double[int.Parse(line, CultureInfo.InvariantCulture)];

@@ -53,9 +53,9 @@ internal sealed class PairedTurns(bool quick, int threads)
     private async Task Try(Measured one, Action<string> say, CancellationToken stop)
     {
         var environment = EngineBench.EnvironmentOf(threads);
-        using var peer = await TurnProcess.Start("the peer (PyTorch)", one.Case.Peer(), environment, stop);
+        using var peer = await TurnProcess.Start("the peer", one.Case.Peer(), environment, stop);
         using var ours = await TurnProcess.Start("our side", one.Case.Ours(), environment, stop);
-        Versions = $"libtorch {ours.Hello.Torch} here, PyTorch {peer.Hello.Torch}";
+        Versions = $"{ours.Hello.Library} here, {peer.Hello.Library}";
         if (Hello.Disagreement(ours.Hello, peer.Hello) is { } disagreement)
         {
             one.Invalid = disagreement;

@@ -28,6 +28,17 @@ features.SetAction(async (parsed, stop) =>
     return await Print(rows, "PyTorch", setting, parsed.GetValue(json), stop);
 });
 
+var assets = new Option<DirectoryInfo>("--demo") { Description = "The demo's folder, with its base and policy.", Required = true };
+var torchPeer = new Option<FileInfo>("--torch-peer") { Description = "The peer's script for log-probs.", Required = true };
+var audits = new Command("audits", "Fits of a reward audit, bootstrap of d_STARC and log-probs against numpy, scipy and plain PyTorch; a whole audit.") { quick, json, threads, peer, torchPeer, assets, work, only };
+audits.SetAction(async (parsed, stop) =>
+{
+    var options = new AuditsBenchOptions(parsed.GetRequiredValue(peer), parsed.GetRequiredValue(torchPeer), parsed.GetRequiredValue(assets), parsed.GetRequiredValue(work), parsed.GetValue(quick), parsed.GetValue(threads),
+        parsed.GetRequiredValue(only));
+    var (rows, setting) = await new AuditsBench(options).Run(Console.Error.WriteLine, stop);
+    return await Print(rows, "peer", setting, parsed.GetValue(json), stop);
+});
+
 var published = new Option<DirectoryInfo>("--published") { Description = "The folder with the published portal and engine.", Required = true };
 var portal = new Command("portal", "Judgements through the portal's HTTP path: idle, during an import, during training.") { quick, json, published, work };
 portal.SetAction(async (parsed, stop) =>
@@ -40,13 +51,13 @@ portal.SetAction(async (parsed, stop) =>
 var kind = new Argument<string>("kind");
 var weights = new Option<string>("--weights") { Required = true };
 var (batch, length, prompt, fresh) = (new Option<int>("--batch"), new Option<int>("--length"), new Option<int>("--prompt"), new Option<int>("--new"));
-var turns = new Command("turns", "Our side of one case; the engine's bench starts this itself.") { kind, weights, batch, length, prompt, fresh, threads };
+var turns = new Command("turns", "Our side of one case; the engine's bench starts this itself.") { kind, weights, batch, length, prompt, fresh, threads, quick };
 turns.Hidden = true;
 turns.SetAction(parsed => EngineTurns.Run(
     new EngineCase("", parsed.GetRequiredValue(kind), parsed.GetValue(batch), parsed.GetValue(length), parsed.GetValue(prompt), parsed.GetValue(fresh)),
-    parsed.GetRequiredValue(weights), parsed.GetValue(threads)));
+    parsed.GetRequiredValue(weights), parsed.GetValue(threads), parsed.GetValue(quick)));
 
-var root = new RootCommand("Portal's benches.") { engine, features, portal, turns };
+var root = new RootCommand("Portal's benches.") { engine, features, audits, portal, turns };
 var command = root.Parse(args);
 if (command.Errors.Count > 0)
 {

@@ -6,12 +6,12 @@ namespace Portal.Bench;
 
 /// <summary>What a side says once it has its weights and has run once: values that must agree with the other side's.</summary>
 /// <param name="FirstLoss">Loss of the first step; for log-probs and generation the mean log-prob of the tokens (of the prompt).</param>
-/// <param name="MoreLosses">Further values under the same rule: the loss after one update, the mean reference log-prob of DPO.</param>
+/// <param name="MoreLosses">Further values under the same rule: the loss after one update, the mean reference log-prob of DPO, the weights of a fitted reward.</param>
 /// <param name="GreedyIds">What it writes greedily, row after row; empty where the case writes nothing.</param>
-/// <param name="Tokens">Tokens of one repetition.</param>
-/// <param name="Torch">The library's version.</param>
-/// <param name="Threads">Threads of an operator.</param>
-public sealed record Hello(double FirstLoss, IReadOnlyList<double> MoreLosses, IReadOnlyList<int> GreedyIds, int Tokens, string Torch, int Threads)
+/// <param name="Tokens">Tokens (vectors, fits, resamples, answers) of one repetition.</param>
+/// <param name="Library">What it computes with, and its version: "PyTorch 1.13.0a0".</param>
+/// <param name="Threads">Threads of an operator; of an audit's fits, how many are made at once.</param>
+public sealed record Hello(double FirstLoss, IReadOnlyList<double> MoreLosses, IReadOnlyList<int> GreedyIds, int Tokens, string Library, int Threads)
 {
     /// <summary>Losses of the two sides may differ by this much, absolutely.</summary>
     public const double LossTolerance = 1e-4;

@@ -21,8 +21,8 @@ def main():
     parser.add_argument("--rate", type=float, required=True)
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
-    weights = read_safetensors(os.path.join(a.weights, "sae_weights.safetensors"))
-    vectors = read_safetensors(os.path.join(a.weights, "vectors.safetensors"))["vectors"]
+    weights = {name: torch.from_numpy(array) for name, array in read_safetensors(os.path.join(a.weights, "sae_weights.safetensors")).items()}
+    vectors = torch.from_numpy(read_safetensors(os.path.join(a.weights, "vectors.safetensors"))["vectors"])
     with open(os.path.join(a.weights, "cfg.json")) as f:
         k = json.load(f)["k"]
     encoder = weights["W_enc"].t().contiguous().requires_grad_()  # [M, d]
@@ -53,7 +53,7 @@ def main():
         return value
 
     first, second = run(), run()
-    take_turns(run, first_loss=first, more_losses=[second], greedy_ids=[], tokens=a.batch)
+    take_turns(run, first_loss=first, more_losses=[second], greedy_ids=[], tokens=a.batch, library=f"PyTorch {torch.__version__}", threads=torch.get_num_threads())
 
 
 main()

@@ -2,11 +2,12 @@
 """The peer of `./bench engine`: the same Llama, the same weights, the same tokens, in plain PyTorch (eager, fp32, CPU).
 
 One case a process. When the weights are loaded and two steps are run, it prints a line of JSON: first_loss, more_losses, greedy_ids, tokens,
-torch, threads. Then it waits: a line with a number on standard input asks for so many repetitions, a line {"all": [seconds, ...]} answers; it
+library, threads. Then it waits: a line with a number on standard input asks for so many repetitions, a line {"all": [seconds, ...]} answers; it
 ends with its input. Both sides are started by the bench under the same environment (threads, OMP_WAIT_POLICY, malloc settings) and take turns.
 
 usage: torch_reference.py CASE --weights FILE.safetensors --shape D,L,H,F,V --batch B --length T --prompt P --new N --threads K
-CASE is one of sft, dpo, rm, logprob, generate. DPO uses cached reference log-probs, as the engine's recipe does.
+       torch_reference.py both-logprobs --weights FILE.safetensors --audited FILE.safetensors --answers FILE.safetensors --shape D,L,H,F,V --threads K
+CASE is one of sft, dpo, rm, logprob, generate; both-logprobs belongs to `./bench audits`: log-probs of the same answers under two policies. DPO uses cached reference log-probs, as the engine's recipe does.
 """
 import argparse, math
 import torch, torch.nn as nn, torch.nn.functional as F
@@ -115,15 +116,42 @@ class Llama(nn.Module):
         return torch.cat(out, 1)
 
 
+def read_weights(path):
+    return {name: torch.from_numpy(array) for name, array in read_safetensors(path).items()}
+
+
 def tokens(batch, length, vocabulary):
     """The same made-up tokens on both sides."""
     return torch.tensor([[(i * 7919 + b * 104729 + 13) % vocabulary for i in range(length)] for b in range(batch)])
 
 
+@torch.no_grad()
+def both_log_probs(a, shape):
+    """Answers of a file under two policies: rows of about the same length together, 64 at once."""
+    file = read_weights(a.answers)
+    ids, prompts, ends = file["ids"], file["prompts"], file["ends"]
+    policies = [Llama(*shape, ids.shape[1]).load(read_weights(path)) for path in (a.weights, a.audited)]
+    batches = ends.argsort().split(64)
+
+    def answers(model):
+        sums = torch.empty(len(ids))
+        for rows in batches:
+            width = int(ends[rows].max())
+            places = torch.arange(1, width)
+            counts = (places >= prompts[rows, None]) & (places < ends[rows, None])
+            sums[rows] = model.log_probs(ids[rows, :width]).where(counts, torch.zeros(())).sum(1)
+        return sums
+
+    first = torch.cat([answers(model) / (ends - prompts) for model in policies]).tolist()
+    take_turns(lambda: [answers(model) for model in policies], first_loss=first[0], more_losses=first[1:], greedy_ids=[], tokens=len(first), library=f"PyTorch {torch.__version__}", threads=torch.get_num_threads())
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("case", choices=["sft", "dpo", "rm", "logprob", "generate"])
+    parser.add_argument("case", choices=["sft", "dpo", "rm", "logprob", "generate", "both-logprobs"])
     parser.add_argument("--weights", required=True)
+    parser.add_argument("--audited")
+    parser.add_argument("--answers")
     parser.add_argument("--shape", required=True)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=256)
@@ -134,7 +162,9 @@ def main():
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
     d, layers, heads, f, v = map(int, a.shape.split(","))
-    model = Llama(d, layers, heads, f, v, max(a.length, a.prompt + a.new)).load(read_safetensors(a.weights))
+    if a.case == "both-logprobs":
+        return both_log_probs(a, (d, layers, heads, f, v))
+    model = Llama(d, layers, heads, f, v, max(a.length, a.prompt + a.new)).load(read_weights(a.weights))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.0)
     ids = tokens(a.batch, a.length, v)
     half = a.batch // 2
@@ -182,7 +212,7 @@ def main():
     else:
         first = run()
         more.insert(0, run())
-    take_turns(run, first_loss=first, more_losses=more, greedy_ids=greedy_ids, tokens=count)
+    take_turns(run, first_loss=first, more_losses=more, greedy_ids=greedy_ids, tokens=count, library=f"PyTorch {torch.__version__}", threads=torch.get_num_threads())
 
 
 main()

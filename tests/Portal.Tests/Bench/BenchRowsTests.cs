@@ -14,7 +14,7 @@ public sealed class BenchRowsTests
     [Fact]
     public void Sides_that_compute_the_same_agree()
     {
-        Assert.Null(Hello.Disagreement(Ours, Ours with { FirstLoss = Ours.FirstLoss + 0.99e-4, Torch = "2.0" }));
+        Assert.Null(Hello.Disagreement(Ours, Ours with { FirstLoss = Ours.FirstLoss + 0.99e-4, Library = "2.0" }));
     }
 
     [Theory]

@@ -33,6 +33,48 @@ public sealed class DenseStatisticsTests
             Assert.Equal(start[j] + Enumerable.Range(0, p).Sum(i => factors[i] * a[rows[i] * n + j]), sum[j], 1e-12);
     }
 
+    /// <summary>Faster ways to the same sums: fits are compared from version to version, so not even the last bit may differ.</summary>
+    [Theory]
+    [InlineData(1, 3, 5)]
+    [InlineData(4, 16, 12)]
+    [InlineData(8, 2, 33)]
+    [InlineData(19, 5, 18)]
+    public void Products_that_share_their_reading_are_the_same_bit_by_bit(int p, int q, int n)
+    {
+        var random = new SeededRandom((ulong)(p * q + n));
+        double[] Draw(int count) => [.. Enumerable.Range(0, count).Select(_ => random.NextGaussian())];
+        double[] a = Draw((p + 2) * n), b = Draw(q * n), all = new double[p * q], one = new double[p], factors = Draw(p * q), together = Draw(q * n), apart = [.. together];
+        int[] rows = [.. Enumerable.Range(0, p).Select(_ => random.NextInt(p + 2))];
+
+        DenseProducts.Rows(a, rows, b, n, all);
+        DenseProducts.AddRowsToAll(a, rows, factors, n, together);
+        for (var k = 0; k < q; k++)
+        {
+            DenseProducts.Rows(a, rows, b.AsSpan(k * n, n), n, one);
+            DenseProducts.AddRows(a, rows, [.. Enumerable.Range(0, p).Select(i => factors[i * q + k])], apart.AsSpan(k * n, n));
+            Assert.Equal(Enumerable.Range(0, p).Select(i => all[i * q + k]), one);
+        }
+
+        Assert.Equal(apart, together);
+        together[0] = Math.BitIncrement(together[0]);
+        Assert.NotEqual(apart, together); // one bit is seen
+    }
+
+    /// <summary>Up to four sums of a group are added in one register; a fifth column of zeros takes the other way.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    [InlineData(4)]
+    public void Few_sums_of_a_group_give_the_same_interval_as_many(int width)
+    {
+        var random = new SeededRandom((ulong)width);
+        double[] few = [.. Enumerable.Range(0, 37 * width).Select(_ => random.NextGaussian())];
+        double[] many = [.. few.Chunk(width).SelectMany(group => group.Concat(new double[5 - width]))];
+        double? Statistic(double[] total) => total.Take(width).Select((sum, k) => sum * (k + 1)).Sum();
+
+        Assert.Equal(Bootstrap.OfSums(many, 5, Statistic, new SeededRandom(3), resamples: 200), Bootstrap.OfSums(few, width, Statistic, new SeededRandom(3), resamples: 200));
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(4)]

@@ -40,6 +40,25 @@ public sealed class SeededRandomTests
         Assert.True(counts.Sum(count => Math.Pow(count - 10_000, 2) / 10_000) < 25, string.Join(' ', counts));
     }
 
+    /// <summary>By the definition, in whole numbers: the high half of bits times count, and bits again where the low half is below 2^64 mod count.</summary>
+    [Theory]
+    [InlineData(6)]
+    [InlineData(400)]
+    [InlineData(1_431_655_765)]
+    public void Integers_follow_their_definition(int count)
+    {
+        var (random, bits) = (new SeededRandom(14), new SeededRandom(14));
+        var unfair = (ulong)((UInt128.One << 64) % (UInt128)count);
+        for (var i = 0; i < 2_000; i++)
+        {
+            UInt128 product;
+            do
+                product = (UInt128)bits.NextBits() * (UInt128)count;
+            while ((ulong)product < unfair);
+            Assert.Equal((int)(product >> 64), random.NextInt(count));
+        }
+    }
+
     [Fact]
     public void Doubles_lie_in_the_unit_interval_and_gaussians_have_mean_0_and_variance_1()
     {
