@@ -61,11 +61,8 @@ public sealed class TogglesStudy(string baseFolder, TrainRewardModel preset, Tra
 
     private const double QMax = 0.05;
 
-    /// <summary>What pairs that turn off target cost when the set is chosen: a point of them is worth fifteen points of flips (DECISIONS.md, 14).</summary>
-    private const double OffTargetPrice = 15;
-
-    // Toggles act where the reward is read: more latents, and most of the training, at the ends of responses (DECISIONS.md, 14).
-    private static TrainSae SaeSpec(int steps) => ReadableReward.SaeSpec(steps) with { Expansion = 8, EndShare = 0.6 };
+    /// <summary>What pairs that turn off target cost when the set is chosen: a point of them is worth ten points of flips.</summary>
+    private const double OffTargetPrice = 10;
 
     /// <summary>The random control draws from so many features nearest in |w|z and density.</summary>
     private const int Nearest = 10;
@@ -111,7 +108,7 @@ public sealed class TogglesStudy(string baseFolder, TrainRewardModel preset, Tra
     {
         var votes = world.Set.JudgeWithCause(poison.Cause, Math.Min(sizes.Rate, poison.RateMax), sizes.Votes);
         var judged = world.Preferences(votes);
-        using var reward = ReadableReward.Train($"reward-{poison.Name}", seed, judged, world.Texts(votes.NewResponses), model, tokenizer, preset, SaeSpec(sizes.SaeSteps), run);
+        using var reward = ReadableReward.Train($"reward-{poison.Name}", seed, judged, world.Texts(votes.NewResponses), model, tokenizer, preset, ReadableReward.SaeSpec(sizes.SaeSteps), run);
         var pairs = TestPairs(world, poison, random);
         var test = Coded.Of(world, reward, [.. pairs.Better.Concat(pairs.Worse).Concat(pairs.Inserted)], run.Stop);
         var off = test.Pairs(pairs.Better, pairs.Worse);
