@@ -367,6 +367,25 @@ public readonly record struct ToggleSetId(Guid Value) : IEntityId<ToggleSetId>
     public static ToggleSetId Parse(string text, IFormatProvider? provider) => new(Guid.Parse(text));
 }
 
+/// <summary>Identifies an endpoint that answers as a policy.</summary>
+[JsonConverter(typeof(IdJsonConverter<PolicyEndpointId>))]
+public readonly record struct PolicyEndpointId(Guid Value) : IEntityId<PolicyEndpointId>
+{
+    /// <inheritdoc/>
+    public static PolicyEndpointId From(Guid value) => new(value);
+    /// <inheritdoc/>
+    public override string ToString() => Value.ToString();
+    /// <summary>Parses the text form; false when it is none. Lets routes and query strings bind the id.</summary>
+    public static bool TryParse(string? text, IFormatProvider? provider, out PolicyEndpointId id)
+    {
+        var ok = Guid.TryParse(text, out var value);
+        id = new(value);
+        return ok;
+    }
+    /// <summary>Parses the text form or throws <see cref="FormatException"/>.</summary>
+    public static PolicyEndpointId Parse(string text, IFormatProvider? provider) => new(Guid.Parse(text));
+}
+
 /// <summary>Stores an id as its GUID.</summary>
 internal sealed class IdConverter<T>() : ValueConverter<T, Guid>(id => id.Value, value => Wrap(value)) where T : struct, IEntityId<T>
 {

@@ -1,6 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Portal.Data.Endpoints;
 using Portal.Data.Storage;
 
 namespace Portal.Data;
@@ -19,7 +20,7 @@ public static class PortalDataSetup
 {
     /// <summary>
     /// Adds <see cref="IDbContextFactory{TContext}"/> of <see cref="PortalDbContext"/>, a scoped context for Identity, the write queue, the id
-    /// factory, the content hasher and the options.
+    /// factory, the content hasher, what seals the keys of endpoints, and the options.
     /// </summary>
     public static IServiceCollection AddPortalData(this IServiceCollection services, PortalDataOptions options)
     {
@@ -28,6 +29,7 @@ public static class PortalDataSetup
         services.TryAddSingleton(TimeProvider.System);
         services.AddSingleton<IdFactory>();
         services.AddSingleton(_ => new ContentHasher(options.Directory.Secret("content")));
+        services.AddSingleton<EndpointSecrets>();
         if (options.UsesPostgres)
             Add<PostgresPortalDbContext>(services, options);
         else

@@ -6,6 +6,7 @@ using Portal.Data.Accounts;
 using Portal.Data.Annotators;
 using Portal.Data.AuditLog;
 using Portal.Data.Datasets;
+using Portal.Data.Endpoints;
 using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.Registry;
@@ -48,6 +49,7 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
     public DbSet<FeatureContext> FeatureContexts => Set<FeatureContext>();
     public DbSet<FeatureLabel> FeatureLabels => Set<FeatureLabel>();
     public DbSet<ToggleSet> ToggleSets => Set<ToggleSet>();
+    public DbSet<PolicyEndpoint> PolicyEndpoints => Set<PolicyEndpoint>();
     public DbSet<Job> Jobs => Set<Job>();
     public DbSet<JobEvent> JobEvents => Set<JobEvent>();
     public DbSet<MetricPoint> MetricPoints => Set<MetricPoint>();
@@ -96,6 +98,7 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
         Id<FeatureDescriptionId>(configuration);
         Id<FeatureLabelId>(configuration);
         Id<ToggleSetId>(configuration);
+        Id<PolicyEndpointId>(configuration);
 
         static void Id<T>(ModelConfigurationBuilder configuration) where T : struct, IEntityId<T> =>
             configuration.Properties<T>().HaveConversion<IdConverter<T>>();
@@ -266,6 +269,18 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
             set.Property(s => s.RowVersion).IsConcurrencyToken();
             set.Ignore(s => s.IsSelfApproved);
             set.HasOne<ModelVersion>().WithMany().HasForeignKey(s => s.ModelVersionId);
+        });
+
+        builder.Entity<PolicyEndpoint>(endpoint =>
+        {
+            endpoint.HasIndex(e => new { e.ProjectId, e.Name }).IsUnique();
+            endpoint.Property(e => e.Name).HasMaxLength(PolicyEndpoint.NameLengthMax);
+            endpoint.Property(e => e.BaseUrl).HasMaxLength(PolicyEndpoint.BaseUrlLengthMax);
+            endpoint.Property(e => e.Model).HasMaxLength(PolicyEndpoint.ModelLengthMax);
+            endpoint.Property(e => e.RowVersion).IsConcurrencyToken();
+            endpoint.Ignore(e => e.HasKey);
+            endpoint.Ignore(e => e.HasConsent);
+            endpoint.HasOne<Project>().WithMany().HasForeignKey(e => e.ProjectId);
         });
 
         builder.Entity<Job>(job =>
