@@ -133,7 +133,7 @@ public static class TrainCommands
             TrainingProcess.Prepare(arguments.GetValue(Threads));
             var spec = defaults;
             if (arguments.GetValue(Preset) is { } preset)
-                spec = Read<TSpec>(preset, name);
+                spec = Read<TSpec>(preset, $"train {name}");
             if (arguments.GetValue(Seed) is { } seed)
                 spec = spec with { Seed = seed };
             if (arguments.GetValue(Steps) is { } steps)
@@ -179,7 +179,7 @@ public static class TrainCommands
         try
         {
             return JobSpec.FromJson(File.ReadAllText(preset.FullName)) as TSpec
-                ?? throw new CannotTrain($"{preset.FullName}: \"kind\" is not {typeof(TSpec).Name}, which `train {command}` runs.");
+                ?? throw new CannotTrain($"{preset.FullName}: \"kind\" is not {typeof(TSpec).Name}, which `{command}` runs.");
         }
         catch (FormatException e)
         {

@@ -24,7 +24,11 @@ public sealed record RewardAuditOptions
 /// <param name="Calibration">The best scale of its hold-out margins: σ of a scaled margin is its probability.</param>
 /// <param name="Scores">R of all candidates at a common scale: c(R) has mean square 1 over prompts (0 for a reward that tells none apart). [Count].</param>
 /// <param name="TestMargins">Margins of the test pairs, as the reward gives them. [n].</param>
-public sealed record MethodRun(int Seed, int Bootstrap, IrlFit Fit, PlattScaling Calibration, double[] Scores, double[] TestMargins);
+public sealed record MethodRun(int Seed, int Bootstrap, IrlFit Fit, PlattScaling Calibration, double[] Scores, double[] TestMargins)
+{
+    /// <summary>What brought R to that scale: a new text's score is this times R. 1 without candidates, 0 for a reward that tells none apart.</summary>
+    public required double Factor { get; init; }
+}
 
 /// <summary>What a number was over the runs: all are shown, none is chosen.</summary>
 public readonly record struct RunSpread(double Mean, double Deviation, double Least, double Greatest)
@@ -103,21 +107,24 @@ public static class RewardAudit
         new(RewardDistance.Interval(sets, result.MeanScores, reference, random), [.. result.Runs.Select(run => RewardDistance.Compute(sets, run.Scores, reference)).OfType<RewardDistanceResult>().Select(distance => distance.Starc)],
             RewardDistance.GlobalInterval(sets, result.MeanScores, reference, random), RewardDistance.Regret(sets, result.MeanScores, reference, random), RankAgreement.Compute(sets, result.MeanScores, reference, random, stop));
 
-    private static MethodRun MakeRun(IrlData data, IrlFit fit, int seed, int bootstrap) => new(seed, bootstrap, fit, PlattScaling.OfMargins(fit.Reward.Margins(data.Holdout)),
-        Scaled(data.Candidates.Sets, fit.Reward.Scores(data.Candidates.Features)), fit.Reward.Margins(data.Test));
+    private static MethodRun MakeRun(IrlData data, IrlFit fit, int seed, int bootstrap)
+    {
+        var scores = fit.Reward.Scores(data.Candidates.Features);
+        var factor = FactorOf(data.Candidates.Sets, scores);
+        TensorPrimitives.Multiply(scores, factor, scores);
+        return new MethodRun(seed, bootstrap, fit, PlattScaling.OfMargins(fit.Reward.Margins(data.Holdout)), scores, fit.Reward.Margins(data.Test)) { Factor = factor };
+    }
 
-    // c(R) to a mean square of 1 over prompts: rewards of different scale count alike in a mean.
-    private static double[] Scaled(CandidateSets sets, double[] scores)
+    // Brings c(R) to a mean square of 1 over prompts: rewards of different scale count alike in a mean.
+    private static double FactorOf(CandidateSets sets, double[] scores)
     {
         if (sets.Prompts == 0)
-            return scores;
+            return 1;
         var centred = RewardDistance.Centred(sets, scores);
         var square = 0.0;
         for (var i = 0; i < centred.Length; i++)
             square += sets.Weights[i] * centred[i] * centred[i];
-        var factor = square > 0 ? 1 / Math.Sqrt(square / sets.Prompts) : 0;
-        TensorPrimitives.Multiply(scores, factor, scores);
-        return scores;
+        return square > 0 ? 1 / Math.Sqrt(square / sets.Prompts) : 0;
     }
 
     private static MethodResult Result(IrlData data, string method, MethodRun[] runs, string? whyNot, SeededRandom random, CancellationToken stop)

@@ -20,6 +20,7 @@ namespace Portal.Data.JobSpecs;
 [JsonDerivedType(typeof(DescribeFeatures), nameof(DescribeFeatures))]
 [JsonDerivedType(typeof(PublishToggles), nameof(PublishToggles))]
 [JsonDerivedType(typeof(CompareBestOfN), nameof(CompareBestOfN))]
+[JsonDerivedType(typeof(AuditReward), nameof(AuditReward))]
 [JsonDerivedType(typeof(SampleResponses), nameof(SampleResponses))]
 [JsonDerivedType(typeof(ImportData), nameof(ImportData))]
 [JsonDerivedType(typeof(ExportData), nameof(ExportData))]
@@ -53,7 +54,7 @@ public abstract record JobSpec
     /// True for jobs that would slow a training one down, or be slowed down by it: they wait for each other. The rest may run beside.
     /// </summary>
     [JsonIgnore]
-    public bool IsHeavy => IsTraining || this is DescribeFeatures or CompareBestOfN || this is SampleResponses { Prompts: var prompts, ResponsesPerPrompt: var each } && prompts * each > 400;
+    public bool IsHeavy => IsTraining || this is DescribeFeatures or CompareBestOfN or AuditReward || this is SampleResponses { Prompts: var prompts, ResponsesPerPrompt: var each } && prompts * each > 400;
 
     /// <summary>The JSON that is stored, with the kind first.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, Json);

@@ -24,6 +24,15 @@ public sealed class Phrases
     /// <summary>Whether a text has one of them.</summary>
     public bool Match(ReadOnlySpan<char> text) => Find(text, out _) >= 0;
 
+    /// <summary>How many stand in a text, from left to right and none within another.</summary>
+    public int Count(ReadOnlySpan<char> text)
+    {
+        var count = 0;
+        for (var from = 0; from <= text.Length && Find(text, out var length, from) is >= 0 and var at; from = at + length)
+            count++;
+        return count;
+    }
+
     /// <summary>Where the first of them stands; −1 where none does.</summary>
     /// <param name="length">Of the phrase found.</param>
     /// <param name="from">Where to begin looking, 0 to the text's length.</param>

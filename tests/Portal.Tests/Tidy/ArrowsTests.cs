@@ -17,6 +17,7 @@ namespace Portal.Tests.Tidy
             ["Generation", "Datasets"],
             ["Evaluation", "Sae", "Irl"],
             ["Recipes"],
+            ["Audits"],
             ["Jobs", "Serving", "TinyAssistant", "Studies", "CommandLine", "EngineCommandLine", "TrainingProcess", "FullDisk"],
         ];
 
