@@ -4,6 +4,7 @@ using Portal.Data.Storage;
 using Portal.Web;
 using Portal.Web.Accounts;
 using Portal.Web.Annotate;
+using Portal.Web.Audits;
 using Portal.Web.Datasets;
 using Portal.Web.Docs;
 using Portal.Web.Home;
@@ -44,6 +45,7 @@ builder.Services.AddTrainingPages();
 builder.Services.AddRunPages();
 builder.Services.AddSaeFeatures();
 builder.Services.AddToggles();
+builder.Services.AddAudits();
 builder.Services.AddHome();
 builder.Services.AddDocs();
 

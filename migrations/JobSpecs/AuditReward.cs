@@ -10,10 +10,16 @@ public sealed record AuditReward : JobSpec
     public ModelVersionId? BaseId { get; init; }
 
     /// <summary>An outside model as the audited policy.</summary>
-    public Guid? AuditedEndpointId { get; init; }
+    public PolicyEndpointId? AuditedEndpointId { get; init; }
 
     /// <summary>An outside model as the base; the features are then read by <see cref="BaseId"/>.</summary>
-    public Guid? BaseEndpointId { get; init; }
+    public PolicyEndpointId? BaseEndpointId { get; init; }
+
+    /// <summary>Which prompts of the project are asked.</summary>
+    public AuditPromptSource PromptSource { get; init; } = AuditPromptSource.HeldOut;
+
+    /// <summary>The split that says which prompts are held out; null means the one the audited policy was trained by, or else the usual one.</summary>
+    public DatasetRules? Rules { get; init; }
 
     /// <summary>Prompts at most; a random choice where there are more.</summary>
     public int PromptsMax { get; init; } = 2_800;
@@ -55,6 +61,16 @@ public sealed record AuditReward : JobSpec
 
     /// <summary>Simulated audits for each cell of the power table; 0 for no table.</summary>
     public int PowerRepeats { get; init; } = 100;
+}
+
+/// <summary>Which of a project's prompts an audit asks.</summary>
+public enum AuditPromptSource
+{
+    /// <summary>Those that no model of the project is trained on.</summary>
+    HeldOut,
+
+    /// <summary>All, also those of the training part: more pairs, but a policy may have learnt its answers to them by heart.</summary>
+    All,
 }
 
 /// <summary>What a recovered reward reads.</summary>
