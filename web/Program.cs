@@ -7,6 +7,7 @@ using Portal.Web.Annotate;
 using Portal.Web.Audits;
 using Portal.Web.Datasets;
 using Portal.Web.Docs;
+using Portal.Web.Endpoints;
 using Portal.Web.Home;
 using Portal.Web.Jobs;
 using Portal.Web.MyWork;
@@ -46,6 +47,7 @@ builder.Services.AddRunPages();
 builder.Services.AddSaeFeatures();
 builder.Services.AddToggles();
 builder.Services.AddAudits();
+builder.Services.AddEndpoints();
 builder.Services.AddHome();
 builder.Services.AddDocs();
 

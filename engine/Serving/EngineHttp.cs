@@ -120,6 +120,7 @@ public static class EngineHttp
         app.MapPost(FeatureEffectsRequest.Route, ShowEffects.Handle);
         app.MapPost(LabelScoreRequest.Route, ScoreLabel.Handle);
         app.MapPost(ImportPreviewRequest.Route, PreviewImport.Handle);
+        app.MapPost(EndpointTrialRequest.Route, TryEndpoint.Handle);
     }
 
     /// <summary>Reads a request's body.</summary>

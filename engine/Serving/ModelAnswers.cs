@@ -2,12 +2,14 @@ using System.Text;
 using Microsoft.AspNetCore.Http;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Portal.Data;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.Serving;
 using Portal.Data.Storage;
 using Portal.Engine.Datasets;
+using Portal.Engine.Endpoints;
 using Portal.Engine.Evaluation;
 using Portal.Engine.Generation;
 using Portal.Engine.Jobs;
@@ -118,5 +120,9 @@ public static class ModelServing
         services.AddSingleton(provider => new TogglePreviews(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<DataDirectory>(),
             provider.GetRequiredService<ModelStore>()));
         services.AddSingleton<LabelScorer>();
+        services.TryAddSingleton(AddressGuard.FromEnvironment());
+        services.TryAddSingleton(new EndpointNetwork());
+        services.AddSingleton<EndpointPolicies>();
+        services.AddSingleton<EndpointTrials>();
     }
 }

@@ -90,6 +90,10 @@ public sealed class EngineClient : IDisposable
     public Task<Outcome<ImportPreviewResponse>> PreviewImport(ImportPreviewRequest request, CancellationToken stop) =>
         Send<ImportPreviewResponse>(HttpMethod.Post, ImportPreviewRequest.Route, request, Asking, stop);
 
+    /// <summary>Lets the engine ask an endpoint once to say hello.</summary>
+    public Task<Outcome<EndpointTrialResponse>> TryEndpoint(EndpointTrialRequest request, CancellationToken stop) =>
+        Send<EndpointTrialResponse>(HttpMethod.Post, EndpointTrialRequest.Route, request, Generating, stop);
+
     public void Dispose() => http.Dispose();
 
     private async Task<Outcome<T>> Send<T>(HttpMethod method, string route, object? body, TimeSpan patience, CancellationToken stop)

@@ -28,6 +28,7 @@ public sealed record Place(string Key, string? Section, string Path, params stri
         new("Audits", "Understand", "/audits", RoleNames.Auditor, RoleNames.Admin),
         new("Explain", "Understand", "/explain", RoleNames.Reviewer, RoleNames.Admin),
         new("Projects", "Run", "/projects", RoleNames.Admin),
+        new("Endpoints", "Run", "/endpoints", RoleNames.Admin),
         new("People", "Run", "/people", RoleNames.Admin),
         new("Admin", "Run", "/admin", RoleNames.Admin),
         new("Gallery", "Run", "/dev/gallery"),

@@ -1,6 +1,7 @@
 using Microsoft.Playwright;
 using Portal.Data;
 using Portal.Data.Datasets;
+using Portal.Data.Endpoints;
 using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
@@ -28,6 +29,7 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     private IBrowserContext? shared;
     private SeededToggles? toggles;
     private SeededBestOfN? bestOfN, bestOfNUnderWay;
+    private PolicyEndpoint? endpoint, retiredEndpoint;
 
     public SeededProject Project { get; private set; } = default!; // set on start
     public ModelVersion Candidate { get; private set; } = default!; // likewise
@@ -52,6 +54,12 @@ public sealed class AdminPagesFixture : IAsyncLifetime
 
     /// <summary>One that has not ended.</summary>
     internal SeededBestOfN BestOfNUnderWay => bestOfNUnderWay ??= new SeededBestOfN(Project, Features, 51, prompts: 1, hasEnded: false);
+
+    /// <summary>An endpoint with a key that nobody has tried, made when a test first asks for it.</summary>
+    internal PolicyEndpoint Endpoint => endpoint ??= SeedEndpoint("Outside model");
+
+    /// <summary>One that is retired.</summary>
+    internal PolicyEndpoint RetiredEndpoint => retiredEndpoint ??= SeedEndpoint("Old outside model", retired: true);
     public Uri Address => portal!.Address; // likewise
     public PortalDatabase Database => database;
 
@@ -131,6 +139,17 @@ public sealed class AdminPagesFixture : IAsyncLifetime
         await using var context = await Profile(1440, ColorScheme.Light, null);
         await Chromium.SignIn(await context.NewPageAsync(), database.Directory, "demo-admin");
         return state = await context.StorageStateAsync();
+    }
+
+    private PolicyEndpoint SeedEndpoint(string name, bool retired = false)
+    {
+        var made = new PolicyEndpoint { Id = Project.Ids.New<PolicyEndpointId>(), ProjectId = Project.Id, CreatedBy = AccountOf("demo-admin"), CreatedAt = Project.Now };
+        made.Change(new EndpointSettings { Name = name, BaseUrl = "https://a-rather-long-host-name-that-has-no-good-place-to-break.models.example.org/openai/deployments/v1", Model = "a-model-with-a-long-name-2026-11-29-preview", AsksLogProbs = true });
+        made.SetKey(new EndpointSecrets(database.Directory).Seal(made, "sk-seeded-0123456789").Value);
+        if (retired)
+            made.Retire(Project.Now);
+        Project.Add(made);
+        return made;
     }
 
     private void SeedAll()

@@ -15,6 +15,7 @@ public sealed class AdminPagesTests(AdminPagesFixture fixture)
     [InlineData("/train")]
     [InlineData("/jobs")]
     [InlineData("/features")]
+    [InlineData("/endpoints")]
     public async Task An_empty_project_is_told_what_to_do(string path)
     {
         await using var page = await fixture.Open(path, project: fixture.Empty);

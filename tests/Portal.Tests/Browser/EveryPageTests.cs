@@ -100,6 +100,15 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         ["best-of-under-way"] = new("/best-of/{Run:guid}", p => $"/best-of/{p.BestOfNUnderWay.JobId}"),
         ["model-gone"] = new("/models/{Id:guid}", _ => $"/models/{Guid.Empty}"),
         ["results"] = new("/models/{Id:guid}/results", p => $"/models/{p.Candidate.Id}/results"),
+        ["endpoints"] = new("/endpoints", p => $"/endpoints?of={p.Endpoint.Id}&and={p.RetiredEndpoint.Id}"), // both stand in the list
+        ["endpoint-new"] = new("/endpoints/new", _ => "/endpoints/new", (page, _) => page.Page.Locator("#endpoint-name").WaitForAsync()),
+        ["endpoint"] = new("/endpoints/{Id:guid}", p => $"/endpoints/{p.Endpoint.Id}", async (page, _) =>
+        {
+            await page.Page.Locator("#try-endpoint").ClickAsync(); // no engine runs
+            await page.Page.Locator("main .note.bad").WaitForAsync();
+        }),
+        ["endpoint-retired"] = new("/endpoints/{Id:guid}", p => $"/endpoints/{p.RetiredEndpoint.Id}", (page, _) => page.Page.Locator("main .note").WaitForAsync()),
+        ["endpoint-gone"] = new("/endpoints/{Id:guid}", _ => $"/endpoints/{Guid.Empty}"),
         ["docs"] = new("/docs", _ => "/docs"),
         ["doc"] = new("/docs/{Name}", _ => "/docs/tutorial"),
         ["doc-unknown"] = new("/docs/{Name}", _ => "/docs/no-such-page"),

@@ -131,6 +131,7 @@ public static class TakeScreenshots
         await page.GotoAsync("/models");
         shots.Add(new Shot("sae-report", "/models/{Id:guid}", await Link(page, "th a:has-text('SAE')")));
         await FindFeaturePages(page, shots);
+        await FindEndpoint(page, shots);
 
         await page.GotoAsync("/people");
         await Interactive(page);
@@ -138,6 +139,21 @@ public static class TakeScreenshots
         var link = await page.InputValueAsync("#invite-link");
         shots.Add(new Shot("invitation", "/invitation/{Token}", new Uri(new Uri(address), link).PathAndQuery, IsSignedIn: false));
         return shots;
+    }
+
+    /// <summary>Makes an endpoint, which nobody asks.</summary>
+    private static async Task FindEndpoint(IPage page, List<Shot> shots)
+    {
+        shots.Add(new Shot("endpoint-new", "/endpoints/new", "/endpoints/new", Shows: "#endpoint-name"));
+        await page.GotoAsync("/endpoints/new");
+        await page.Locator("#endpoint-name").WaitForAsync();
+        await page.FillAsync("#endpoint-name", "A model elsewhere");
+        await page.FillAsync("#endpoint-url", "https://api.example.org/v1");
+        await page.FillAsync("#endpoint-model", "small");
+        await page.ClickAsync("form:has(#endpoint-name) button.primary");
+        await page.Locator("#endpoint-key").WaitForAsync();
+        shots.Add(new Shot("endpoint", "/endpoints/{Id:guid}", new Uri(page.Url).AbsolutePath, Shows: "#try-endpoint"));
+        shots.Add(new Shot("endpoints", "/endpoints", "/endpoints"));
     }
 
     /// <summary>Features as the demo's own job described them, and two toggle sets of them.</summary>

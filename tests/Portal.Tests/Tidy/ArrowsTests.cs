@@ -14,7 +14,7 @@ namespace Portal.Tests.Tidy
             ["ArtefactFile", "CannotTrain"],
             ["Statistics", "Tokenizers"],
             ["Models", "Losses", "Agreement"],
-            ["Generation", "Datasets"],
+            ["Generation", "Datasets", "Endpoints"],
             ["Evaluation", "Sae", "Irl"],
             ["Recipes"],
             ["Audits"],

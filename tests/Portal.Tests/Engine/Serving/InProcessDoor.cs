@@ -20,10 +20,12 @@ internal sealed class InProcessDoor : IAsyncDisposable
     /// <summary>What the door asks.</summary>
     public T Part<T>() where T : notnull => app.Services.GetRequiredService<T>();
 
-    public static async Task<InProcessDoor> Open(DataDirectory directory)
+    /// <param name="prepare">Puts in what stands before the engine's own parts; null for nothing.</param>
+    public static async Task<InProcessDoor> Open(DataDirectory directory, Action<WebApplicationBuilder>? prepare = null)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
+        prepare?.Invoke(builder);
         builder.Services.AddPortalData(new PortalDataOptions(directory));
         EngineHttp.AddTo(builder, directory);
         ModelServing.AddTo(builder.Services);

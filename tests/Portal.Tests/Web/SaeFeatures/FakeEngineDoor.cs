@@ -36,6 +36,9 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
         return latent % 2 == 0 ? new FeatureEffect(latent, new(gap, gap - .04, gap + .04), 40, new(contribution, contribution - .04, contribution + .04), 60) : new FeatureEffect(latent, new(gap, null, null), 3, new(contribution, null, null), 5);
     })]);
 
+    /// <summary>Answers trials of endpoints; by default a hello without log-probabilities.</summary>
+    public Func<EndpointTrialRequest, EndpointTrialResponse> Trial { get; set; } = _ => new EndpointTrialResponse("Hello.", "stop", 30, false, null, null, null);
+
     public static async Task<FakeEngineDoor> Open(DataDirectory directory)
     {
         var builder = WebApplication.CreateSlimBuilder();
@@ -49,6 +52,7 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
         app.MapPost(LabelScoreRequest.Route, http => door.Answer<LabelScoreRequest>(http, token, request => door.Score(request)));
         app.MapPost(TogglePreviewRequest.Route, http => door.Answer<TogglePreviewRequest>(http, token, request => door.Preview(request)));
         app.MapPost(FeatureEffectsRequest.Route, http => door.Answer<FeatureEffectsRequest>(http, token, request => door.Effects(request)));
+        app.MapPost(EndpointTrialRequest.Route, http => door.Answer<EndpointTrialRequest>(http, token, request => door.Trial(request)));
         await app.StartAsync();
         return door;
     }
