@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.Audits;
+using Portal.Data.Feedback;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.Serving;
@@ -44,7 +45,7 @@ public sealed class AuditPowers(IDbContextFactory<PortalDbContext> contexts, Mod
     /// <summary>Pairs of texts below which they say too little of how features vary.</summary>
     public const int TextPairsMin = 50;
 
-    private const int TextPairsMax = 2_000, NormalFeatures = 12;
+    private const int TextPairsMax = 2_000, ResponsesMax = 40_000, NormalFeatures = 12;
     private const double Level = 0.05, PriorDeviation = 1, NormalCorrelation = 0.5;
     private static readonly double[] Effects = [0.1, 0.2, 0.5];
 
@@ -88,25 +89,31 @@ public sealed class AuditPowers(IDbContextFactory<PortalDbContext> contexts, Mod
     {
         if (audited is { } own && reader is not null)
         {
-            // Over IX_Responses (PromptId, ModelVersionId, ContentHash).
-            var both = await (from a in db.Responses.AsNoTracking()
-                              where a.ModelVersionId == own && a.ProjectId == project
-                              join b in db.Responses on a.PromptId equals b.PromptId
-                              where b.ModelVersionId == reader.Id && b.ContentHash != a.ContentHash
-                              group new { a, b } by a.PromptId into prompt
-                              orderby prompt.Key
-                              select new { First = prompt.Min(p => p.a.Id), Second = prompt.Min(p => p.b.Id) }).Take(TextPairsMax).ToListAsync(stop);
-            if (await Read(db, [.. both.Select(pair => (pair.First, pair.Second))], stop) is { Count: >= TextPairsMin } pairs)
+            var of = reader.Id;
+            var both = await Some(db.Responses.AsNoTracking().Where(r => r.ProjectId == project && (r.ModelVersionId == own || r.ModelVersionId == of)), stop);
+            if (await Read(db, Paired(both, first => first.Version == own, second => second.Version == of), stop) is { Count: >= TextPairsMin } pairs)
                 return (pairs, AuditPowerBasis.BothPolicies);
         }
-        var any = await (from a in db.Responses.AsNoTracking()
-                         where a.ProjectId == project
-                         group a by a.PromptId into prompt
-                         where prompt.Min(p => p.ContentHash) != prompt.Max(p => p.ContentHash)
-                         orderby prompt.Key
-                         select new { First = prompt.Min(p => p.Id), Second = prompt.Max(p => p.Id) }).Take(TextPairsMax).ToListAsync(stop);
-        return await Read(db, [.. any.Select(pair => (pair.First, pair.Second))], stop) is { Count: >= TextPairsMin } found ? (found, AuditPowerBasis.ProjectTexts) : (null, AuditPowerBasis.NoTexts);
+        var any = await Some(db.Responses.AsNoTracking().Where(r => r.ProjectId == project), stop);
+        return await Read(db, Paired(any, _ => true, _ => true), stop) is { Count: >= TextPairsMin } found ? (found, AuditPowerBasis.ProjectTexts) : (null, AuditPowerBasis.NoTexts);
     }
+
+    private sealed record StoredId(ResponseId Id, PromptId Prompt, ModelVersionId? Version, string Hash);
+
+    /// <summary>Responses prompt by prompt, over (PromptId, ModelVersionId, ContentHash).</summary>
+    private static async Task<IReadOnlyList<StoredId>> Some(IQueryable<Response> responses, CancellationToken stop) =>
+        await responses.OrderBy(r => r.PromptId).ThenBy(r => r.Id).Take(ResponsesMax).Select(r => new StoredId(r.Id, r.PromptId, r.ModelVersionId, r.ContentHash)).ToListAsync(stop);
+
+    /// <summary>Two different texts of each prompt that has them: the earliest of one kind, and the earliest of the other that differs from it.</summary>
+    private static IReadOnlyList<(ResponseId First, ResponseId Second)> Paired(IReadOnlyList<StoredId> responses, Func<StoredId, bool> isFirst, Func<StoredId, bool> isSecond) =>
+    [
+        .. (from prompt in responses.GroupBy(r => r.Prompt)
+            let first = prompt.FirstOrDefault(isFirst)
+            where first is not null
+            let second = prompt.FirstOrDefault(r => isSecond(r) && r.Hash != first.Hash)
+            where second is not null
+            select (first.Id, second.Id)).Take(TextPairsMax),
+    ];
 
     private static async Task<IReadOnlyList<TextPair>> Read(PortalDbContext db, IReadOnlyList<(ResponseId First, ResponseId Second)> pairs, CancellationToken stop)
     {

@@ -104,6 +104,23 @@ public sealed class ReadAuditTests(PostgresFixture postgres)
     }
 
     [Fact]
+    public async Task A_policys_page_leads_to_its_audits_and_to_a_new_one_for_those_who_may_audit()
+    {
+        using var project = new SeededProject();
+        var seeded = new SeededAudit(project);
+        var reward = project.Model(ModelKind.RewardModel, 1);
+        var show = new Portal.Web.Registry.ShowModel(project.Contexts, project.Access);
+
+        foreach (var (person, may) in new[] { (project.Auditor, true), (project.Admin, true), (project.Reviewer, false) })
+        {
+            var (audited, other) = ((await show.Handle(person, seeded.Audited.Id, Stop)).Value, (await show.Handle(person, seeded.Base.Id, Stop)).Value);
+            Assert.Equal((may, may ? 1 : 0, may ? 1 : 0), (audited.MayAudit, audited.Audits.Count, other.Audits.Count));
+            Assert.All(audited.Audits, link => Assert.Equal((seeded.JobId, 1, "policy v2", "policy v1", true), (link.JobId, link.Number, link.AuditedName, link.BaseName, link.IsGrey)));
+            Assert.False((await show.Handle(person, reward.Id, Stop)).Value.MayAudit); // a reward model writes nothing
+        }
+    }
+
+    [Fact]
     public async Task An_audit_that_has_not_ended_shows_its_job_and_no_text()
     {
         using var project = new SeededProject();
