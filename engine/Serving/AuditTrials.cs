@@ -158,7 +158,7 @@ public sealed class AuditTrials(IDbContextFactory<PortalDbContext> contexts, Dat
                 throw new CannotTrain($"The rewards of {row.Label} read how likely the endpoint {row.BaseName} finds a text, and nothing that is typed is sent there.");
             ITextFeatures features = rewards.Features switch
             {
-                AuditFeatures.HiddenStates => new PooledStates(models.Reader, Enum.Parse<AuditReading>(file.Reading, ignoreCase: true)),
+                AuditFeatures.HiddenStates => new PooledStates(models.Reader, rewards.Reading),
                 AuditFeatures.SaeCodes => models.Sae!, // its hash was compared above
                 AuditFeatures.Readable => Readable(row, spec, folder.Value, models, readsBase),
             };
