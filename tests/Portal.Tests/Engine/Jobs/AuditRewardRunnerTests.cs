@@ -52,7 +52,7 @@ public sealed class AuditRewardRunnerTests : IDisposable
         Assert.All(report.Pairs.SelectMany(pair => new[] { pair.AuditedText, pair.BaseText }).Concat(report.Points.Select(point => point.Text)), text => Assert.Contains(text, ids));
         var said = db.AuditEvents.AsNoTracking().Single(e => e.Action == "policy.audit");
         Assert.Equal($"{job}", said.EntityId);
-        Assert.Contains(audit.ManifestSha256, said.DetailsJson, StringComparison.Ordinal);
+        Assert.Contains(audit.ManifestSha256, said.PayloadJson, StringComparison.Ordinal);
     }
 
     [Fact]
