@@ -253,6 +253,27 @@ public sealed class AuditRewardRunnerTests : IDisposable
         async Task<string> Refusal(AuditReward wrong) => (await Assert.ThrowsAsync<CannotTrain>(() => new AuditRewardRunner().Run(wrong, Toy.Job()))).Message;
     }
 
+    [SmallDiskFact]
+    public async Task A_full_disk_leaves_no_manifest_and_with_room_made_the_audit_ends()
+    {
+        using var disk = new SmallDisk(8);
+        var audits = Toy.Database.Directory.Audits;
+        if (Directory.Exists(audits))
+            Directory.Delete(audits);
+        Directory.CreateSymbolicLink(audits, disk.Folder);
+        var job = toys.AddJob(toys.Polite);
+
+        var failure = await Assert.ThrowsAnyAsync<IOException>(() => toys.Finish(job, toys.Polite));
+
+        Assert.StartsWith("The disk is full", FullDisk.Explain(failure), StringComparison.Ordinal);
+        Assert.DoesNotContain(disk.Files, file => file.EndsWith(AuditManifest.FileName, StringComparison.Ordinal) || file.EndsWith(".new", StringComparison.Ordinal));
+        disk.Grow(16_384);
+        await toys.Finish(job, toys.Polite);
+        using (var db = Toy.Database.Open())
+            Opened(db.PolicyAudits.AsNoTracking().Single());
+        Directory.Delete(audits); // the link: the disk is about to go
+    }
+
     [Fact]
     public async Task A_lexicon_is_found_by_its_name_and_makes_a_census()
     {
