@@ -5,6 +5,7 @@ using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
 using Portal.Data.Accounts;
 using Portal.Data.Annotators;
 using Portal.Data.AuditLog;
+using Portal.Data.Audits;
 using Portal.Data.Datasets;
 using Portal.Data.Endpoints;
 using Portal.Data.Feedback;
@@ -50,6 +51,8 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
     public DbSet<FeatureLabel> FeatureLabels => Set<FeatureLabel>();
     public DbSet<ToggleSet> ToggleSets => Set<ToggleSet>();
     public DbSet<PolicyEndpoint> PolicyEndpoints => Set<PolicyEndpoint>();
+    public DbSet<PolicyAudit> PolicyAudits => Set<PolicyAudit>();
+    public DbSet<AuditTextRow> AuditTexts => Set<AuditTextRow>();
     public DbSet<Job> Jobs => Set<Job>();
     public DbSet<JobEvent> JobEvents => Set<JobEvent>();
     public DbSet<MetricPoint> MetricPoints => Set<MetricPoint>();
@@ -281,6 +284,27 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
             endpoint.Ignore(e => e.HasKey);
             endpoint.Ignore(e => e.HasConsent);
             endpoint.HasOne<Project>().WithMany().HasForeignKey(e => e.ProjectId);
+        });
+
+        builder.Entity<PolicyAudit>(audit =>
+        {
+            audit.HasKey(a => a.JobId);
+            audit.HasIndex(a => new { a.ProjectId, a.Number }).IsUnique();
+            audit.HasIndex(a => new { a.AuditedId, a.At });
+            audit.HasIndex(a => new { a.BaseId, a.At });
+            audit.Property(a => a.AuditedName).HasMaxLength(PolicyAudit.NameLengthMax);
+            audit.Property(a => a.BaseName).HasMaxLength(PolicyAudit.NameLengthMax);
+            audit.Property(a => a.Sentence).HasMaxLength(PolicyAudit.SentenceLengthMax);
+            audit.Property(a => a.ManifestSha256).HasMaxLength(64);
+            audit.Ignore(a => a.Label);
+            audit.Ignore(a => a.IsGrey);
+            audit.HasOne<Project>().WithMany().HasForeignKey(a => a.ProjectId);
+        });
+        builder.Entity<AuditTextRow>(text =>
+        {
+            text.HasKey(t => new { t.JobId, t.PromptId, t.Side, t.Ordinal });
+            text.Property(t => t.Problem).HasMaxLength(AuditTextRow.ProblemLengthMax);
+            text.Ignore(t => t.TextId);
         });
 
         builder.Entity<Job>(job =>

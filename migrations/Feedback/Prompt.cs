@@ -33,8 +33,11 @@ public sealed class Response
     /// <summary>Keyed hash of the text; unique per prompt and model version.</summary>
     public required string ContentHash { get; init; }
 
-    /// <summary>The version it was sampled from; null for imported texts.</summary>
+    /// <summary>The version it was sampled from; null for imported texts and those of endpoints.</summary>
     public ModelVersionId? ModelVersionId { get; init; }
+
+    /// <summary>The outside model that wrote it; null for all others.</summary>
+    public PolicyEndpointId? EndpointId { get; init; }
 
     /// <summary>How it was sampled (<see cref="JobSpecs.SamplingSpec"/> as JSON, seed included); null for imported texts.</summary>
     public string? SamplingJson { get; init; }

@@ -10,10 +10,16 @@ public sealed record AuditReward : JobSpec
     public ModelVersionId? BaseId { get; init; }
 
     /// <summary>An outside model as the audited policy.</summary>
-    public Guid? AuditedEndpointId { get; init; }
+    public PolicyEndpointId? AuditedEndpointId { get; init; }
 
     /// <summary>An outside model as the base; the features are then read by <see cref="BaseId"/>.</summary>
-    public Guid? BaseEndpointId { get; init; }
+    public PolicyEndpointId? BaseEndpointId { get; init; }
+
+    /// <summary>Which prompts of the project are asked.</summary>
+    public AuditPromptSource PromptSource { get; init; } = AuditPromptSource.HeldOut;
+
+    /// <summary>The split that says which prompts are held out; null means the one the audited policy was trained by, or else the usual one.</summary>
+    public DatasetRules? Rules { get; init; }
 
     /// <summary>Prompts at most; a random choice where there are more.</summary>
     public int PromptsMax { get; init; } = 2_800;
@@ -50,11 +56,24 @@ public sealed record AuditReward : JobSpec
     /// <summary>A trained reward model to compare with; null: none.</summary>
     public ModelVersionId? ReferenceId { get; init; }
 
-    /// <summary>Name of the lexicon of bad words; null: none.</summary>
+    /// <summary>Name of the lexicon of bad words, a file of the data directory's lexicons folder without its ending; null: none.</summary>
     public string? Lexicon { get; init; }
+
+    /// <summary>Whether a text can be a lexicon's name: letters, digits, - and _, so that it stays within its folder.</summary>
+    public static bool IsLexiconName(string? name) => name is { Length: > 0 and <= 80 } && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_');
 
     /// <summary>Simulated audits for each cell of the power table; 0 for no table.</summary>
     public int PowerRepeats { get; init; } = 100;
+}
+
+/// <summary>Which of a project's prompts an audit asks.</summary>
+public enum AuditPromptSource
+{
+    /// <summary>Those that no model of the project is trained on.</summary>
+    HeldOut,
+
+    /// <summary>All, also those of the training part: more pairs, but a policy may have learnt its answers to them by heart.</summary>
+    All,
 }
 
 /// <summary>What a recovered reward reads.</summary>

@@ -355,6 +355,173 @@ namespace Portal.Data.Postgres
                     b.ToTable("AuditEvents");
                 });
 
+            modelBuilder.Entity("Portal.Data.Audits.AuditTextRow", b =>
+                {
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid>("PromptId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Side")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Ordinal")
+                        .HasColumnType("integer");
+
+                    b.Property<bool>("Finished")
+                        .HasColumnType("boolean");
+
+                    b.Property<double?>("LogProbAudited")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("LogProbBase")
+                        .HasColumnType("double precision");
+
+                    b.Property<int>("Part")
+                        .HasColumnType("integer");
+
+                    b.Property<string>("Problem")
+                        .HasMaxLength(500)
+                        .HasColumnType("character varying(500)");
+
+                    b.Property<Guid?>("ResponseId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Status")
+                        .HasColumnType("integer");
+
+                    b.HasKey("JobId", "PromptId", "Side", "Ordinal");
+
+                    b.ToTable("AuditTexts");
+                });
+
+            modelBuilder.Entity("Portal.Data.Audits.PolicyAudit", b =>
+                {
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("uuid");
+
+                    b.Property<double?>("Accuracy")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("AccuracyHigh")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("AccuracyLow")
+                        .HasColumnType("double precision");
+
+                    b.Property<DateTimeOffset>("At")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid?>("AuditedEndpointId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid?>("AuditedId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("AuditedName")
+                        .IsRequired()
+                        .HasMaxLength(200)
+                        .HasColumnType("character varying(200)");
+
+                    b.Property<Guid?>("BaseEndpointId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid>("BaseId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("BaseName")
+                        .IsRequired()
+                        .HasMaxLength(200)
+                        .HasColumnType("character varying(200)");
+
+                    b.Property<Guid?>("CreatedBy")
+                        .HasColumnType("uuid");
+
+                    b.Property<double?>("Distance")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("DistanceHigh")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("DistanceLow")
+                        .HasColumnType("double precision");
+
+                    b.Property<int>("Faithful")
+                        .HasColumnType("integer");
+
+                    b.Property<string>("Folder")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<int>("Identifiable")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("IncentivesFound")
+                        .HasColumnType("integer");
+
+                    b.Property<bool>("IsSynthetic")
+                        .HasColumnType("boolean");
+
+                    b.Property<string>("ManifestSha256")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<string>("Method")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<int>("Number")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Pairs")
+                        .HasColumnType("integer");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("PromptSource")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Prompts")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("PromptsOfTraining")
+                        .HasColumnType("integer");
+
+                    b.Property<Guid?>("ReferenceId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid?>("SaeId")
+                        .HasColumnType("uuid");
+
+                    b.Property<long>("Seed")
+                        .HasColumnType("bigint");
+
+                    b.Property<string>("Sentence")
+                        .IsRequired()
+                        .HasMaxLength(2000)
+                        .HasColumnType("character varying(2000)");
+
+                    b.Property<int>("Spurious")
+                        .HasColumnType("integer");
+
+                    b.Property<double?>("Undetermined")
+                        .HasColumnType("double precision");
+
+                    b.HasKey("JobId");
+
+                    b.HasIndex("AuditedId", "At");
+
+                    b.HasIndex("BaseId", "At");
+
+                    b.HasIndex("ProjectId", "Number")
+                        .IsUnique();
+
+                    b.ToTable("PolicyAudits");
+                });
+
             modelBuilder.Entity("Portal.Data.Datasets.DatasetRow", b =>
                 {
                     b.Property<Guid>("DatasetVersionId")
@@ -1054,6 +1221,9 @@ namespace Portal.Data.Postgres
 
                     b.Property<DateTimeOffset>("CreatedAt")
                         .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid?>("EndpointId")
+                        .HasColumnType("uuid");
 
                     b.Property<string>("ExternalId")
                         .HasColumnType("text");
@@ -1904,6 +2074,15 @@ namespace Portal.Data.Postgres
                     b.HasOne("Portal.Data.Accounts.Account", null)
                         .WithMany()
                         .HasForeignKey("AccountId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Audits.PolicyAudit", b =>
+                {
+                    b.HasOne("Portal.Data.Feedback.Project", null)
+                        .WithMany()
+                        .HasForeignKey("ProjectId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
                 });

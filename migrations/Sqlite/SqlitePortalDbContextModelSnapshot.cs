@@ -346,6 +346,173 @@ namespace Portal.Data.Sqlite
                     b.ToTable("AuditEvents");
                 });
 
+            modelBuilder.Entity("Portal.Data.Audits.AuditTextRow", b =>
+                {
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("PromptId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Side")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Ordinal")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<bool>("Finished")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<double?>("LogProbAudited")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("LogProbBase")
+                        .HasColumnType("REAL");
+
+                    b.Property<int>("Part")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Problem")
+                        .HasMaxLength(500)
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("ResponseId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Status")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("JobId", "PromptId", "Side", "Ordinal");
+
+                    b.ToTable("AuditTexts");
+                });
+
+            modelBuilder.Entity("Portal.Data.Audits.PolicyAudit", b =>
+                {
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<double?>("Accuracy")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("AccuracyHigh")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("AccuracyLow")
+                        .HasColumnType("REAL");
+
+                    b.Property<long>("At")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid?>("AuditedEndpointId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("AuditedId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("AuditedName")
+                        .IsRequired()
+                        .HasMaxLength(200)
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("BaseEndpointId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("BaseId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("BaseName")
+                        .IsRequired()
+                        .HasMaxLength(200)
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("CreatedBy")
+                        .HasColumnType("TEXT");
+
+                    b.Property<double?>("Distance")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("DistanceHigh")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("DistanceLow")
+                        .HasColumnType("REAL");
+
+                    b.Property<int>("Faithful")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Folder")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Identifiable")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("IncentivesFound")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<bool>("IsSynthetic")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("ManifestSha256")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Method")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Number")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Pairs")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("PromptSource")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Prompts")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("PromptsOfTraining")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid?>("ReferenceId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("SaeId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("Seed")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("Sentence")
+                        .IsRequired()
+                        .HasMaxLength(2000)
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Spurious")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<double?>("Undetermined")
+                        .HasColumnType("REAL");
+
+                    b.HasKey("JobId");
+
+                    b.HasIndex("AuditedId", "At");
+
+                    b.HasIndex("BaseId", "At");
+
+                    b.HasIndex("ProjectId", "Number")
+                        .IsUnique();
+
+                    b.ToTable("PolicyAudits");
+                });
+
             modelBuilder.Entity("Portal.Data.Datasets.DatasetRow", b =>
                 {
                     b.Property<Guid>("DatasetVersionId")
@@ -1043,6 +1210,9 @@ namespace Portal.Data.Sqlite
 
                     b.Property<long>("CreatedAt")
                         .HasColumnType("INTEGER");
+
+                    b.Property<Guid?>("EndpointId")
+                        .HasColumnType("TEXT");
 
                     b.Property<string>("ExternalId")
                         .HasColumnType("TEXT");
@@ -1881,6 +2051,15 @@ namespace Portal.Data.Sqlite
                     b.HasOne("Portal.Data.Accounts.Account", null)
                         .WithMany()
                         .HasForeignKey("AccountId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Audits.PolicyAudit", b =>
+                {
+                    b.HasOne("Portal.Data.Feedback.Project", null)
+                        .WithMany()
+                        .HasForeignKey("ProjectId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
                 });

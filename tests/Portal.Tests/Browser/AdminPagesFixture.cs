@@ -10,6 +10,7 @@ using Portal.Data.Review;
 using Portal.Data.SaeFeatures;
 using Portal.Tests.Data;
 using Portal.Tests.Web;
+using Portal.Tests.Web.Audits;
 using Portal.Tests.Web.SaeFeatures;
 using Xunit;
 
@@ -54,6 +55,11 @@ public sealed class AdminPagesFixture : IAsyncLifetime
 
     /// <summary>One that has not ended.</summary>
     internal SeededBestOfN BestOfNUnderWay => bestOfNUnderWay ??= new SeededBestOfN(Project, Features, 51, prompts: 1, hasEnded: false);
+
+    private SeededAudit? audit;
+
+    /// <summary>An audit that ended, made when a test first asks for it.</summary>
+    internal SeededAudit Audit => audit ??= new SeededAudit(Project, 21);
 
     /// <summary>An endpoint with a key that nobody has tried, made when a test first asks for it.</summary>
     internal PolicyEndpoint Endpoint => endpoint ??= SeedEndpoint("Outside model");

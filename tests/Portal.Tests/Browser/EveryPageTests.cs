@@ -100,6 +100,18 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         ["best-of-under-way"] = new("/best-of/{Run:guid}", p => $"/best-of/{p.BestOfNUnderWay.JobId}"),
         ["model-gone"] = new("/models/{Id:guid}", _ => $"/models/{Guid.Empty}"),
         ["results"] = new("/models/{Id:guid}/results", p => $"/models/{p.Candidate.Id}/results"),
+        ["audits"] = new("/audits", p => $"/audits?of={p.Audit.JobId}"), // it stands in the list
+        ["audit-new"] = new("/audits/new", p => $"/audits/new?audited={p.Audit.Audited.Id}", async (page, _) =>
+        {
+            await page.Page.Locator("#start-audit").WaitForAsync();
+            await page.Page.Locator("#estimate-audit:not([disabled])").WaitForAsync(); // no engine runs: the card says so
+        }),
+        ["audit-new-refused"] = new("/audits/new", p => $"/audits/new?audited={p.Audit.Audited.Id}", async (page, _) =>
+        {
+            await page.Page.Locator("#prompts-max").FillAsync("3");
+            await page.Page.ClickAsync("#start-audit");
+            await page.Page.Locator("main .problem").First.WaitForAsync();
+        }),
         ["endpoints"] = new("/endpoints", p => $"/endpoints?of={p.Endpoint.Id}&and={p.RetiredEndpoint.Id}"), // both stand in the list
         ["endpoint-new"] = new("/endpoints/new", _ => "/endpoints/new", (page, _) => page.Page.Locator("#endpoint-name").WaitForAsync()),
         ["endpoint"] = new("/endpoints/{Id:guid}", p => $"/endpoints/{p.Endpoint.Id}", async (page, _) =>
