@@ -98,6 +98,20 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         ["response-xray-without-engine"] = new("/response-xray/{Response:guid}", p => $"/response-xray/{p.JudgedPair.FirstResponseId}"),
         ["best-of"] = new("/best-of/{Run:guid}", p => $"/best-of/{p.BestOfN.JobId}"),
         ["best-of-under-way"] = new("/best-of/{Run:guid}", p => $"/best-of/{p.BestOfNUnderWay.JobId}"),
+        ["audit"] = new("/audits/{Job:guid}", p => p.Audit.Page, (page, _) => page.Page.Locator("table.failures").WaitForAsync()),
+        ["audit-near-ties"] = new("/audits/{Job:guid}", p => $"{p.Audit.Page}?centred=true&method=max-entropy&failures=NearTie", (page, _) => page.Page.Locator("table.failures").WaitForAsync()),
+        ["audit-hand-over"] = new("/audits/{Job:guid}", p => p.SecondAudit.Page, async (page, _) =>
+        {
+            await page.Page.ClickAsync("[popovertarget=hand-over]");
+            await page.Page.Locator("#hand-over h2").WaitForAsync();
+        }),
+        ["audit-grey"] = new("/audits/{Job:guid}", p => p.GreyAudit.Page),
+        ["audit-gone"] = new("/audits/{Job:guid}", _ => $"/audits/{Guid.Empty}"),
+        ["audit-print"] = new("/audits/{Job:guid}/print", p => $"{p.Audit.Page}/print"),
+        ["audit-pairs"] = new("/audits/{Job:guid}/pairs", p => $"{p.Audit.Page}/pairs?show=Apart"),
+        ["audit-pair"] = new("/audits/{Job:guid}/pairs/{Pair:guid}", p => $"{p.Audit.Page}/pairs/{p.Audit.Prompts[40].Prompt}"),
+        ["audits-compared"] = new("/audits/compare", p => $"/audits/compare?first={p.Audit.JobId}&second={p.SecondAudit.JobId}"),
+        ["audits-to-compare"] = new("/audits/compare", p => $"/audits/compare?first={p.Audit.JobId}&second="),
         ["model-gone"] = new("/models/{Id:guid}", _ => $"/models/{Guid.Empty}"),
         ["results"] = new("/models/{Id:guid}/results", p => $"/models/{p.Candidate.Id}/results"),
         ["endpoints"] = new("/endpoints", p => $"/endpoints?of={p.Endpoint.Id}&and={p.RetiredEndpoint.Id}"), // both stand in the list
