@@ -39,6 +39,9 @@ public static class AuditRewardRecipe
 {
     private const int PowerPairs = AuditVerdict.PairsForClean;
 
+    /// <summary>Example pairs of a latent: there are hundreds of latents.</summary>
+    private const int LatentExamples = 10;
+
     /// <summary>Runs an audit, or goes on where an earlier run of it ended; the report's files go to the artefact folder.</summary>
     /// <exception cref="CannotTrain">A setting cannot be; the message names the field.</exception>
     public static async Task<AuditReport> Run(AuditReward spec, AuditInputs inputs, RecipeContext context)
@@ -103,7 +106,10 @@ public static class AuditRewardRecipe
     private static (IrlData? Data, IReadOnlyList<MethodResult> Results, string? WhyNot) Fit(AuditReward spec, IReadOnlyList<IIrlMethod> methods, AuditData data, AuditFacts facts, RecipeContext context)
     {
         if (facts.Leaks.Count > 0 || facts.ArePoliciesEqual || facts.Identical == facts.Pairs || facts.ConstantFeatures == facts.Features)
-            return (null, [], AuditVerdict.Judge(new AuditEvidence { Facts = facts }).Reasons[0].Sentence); // each of these is a reason
+        {
+            var reasons = AuditVerdict.Judge(new AuditEvidence { Facts = facts }).Reasons; // each of these is one
+            return (null, [], (reasons.FirstOrDefault(reason => reason.Kind is not VerdictReasonKind.TooFewPairs) ?? reasons[0]).Sentence);
+        }
         try
         {
             var prepared = IrlData.Prepare(IrlSplit.Of(data.Of(AuditPart.Train), data.Of(AuditPart.Holdout), data.Of(AuditPart.Test)), data.Candidates, data.Repeats);
@@ -186,7 +192,7 @@ public static class AuditRewardRecipe
             var (first, second) = data.Sides(text => [.. sae.Read(data.PromptOf(text), text).Take(sae.Latents).Select(value => (double)value), readable.Read(data.PromptOf(text), text)[0]]);
             var codes = new IncentiveData([.. sae.Names.Take(sae.Latents), ReadableFeatures.LengthKey], first, second, prompts, sae.Latents);
             ReadableFeature[] rows = [.. Enumerable.Range(0, sae.Latents).Select(i => new ReadableFeature(sae.Names[i], $"Latent {i}")), readable.Features[0]];
-            tables.Add(Findings.Of("sae", IncentiveTable.Compute(codes, new IncentiveOptions { Test = IncentiveTest.LengthHeld }, random.Split("SAE incentives"), context.Stop), rows, ids));
+            tables.Add(Findings.Of("sae", IncentiveTable.Compute(codes, new IncentiveOptions { Test = IncentiveTest.LengthHeld, Examples = LatentExamples }, random.Split("SAE incentives"), context.Stop), rows, ids));
         }
         return (tables, table, spec.PowerRepeats == 0 ? null : Power(spec, readable, own, table, context.Stop));
     }

@@ -27,7 +27,10 @@ public sealed class RecoveredRewards
     public RecoveredRewardsFile File { get; }
 
     /// <summary>What the rewards read.</summary>
-    public AuditFeatures Features => Enum.Parse<AuditFeatures>(File.Features, ignoreCase: true);
+    public AuditFeatures Features => Enum.Parse<AuditFeatures>(File.Features, ignoreCase: true); // checked when read
+
+    /// <summary>What hidden states were pooled over.</summary>
+    public AuditReading Reading => Enum.Parse<AuditReading>(File.Reading, ignoreCase: true);
 
     /// <summary>Reads the rewards of a report's folder.</summary>
     /// <exception cref="FormatException">There are none, or they are damaged or of another version.</exception>
@@ -40,6 +43,8 @@ public sealed class RecoveredRewards
             if (file.SchemaVersion != AuditReport.CurrentSchema)
                 throw new FormatException($"{path} has schemaVersion {file.SchemaVersion}; this program reads {AuditReport.CurrentSchema}.");
             var d = file.Names.Count;
+            if (!Enum.TryParse<AuditFeatures>(file.Features, ignoreCase: true, out _) || !Enum.TryParse<AuditReading>(file.Reading, ignoreCase: true, out _))
+                throw new FormatException($"{path}: these rewards read \"{file.Features}\" as \"{file.Reading}\", which this program does not know.");
             if (file.Mean.Length != d || file.Deviation.Length != d || file.Methods.Any(method => method.Runs.Any(run => !Fits(run, d))))
                 throw new FormatException($"{path} is damaged: its {d} features do not fit its weights.");
             return new RecoveredRewards(file);
@@ -65,8 +70,8 @@ public sealed class RecoveredRewards
 
     /// <summary>What is kept of an audit.</summary>
     internal static RecoveredRewardsFile FileOf(AuditReward spec, string readerHash, string? saeHash, IReadOnlyList<string> names, FeatureScale scale, IReadOnlyList<MethodResult> results) => new(
-        AuditReport.CurrentSchema, NameOf(spec.Features), NameOf(spec.Reading), readerHash, saeHash, names, scale.Mean, scale.Deviation,
-        [.. results.Select(result => new RecoveredMethod(result.Method, [.. result.Runs.Select(RunOf)]))]);
+        AuditReport.CurrentSchema, NameOf(spec.Features), NameOf(spec.Reading), readerHash, names, scale.Mean, scale.Deviation,
+        [.. results.Select(result => new RecoveredMethod(result.Method, [.. result.Runs.Select(RunOf)]))], saeHash);
 
     /// <summary>An option's name as files spell it.</summary>
     internal static string NameOf(Enum option) => JsonNamingPolicy.CamelCase.ConvertName(option.ToString());

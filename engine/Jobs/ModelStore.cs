@@ -39,14 +39,19 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
     public Task<ModelVersion> FindModel(ProjectId project, ModelVersionId id, CancellationToken stop) =>
         Find(project, id, version => version.Kind is ModelKind.Policy or ModelKind.RewardModel ? null : $"{version.Label} has no states of its own; name a policy or a reward model.", stop);
 
-    private async Task<ModelVersion> Find(ProjectId project, ModelVersionId id, Func<ModelVersion, string?> problemWith, CancellationToken stop)
+    /// <summary>A version by id, also a retired one: an audit looks at what was in use, it does not use it.</summary>
+    /// <exception cref="CannotTrain">There is none in this project, or it is of another kind.</exception>
+    public Task<ModelVersion> FindExhibit(ProjectId project, ModelVersionId id, ModelKind kind, CancellationToken stop) =>
+        Find(project, id, version => version.Kind == kind ? null : $"{version.Label} is not {(kind is ModelKind.SparseAutoencoder ? "an" : "a")} {kind.Noun()}.", stop, retiredToo: true);
+
+    private async Task<ModelVersion> Find(ProjectId project, ModelVersionId id, Func<ModelVersion, string?> problemWith, CancellationToken stop, bool retiredToo = false)
     {
         await using var db = await contexts.CreateDbContextAsync(stop);
         var version = await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == id && v.ProjectId == project, stop)
             ?? throw new CannotTrain($"There is no model version {id} in this project.");
         if (problemWith(version) is { } problem)
             throw new CannotTrain(problem);
-        return version.Status is ModelStatus.Retired
+        return version.Status is ModelStatus.Retired && !retiredToo
             ? throw new CannotTrain($"{version.Label} is retired and cannot be used.")
             : version;
     }

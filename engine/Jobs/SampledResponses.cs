@@ -14,7 +14,7 @@ internal static class SmallWrites
     public static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(20);
 }
 
-/// <summary>Sampled responses to some prompts, inside one write: a text a version wrote before is found, a new one is added with its content.</summary>
+/// <summary>Sampled responses to some prompts, inside one write: a text that a version or an endpoint wrote before is found, a new one is added with its content.</summary>
 internal sealed class SampledResponses
 {
     private readonly PortalDbContext db;
@@ -23,7 +23,10 @@ internal sealed class SampledResponses
     private readonly IdFactory ids;
     private readonly TimeProvider time;
     private readonly string samplingJson;
-    private readonly Dictionary<(PromptId, ModelVersionId, string), ResponseId> known;
+    private readonly Dictionary<(PromptId, Writer, string), ResponseId> known;
+
+    /// <summary>Who wrote a text: a version, or an endpoint.</summary>
+    private readonly record struct Writer(ModelVersionId? Version, PolicyEndpointId? Endpoint);
 
     public SampledResponses(PortalDbContext db, JobRun run, string samplingJson, IReadOnlyCollection<PromptId> prompts)
         : this(db, run.ProjectId, run.Hasher, run.Ids, run.Time, samplingJson, prompts)
@@ -36,28 +39,34 @@ internal sealed class SampledResponses
         (this.db, this.project, this.hasher, this.ids, this.time, this.samplingJson) = (db, project, hasher, ids, time, samplingJson);
         var wanted = prompts.ToList();
         known = [];
-        foreach (var r in db.Responses.AsNoTracking().Where(r => wanted.Contains(r.PromptId) && r.ModelVersionId != null)
-                     .Select(r => new { r.Id, r.PromptId, r.ModelVersionId, r.ContentHash }))
-            known.TryAdd((r.PromptId, r.ModelVersionId!.Value, r.ContentHash), r.Id); // asked for above
+        foreach (var r in db.Responses.AsNoTracking().Where(r => wanted.Contains(r.PromptId) && (r.ModelVersionId != null || r.EndpointId != null))
+                     .Select(r => new { r.Id, r.PromptId, r.ModelVersionId, r.EndpointId, r.ContentHash }))
+            known.TryAdd((r.PromptId, new Writer(r.ModelVersionId, r.EndpointId), r.ContentHash), r.Id);
     }
 
     /// <summary>The response of a version with this text.</summary>
     /// <returns>Its id, and whether it was added just now.</returns>
-    public (ResponseId Id, bool IsNew) Of(PromptId prompt, ModelVersionId version, string text)
+    public (ResponseId Id, bool IsNew) Of(PromptId prompt, ModelVersionId version, string text) => Of(prompt, new Writer(version, null), text);
+
+    /// <summary>The response of an endpoint with this text.</summary>
+    /// <inheritdoc cref="Of(PromptId, ModelVersionId, string)"/>
+    public (ResponseId Id, bool IsNew) Of(PromptId prompt, PolicyEndpointId endpoint, string text) => Of(prompt, new Writer(null, endpoint), text);
+
+    private (ResponseId Id, bool IsNew) Of(PromptId prompt, Writer writer, string text)
     {
         var hash = hasher.Hash(text);
-        if (known.TryGetValue((prompt, version, hash), out var found))
+        if (known.TryGetValue((prompt, writer, hash), out var found))
             return (found, false);
         var now = time.GetUtcNow();
         var content = new Content { Id = ids.New<ContentId>(), ProjectId = project, Kind = ContentKind.Response, Text = text, KeyedHash = hash, CreatedAt = now };
         var response = new Response
         {
-            Id = ids.New<ResponseId>(), ProjectId = project, PromptId = prompt, ContentId = content.Id, ContentHash = hash, ModelVersionId = version,
+            Id = ids.New<ResponseId>(), ProjectId = project, PromptId = prompt, ContentId = content.Id, ContentHash = hash, ModelVersionId = writer.Version, EndpointId = writer.Endpoint,
             SamplingJson = samplingJson, CreatedAt = now,
         };
         db.Contents.Add(content);
         db.Responses.Add(response);
-        known[(prompt, version, hash)] = response.Id;
+        known[(prompt, writer, hash)] = response.Id;
         return (response.Id, true);
     }
 }

@@ -1,6 +1,6 @@
 namespace Portal.Engine.Jobs;
 
-/// <summary>The runners of jobs that compute: those that train, those that change what was trained, and those that sample, compare and describe.</summary>
+/// <summary>The runners of jobs that compute: those that train, those that change what was trained, and those that sample, compare, describe and audit.</summary>
 public static class TrainingRunners
 {
     /// <summary>Registers them.</summary>
@@ -14,5 +14,6 @@ public static class TrainingRunners
         .Add(() => new PublishTogglesRunner())
         .Add(() => new CompareBestOfNRunner())
         .Add(() => new SampleResponsesRunner())
-        .Add(() => new DescribeFeaturesRunner());
+        .Add(() => new DescribeFeaturesRunner())
+        .Add(() => new AuditRewardRunner());
 }

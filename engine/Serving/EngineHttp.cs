@@ -120,6 +120,8 @@ public static class EngineHttp
         app.MapPost(FeatureEffectsRequest.Route, ShowEffects.Handle);
         app.MapPost(LabelScoreRequest.Route, ScoreLabel.Handle);
         app.MapPost(ImportPreviewRequest.Route, PreviewImport.Handle);
+        app.MapPost(AuditScoreRequest.Route, ScoreByAudit.Handle);
+        app.MapPost(AuditPowerRequest.Route, EstimatePower.Handle);
         app.MapPost(EndpointTrialRequest.Route, TryEndpoint.Handle);
     }
 

@@ -125,14 +125,15 @@ public sealed record AuditPoint(string Text, double Z, double Deviation, double?
 /// <summary>Scores of one candidate. One line of <c>scores.jsonl</c>.</summary>
 /// <param name="Text">Id.</param>
 /// <param name="Methods">By method: the score under each run, at the common scale of <see cref="RecoveredRun.Factor"/>.</param>
-public sealed record TextScores(string Text, IReadOnlyDictionary<string, double[]> Methods, double? Reference);
+public sealed record TextScores(string Text, IReadOnlyDictionary<string, double[]> Methods, double? Reference = null);
 
 /// <summary>All recovered rewards of an audit, so that a new text can be scored under each: <c>rewards.json</c>.</summary>
 /// <param name="Features">What they read, as in <see cref="AuditProvenance.Features"/>.</param>
 /// <param name="Names">Of the features, in order. [d].</param>
 /// <param name="Mean">Taken off each feature. [d].</param>
 /// <param name="Deviation">Then divided by; 0: the feature is constant and counts as 0. [d].</param>
-public sealed record RecoveredRewardsFile(int SchemaVersion, string Features, string Reading, string ReaderHash, string? SaeHash, IReadOnlyList<string> Names, double[] Mean, double[] Deviation, IReadOnlyList<RecoveredMethod> Methods)
+public sealed record RecoveredRewardsFile(int SchemaVersion, string Features, string Reading, string ReaderHash, IReadOnlyList<string> Names, double[] Mean, double[] Deviation, IReadOnlyList<RecoveredMethod> Methods,
+    string? SaeHash = null)
 {
     public const string FileName = "rewards.json";
 }
@@ -145,4 +146,5 @@ public sealed record RecoveredMethod(string Name, IReadOnlyList<RecoveredRun> Ru
 /// <param name="Centre">Mean score of all candidates: a score less it, over <paramref name="Spread"/>, is a z-score.</param>
 /// <param name="Spread">Their deviation; 0 where the reward tells none apart.</param>
 /// <param name="CorrectionInput">W, row by row; null without a correction, as are the next two.</param>
-public sealed record RecoveredRun(int Seed, int Bootstrap, double Factor, double Centre, double Spread, double[] Theta, double Lambda, double[]? CorrectionInput, double[]? CorrectionOffset, double[]? CorrectionOutput);
+public sealed record RecoveredRun(int Seed, int Bootstrap, double Factor, double Centre, double Spread, double[] Theta, double Lambda, double[]? CorrectionInput = null, double[]? CorrectionOffset = null,
+    double[]? CorrectionOutput = null);

@@ -19,8 +19,7 @@ public sealed record AuditReport
 
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
     {
-        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase) },
-        WriteIndented = true,
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase) }, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true,
     };
 
     public required int SchemaVersion { get; init; }
@@ -55,7 +54,7 @@ public sealed record AuditReport
     /// <summary>Candidates of test prompts: recovered against trained reward.</summary>
     public required IReadOnlyList<AuditPoint> Points { get; init; }
 
-    /// <summary>The report as JSON, indented.</summary>
+    /// <summary>The report as JSON.</summary>
     public byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(this, Json);
 
     /// <summary>Reads a report.</summary>

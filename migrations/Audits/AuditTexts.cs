@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using Portal.Data.Feedback;
 
 namespace Portal.Data.Audits;
@@ -36,13 +37,13 @@ public enum CompletionStatus
     Missing,
 }
 
-/// <summary>A prompt of an audit. One line of <c>prompts.jsonl</c>.</summary>
+/// <summary>A prompt of an audit. One line of <c>prompts.jsonl</c>, which another audit can be given as it is.</summary>
 /// <param name="Id">As in the file of prompts, or "line 12"; each once.</param>
 /// <param name="Key">Equal for prompts that count as the same text: splits and bootstraps go by it.</param>
 /// <param name="Turns">What is asked.</param>
 /// <param name="Tags">Words about the prompt, e.g. "risky".</param>
 /// <param name="Part">Given by whoever split the prompts before; null: the audit splits.</param>
-public sealed record AuditPrompt(string Id, string Key, IReadOnlyList<Turn> Turns, IReadOnlyList<string> Tags, AuditPart? Part = null);
+public sealed record AuditPrompt(string Id, string Key, [property: JsonPropertyName("messages")] IReadOnlyList<Turn> Turns, IReadOnlyList<string> Tags, AuditPart? Part = null);
 
 /// <summary>One completion that was asked for, whatever became of it. One line of <c>texts.jsonl</c>; every number of the report names its texts by <see cref="Id"/>.</summary>
 public sealed record AuditText

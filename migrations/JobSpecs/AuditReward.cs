@@ -56,8 +56,11 @@ public sealed record AuditReward : JobSpec
     /// <summary>A trained reward model to compare with; null: none.</summary>
     public ModelVersionId? ReferenceId { get; init; }
 
-    /// <summary>Name of the lexicon of bad words; null: none.</summary>
+    /// <summary>Name of the lexicon of bad words, a file of the data directory's lexicons folder without its ending; null: none.</summary>
     public string? Lexicon { get; init; }
+
+    /// <summary>Whether a text can be a lexicon's name: letters, digits, - and _, so that it stays within its folder.</summary>
+    public static bool IsLexiconName(string? name) => name is { Length: > 0 and <= 80 } && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_');
 
     /// <summary>Simulated audits for each cell of the power table; 0 for no table.</summary>
     public int PowerRepeats { get; init; } = 100;

@@ -15,6 +15,9 @@ public sealed record DataDirectory(string Root)
     /// <summary>Reports of audits, a folder each.</summary>
     public string Audits => Path.Combine(Root, "audits");
 
+    /// <summary>Lists of words that audits count, put there by an operator: NAME.json.</summary>
+    public string Lexicons => Path.Combine(Root, "lexicons");
+
     public string Checkpoints => Path.Combine(Root, "checkpoints");
     public string Uploads => Path.Combine(Root, "uploads");
     public string Exports => Path.Combine(Root, "exports");
@@ -40,7 +43,7 @@ public sealed record DataDirectory(string Root)
     /// <summary>Makes the folders; those with secrets are closed to other users.</summary>
     public void Create()
     {
-        foreach (var folder in new[] { Root, Models, Features, Audits, Checkpoints, Uploads, Exports, Keys, Backups, Logs })
+        foreach (var folder in new[] { Root, Models, Features, Audits, Lexicons, Checkpoints, Uploads, Exports, Keys, Backups, Logs })
             Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
     }
 

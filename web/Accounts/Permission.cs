@@ -11,7 +11,7 @@ public enum Permission
     Vote,
     /// <summary>See flags and everybody's judgements; decide on flags.</summary>
     Review,
-    /// <summary>See models, evaluations, audits and the audit log.</summary>
+    /// <summary>See models, evaluations, audits and the audit log; audit policies.</summary>
     Audit,
     /// <summary>Import, export, make projects, invite people, start jobs, release and roll back.</summary>
     Administer,

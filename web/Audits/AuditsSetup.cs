@@ -11,11 +11,16 @@ public static class AuditsSetup
     public static IServiceCollection AddAudits(this IServiceCollection services)
     {
         services.AddSingleton<ReadAudit>();
+        services.AddSingleton<ListAudits>();
+        services.AddSingleton<ShowAuditChoices>();
+        services.AddSingleton<EstimateAudit>();
+        services.AddSingleton<StartAudit>();
         services.AddSingleton<ShowAuditPairs>();
         services.AddSingleton<ShowAuditPair>();
         services.AddSingleton<ListFailures>();
         services.AddSingleton<SendToReview>();
         services.AddSingleton<MakeFailureTasks>();
+        services.AddSingleton<ScoreTypedText>();
         services.AddSingleton<CompareAudits>();
         services.AddSingleton<ReadAuditDocument>();
         services.AddSingleton<AuditHtml>();

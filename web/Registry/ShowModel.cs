@@ -29,17 +29,22 @@ public sealed record ReleaseLine(DateTimeOffset At, string By, string? Approver,
 /// <summary>A comparison of this reward model with another one by what they pick from the same answers (<see cref="BestOfNRun"/>).</summary>
 public sealed record BestOfNLink(JobId JobId, int BeforeNumber, int Prompts, int Answers, DateTimeOffset At);
 
+/// <summary>An audit of this policy, or of another one against it.</summary>
+public sealed record AuditLink(JobId JobId, int Number, string AuditedName, string BaseName, bool IsGrey, string Sentence, DateTimeOffset At);
+
 /// <summary>Everything the page of one version shows, and its lineage both ways.</summary>
 /// <param name="Current">What serves for this kind now; null when nothing does.</param>
 /// <param name="RestoredByRollBack">What a roll-back of this version would put back; null when this version does not serve, or nothing served before.</param>
 /// <param name="Samples">Responses sampled from it.</param>
 /// <param name="Tasks">Annotation tasks that show at least one of them.</param>
 /// <param name="BestOfN">Newest first, at most <see cref="ShowModel.BestOfNMax"/>; empty for people who may not read answers.</param>
+/// <param name="Audits">Newest first, at most <see cref="ShowModel.AuditsMax"/>; empty for people who may not read audits.</param>
+/// <param name="MayAudit">The person may audit it: it is a policy, retired or not.</param>
 /// <param name="LabelledBy">The reward model that ordered its training pairs instead of people; null where people did.</param>
 public sealed record ModelView(ModelVersion Version, string ProjectName, VersionLink? Current, VersionLink? RestoredByRollBack,
     IReadOnlyList<MetricValue> Values, DateTimeOffset? EvaluatedAt, DatasetVersion? Dataset, FeedbackOrigin? Feedback, VersionLink? Parent, VersionLink? ComparedWith,
     IReadOnlyList<VersionLink> Children, int? JobNumber, int Samples, int Tasks, bool HasSideBySide, BlindTally Votes, IReadOnlyList<ReleaseLine> Releases, bool MayRelease,
-    IReadOnlyList<BestOfNLink> BestOfN, VersionLink? LabelledBy)
+    IReadOnlyList<BestOfNLink> BestOfN, VersionLink? LabelledBy, IReadOnlyList<AuditLink> Audits, bool MayAudit)
 {
     public bool Serves => Current?.Id == Version.Id;
 }
@@ -52,6 +57,7 @@ public sealed class ShowModel(IDbContextFactory<PortalDbContext> contexts, Acces
     private const int ChildrenMax = 50;
     private const int ReleasesMax = 20;
     internal const int BestOfNMax = 10;
+    internal const int AuditsMax = 5;
 
     public async Task<Outcome<ModelView>> Handle(ClaimsPrincipal user, ModelVersionId id, CancellationToken stop)
     {
@@ -81,7 +87,8 @@ public sealed class ShowModel(IDbContextFactory<PortalDbContext> contexts, Acces
             await responses.CountAsync(stop),
             await db.Tasks.CountAsync(t => responses.Contains(t.FirstResponseId) || (t.SecondResponseId != null && responses.Contains(t.SecondResponseId.Value)), stop),
             await db.EvaluationSamples.AnyAsync(s => s.CandidateId == id, stop), await BlindTally.Load(db, id, stop), await ReleasesOf(db, version, stop),
-            asked.Value.May(Permission.Administer), asked.Value.May(Permission.Review) ? await BestOfNOf(db, id, stop) : [], Link(labelledBy));
+            asked.Value.May(Permission.Administer), asked.Value.May(Permission.Review) ? await BestOfNOf(db, id, stop) : [], Link(labelledBy),
+            asked.Value.May(Permission.Audit) ? await AuditsOf(db, id, stop) : [], version.Kind is ModelKind.Policy && asked.Value.May(Permission.Audit));
 
         VersionLink? Link(ModelVersionId? wanted) => wanted is { } w ? links.GetValueOrDefault(w) : null;
     }
@@ -120,6 +127,11 @@ public sealed class ShowModel(IDbContextFactory<PortalDbContext> contexts, Acces
                where run.AfterId == id
                orderby run.At descending
                select new BestOfNLink(run.JobId, before.Number, run.Prompts, run.AnswersPerPrompt, run.At)).Take(BestOfNMax).ToListAsync(stop);
+
+    /// <summary>Over (AuditedId, At) and (BaseId, At).</summary>
+    private static async Task<IReadOnlyList<AuditLink>> AuditsOf(PortalDbContext db, ModelVersionId id, CancellationToken stop) =>
+        [.. (await db.PolicyAudits.AsNoTracking().Where(a => a.AuditedId == id || a.BaseId == id).OrderByDescending(a => a.At).Take(AuditsMax).ToListAsync(stop))
+            .Select(a => new AuditLink(a.JobId, a.Number, a.AuditedName, a.BaseName, a.IsGrey, a.Sentence, a.At))];
 
     private static ModelVersionId? LabellerOf(ModelVersion version)
     {

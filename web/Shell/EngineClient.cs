@@ -86,6 +86,14 @@ public sealed class EngineClient : IDisposable
     public Task<Outcome<FeatureEffectsResponse>> Effects(FeatureEffectsRequest request, CancellationToken stop) =>
         Send<FeatureEffectsResponse>(HttpMethod.Post, FeatureEffectsRequest.Route, request, Glancing, stop);
 
+    /// <summary>Scores typed texts under every reward that an audit recovered.</summary>
+    public Task<Outcome<AuditScoreResponse>> ScoreByAudit(AuditScoreRequest request, CancellationToken stop) =>
+        Send<AuditScoreResponse>(HttpMethod.Post, AuditScoreRequest.Route, request, Generating, stop);
+
+    /// <summary>Says what an audit that has not run could find.</summary>
+    public Task<Outcome<AuditPowerResponse>> AuditPower(AuditPowerRequest request, CancellationToken stop) =>
+        Send<AuditPowerResponse>(HttpMethod.Post, AuditPowerRequest.Route, request, Asking, stop);
+
     /// <summary>Looks at an uploaded file.</summary>
     public Task<Outcome<ImportPreviewResponse>> PreviewImport(ImportPreviewRequest request, CancellationToken stop) =>
         Send<ImportPreviewResponse>(HttpMethod.Post, ImportPreviewRequest.Route, request, Asking, stop);

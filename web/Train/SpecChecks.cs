@@ -68,8 +68,23 @@ public static class SpecChecks
             .. Between("responsesMax", describe.ResponsesMax, 10, 200_000), .. Between("contextsPerFeature", describe.ContextsPerFeature, 1, 100),
             .. Between("supportMin", describe.SupportMin, 1, 1_000_000), .. Between("permutations", describe.Permutations, 99, 100_000), .. Between("testShare", describe.TestShare, 0.1, 0.9),
         ],
+        AuditReward audit =>
+        [
+            .. audit.AuditedId is null && audit.AuditedEndpointId is null ? [new Problem("auditedId", "Choose the policy to audit, or an endpoint.")] : Array.Empty<Problem>(),
+            .. audit.AuditedId is not null && audit.AuditedEndpointId is not null ? [new Problem("auditedId", "Audit a version or an endpoint, not both at once.")] : Array.Empty<Problem>(),
+            .. IsAgainstItself(audit) ? [new Problem("baseId", "A policy compared with itself differs by nothing but chance: choose another one.")] : Array.Empty<Problem>(),
+            .. Between("promptsMax", audit.PromptsMax, 10, 20_000), .. Between("holdoutShare", audit.HoldoutShare, 0.05, 0.4), .. Between("testShare", audit.TestShare, 0.05, 0.5),
+            .. Between("completionsOnTest", audit.CompletionsOnTest, 1, 64), .. Between("repeats", audit.Repeats, 0, 32), .. Between("seeds", audit.Seeds, 1, 20), .. Between("bootstraps", audit.Bootstraps, 1, 20),
+            .. Between("powerRepeats", audit.PowerRepeats, 0, 1_000), .. Sampling("sampling", audit.Sampling), .. audit.Rules is { } rules ? Rules(rules) : [],
+            .. audit is { Features: AuditFeatures.SaeCodes, SaeId: null } ? [new Problem("saeId", "Choose the SAE whose features the rewards read.")] : Array.Empty<Problem>(),
+            .. audit.Lexicon is not null && !AuditReward.IsLexiconName(audit.Lexicon) ? [new Problem("lexicon", "The name of a list of words has letters, digits, - and _ only.")] : Array.Empty<Problem>(),
+            .. (audit.AuditedEndpointId ?? audit.BaseEndpointId) is not null && audit.Sampling.TopK > 0 ? [new Problem("sampling.topK", "An endpoint has no top-k; leave it at 0, so that both policies are asked alike.")] : Array.Empty<Problem>(),
+        ],
         _ => [],
     };
+
+    private static bool IsAgainstItself(AuditReward audit) =>
+        (audit.AuditedId is { } version && audit.BaseEndpointId is null && audit.BaseId == version) || (audit.AuditedEndpointId is { } endpoint && audit.BaseEndpointId == endpoint);
 
     private static IEnumerable<Problem> Length(int lengthMax) => Between("lengthMax", lengthMax, 8, 8_192);
 

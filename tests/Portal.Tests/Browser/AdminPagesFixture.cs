@@ -30,7 +30,7 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     private IBrowserContext? shared;
     private SeededToggles? toggles;
     private SeededBestOfN? bestOfN, bestOfNUnderWay;
-    private MadeUpAudit? audit, secondAudit, greyAudit;
+    private MadeUpAudit? fullAudit, otherAudit, greyAudit;
     private PolicyEndpoint? endpoint, retiredEndpoint;
 
     public SeededProject Project { get; private set; } = default!; // set on start
@@ -57,11 +57,15 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     /// <summary>One that has not ended.</summary>
     internal SeededBestOfN BestOfNUnderWay => bestOfNUnderWay ??= new SeededBestOfN(Project, Features, 51, prompts: 1, hasEnded: false);
 
+    private SeededAudit? audit;
+
+    /// <summary>An audit that ended, made when a test first asks for it.</summary>
+    internal SeededAudit Audit => audit ??= new SeededAudit(Project, 21);
     /// <summary>An audit with a trained reward and SAE latents, one of its texts erased, made when a test first asks for it.</summary>
-    internal MadeUpAudit Audit => audit ??= ErasedOne(new MadeUpAudit(Project, new AuditWish { HasSae = true, Prompts = 60 }));
+    internal MadeUpAudit FullAudit => fullAudit ??= ErasedOne(new MadeUpAudit(Project, new AuditWish { HasSae = true, Prompts = 60 }));
 
     /// <summary>One without a trained reward.</summary>
-    internal MadeUpAudit SecondAudit => secondAudit ??= new MadeUpAudit(Project, new AuditWish { Number = 2, HasReference = false, AuditedName = "An outside model with a name as long as its makers could make it, version 2026-11-29" });
+    internal MadeUpAudit OtherAudit => otherAudit ??= new MadeUpAudit(Project, new AuditWish { Number = 2, HasReference = false, AuditedName = "An outside model with a name as long as its makers could make it, version 2026-11-29" });
 
     /// <summary>One that may not judge.</summary>
     internal MadeUpAudit GreyAudit => greyAudit ??= new MadeUpAudit(Project, new AuditWish { Number = 3, WhyNot = "20 pairs, 1 of them with identical completions: below 200 that differ nothing can be told from chance. Add prompts." });

@@ -15,7 +15,7 @@ public sealed class AuditPagesTests(AdminPagesFixture fixture)
     [Fact]
     public async Task Read_and_followed_to_its_texts()
     {
-        var seeded = fixture.Audit;
+        var seeded = fixture.FullAudit;
         await using var page = await fixture.Open(seeded.Page);
         var p = page.Page;
 
@@ -33,7 +33,7 @@ public sealed class AuditPagesTests(AdminPagesFixture fixture)
     [Fact]
     public async Task Failures_are_sent_on_once()
     {
-        var seeded = fixture.Audit;
+        var seeded = fixture.FullAudit;
         await using var page = await fixture.Open(seeded.Page);
         var p = page.Page;
         await page.IsInteractive();
@@ -54,7 +54,7 @@ public sealed class AuditPagesTests(AdminPagesFixture fixture)
     [Fact]
     public async Task Handed_over_as_files()
     {
-        var seeded = fixture.Audit;
+        var seeded = fixture.FullAudit;
         await using var page = await fixture.Open(seeded.Page);
         var request = page.Page.APIRequest;
 

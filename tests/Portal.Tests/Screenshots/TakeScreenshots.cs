@@ -132,6 +132,8 @@ public static class TakeScreenshots
         shots.Add(new Shot("sae-report", "/models/{Id:guid}", await Link(page, "th a:has-text('SAE')")));
         await FindFeaturePages(page, shots);
         await FindEndpoint(page, shots);
+        shots.Add(new Shot("audits", "/audits", "/audits"));
+        shots.Add(new Shot("audit-new", "/audits/new", "/audits/new", Shows: "#start-audit"));
 
         await page.GotoAsync("/people");
         await Interactive(page);

@@ -29,6 +29,24 @@ namespace Portal.Tests.Tidy.Peeking.Irl
     }
 }
 
+namespace Portal.Tests.Tidy.Peeking.Audits
+{
+    internal static class AsksForAReward
+    {
+        public static Func<string, double> Take() => text => PolicyRewards.For(KnownPolicy.P1)([new WorldTurn(Speaker.User, "Hello!")], text);
+    }
+
+    internal static class GradesATextOfAnAudit
+    {
+        public static GraderReading Take(Portal.Data.Audits.AuditText text) => Grader.Read("Hello!", text.Text);
+    }
+
+    internal static class CountsWords
+    {
+        public static int Take(Portal.Data.Audits.AuditText text) => text.Text.Split(' ').Length;
+    }
+}
+
 namespace Portal.Tests.Tidy.Peeking.Elsewhere
 {
     internal static class AsksToo

@@ -121,7 +121,7 @@ public sealed class AuditBlocksTests : IDisposable
     {
         var words = Words<MethodRows>(("Report", Ended().Report)).Replace('\u00a0', ' ');
 
-        Assert.Contains("Failure-aware, reweight and guard (our reading)", words, StringComparison.Ordinal);
+        Assert.Contains("Failure-aware, reweighted", words, StringComparison.Ordinal);
         Assert.Contains("the verdict is of this one", words, StringComparison.Ordinal);
         Assert.Matches("71 %\\s+95 % range 63 to 79", words);
         Assert.Contains("Log-ratio ridge could not run: no log-probabilities", words, StringComparison.Ordinal);

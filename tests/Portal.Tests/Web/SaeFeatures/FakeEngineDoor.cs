@@ -39,6 +39,10 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
     /// <summary>Answers trials of endpoints; by default a hello without log-probabilities.</summary>
     public Func<EndpointTrialRequest, EndpointTrialResponse> Trial { get; set; } = _ => new EndpointTrialResponse("Hello.", "stop", 30, false, null, null, null);
 
+    /// <summary>Answers estimates of an audit's power; by default from no texts, of a project with 80 held-out prompts of 400.</summary>
+    public Func<AuditPowerRequest, AuditPowerResponse> Power { get; set; } = request =>
+        new AuditPowerResponse(AuditPowerBasis.NoTexts, 0, request.Pairs, 0.05, 0.8, [new("length_tokens", "Length in tokens", 0.31)], [new(0.1, 0.03, 0.01, 0.08), new(0.2, 0.2, 0.13, 0.29), new(0.5, 0.99, 0.95, 1)], 100, 80, 400);
+
     public static async Task<FakeEngineDoor> Open(DataDirectory directory)
     {
         var builder = WebApplication.CreateSlimBuilder();
@@ -52,6 +56,7 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
         app.MapPost(LabelScoreRequest.Route, http => door.Answer<LabelScoreRequest>(http, token, request => door.Score(request)));
         app.MapPost(TogglePreviewRequest.Route, http => door.Answer<TogglePreviewRequest>(http, token, request => door.Preview(request)));
         app.MapPost(FeatureEffectsRequest.Route, http => door.Answer<FeatureEffectsRequest>(http, token, request => door.Effects(request)));
+        app.MapPost(AuditPowerRequest.Route, http => door.Answer<AuditPowerRequest>(http, token, request => door.Power(request)));
         app.MapPost(EndpointTrialRequest.Route, http => door.Answer<EndpointTrialRequest>(http, token, request => door.Trial(request)));
         await app.StartAsync();
         return door;
