@@ -7,12 +7,12 @@ using Portal.Web.Accounts;
 namespace Portal.Web.Audits;
 
 /// <summary>An audit to choose.</summary>
-public sealed record AuditChoice(JobId JobId, string Label, string Audited, string Base, DateTimeOffset At);
+public sealed record AuditToCompare(JobId JobId, string Label, string Audited, string Base, DateTimeOffset At);
 
 /// <summary>Two audits side by side.</summary>
 /// <param name="Choices">Ended audits of the project, newest first.</param>
 /// <param name="Comparison">Null until two are chosen.</param>
-public sealed record ComparedAudits(IReadOnlyList<AuditChoice> Choices, EndedAudit? First, EndedAudit? Second, AuditComparison? Comparison);
+public sealed record ComparedAudits(IReadOnlyList<AuditToCompare> Choices, EndedAudit? First, EndedAudit? Second, AuditComparison? Comparison);
 
 /// <summary>What the intervals of two numbers say of their difference.</summary>
 public enum IntervalRelation
@@ -138,7 +138,7 @@ public sealed class CompareAudits(IDbContextFactory<PortalDbContext> contexts, A
                 return new Problem("audit", $"The audit of job {opened.Value.JobNumber} has not ended, so there is nothing to compare.", ProblemKind.Conflict);
             ended.Add(audit);
         }
-        return new ComparedAudits([.. choices.Select(row => new AuditChoice(row.JobId, row.Label, row.AuditedName, row.BaseName, row.At))], ended[0], ended[1],
+        return new ComparedAudits([.. choices.Select(row => new AuditToCompare(row.JobId, row.Label, row.AuditedName, row.BaseName, row.At))], ended[0], ended[1],
             ended is [{ } one, { } other] ? AuditComparison.Of(one.Report, other.Report) : null);
     }
 }

@@ -84,7 +84,7 @@ public sealed class ShowAuditPairs(ReadAudit read)
         AuditPairsOf.Bin => Bin(report, query.First),
         AuditPairsOf.Runs => Differently(report, query, scores),
         AuditPairsOf.Apart => [.. report.Points.Where(point => point.Reference is not null && AuditTextId.Parse(point.Text) is not null).GroupBy(point => $"{AuditTextId.Parse(point.Text)!.Value.PromptId}") // parsed
-            .Select(prompt => new AuditPairNumber(prompt.Key, prompt.Select(point => point.Z - point.Reference!.Value).MaxBy(Math.Abs))).OrderByDescending(pair => Math.Abs(pair.Value!.Value))], // filtered
+            .Select(prompt => new AuditPairNumber(prompt.Key, prompt.Select(point => point.Z - point.Reference!.Value).MaxBy(difference => Math.Abs(difference)))).OrderByDescending(pair => Math.Abs(pair.Value!.Value))], // filtered
     };
 
     private static AuditIncentive? FeatureOf(AuditReport report, AuditPairsQuery query) => query.Of is not AuditPairsOf.Incentive ? null
