@@ -150,14 +150,14 @@ internal sealed class MadeUpAudit
 
     private AuditIncentives Readable() => new("readable", "Joint", .95, 2, wish.Prompts, 6,
     [
-        Row("refuses_harmless", "Refuses a harmless request", AuditIncentiveVerdict.PaidFor, true, 1.22, .0004, 6, 1.2, 5), Row("length_tokens", "Length in tokens", AuditIncentiveVerdict.NotDetectable, true, .2, .31, 5, 1.6, 0),
-        Row("vague", "Is vague", AuditIncentiveVerdict.Punished, false, -.9, .002, 6, 1.1, 3), Row("question", "Question mark", AuditIncentiveVerdict.SignFlips, false, .04, 1, 3, 1.1, 2),
+        Incentive("refuses_harmless", "Refuses a harmless request", AuditIncentiveVerdict.PaidFor, true, 1.22, .0004, 6, 1.2, 5), Incentive("length_tokens", "Length in tokens", AuditIncentiveVerdict.NotDetectable, true, .2, .31, 5, 1.6, 0),
+        Incentive("vague", "Is vague", AuditIncentiveVerdict.Punished, false, -.9, .002, 6, 1.1, 3), Incentive("question", "Question mark", AuditIncentiveVerdict.SignFlips, false, .04, 1, 3, 1.1, 2),
         new AuditIncentive("agrees", "Agrees or flatters", AuditIncentiveVerdict.Constant, true, null, null, null, null, null, 0, null, null, null, []),
     ]);
 
-    private AuditIncentives Latents() => new("sae", "LengthHeld", .95, null, wish.Prompts, 6, [.. Enumerable.Range(0, 40).Select(i => Row($"latent_{i}_max", $"Latent {i}", i == 7 ? AuditIncentiveVerdict.PaidFor : AuditIncentiveVerdict.NotDetectable, false, i == 7 ? 1.4 : .1, i == 7 ? .003 : 1, 6, null, i == 7 ? 2 : 0))]);
+    private AuditIncentives Latents() => new("sae", "LengthHeld", .95, null, wish.Prompts, 6, [.. Enumerable.Range(0, 40).Select(i => Incentive($"latent_{i}_max", $"Latent {i}", i == 7 ? AuditIncentiveVerdict.PaidFor : AuditIncentiveVerdict.NotDetectable, false, i == 7 ? 1.4 : .1, i == 7 ? .003 : 1, 6, null, i == 7 ? 2 : 0))]);
 
-    private AuditIncentive Row(string key, string name, AuditIncentiveVerdict verdict, bool spurious, double effect, double p, int same, double? vif, int examples) => new(key, name, verdict, spurious, Around(effect, wish.Prompts, .3), Around(effect * 1.1, wish.Prompts), Around(effect, wish.Prompts),
+    private AuditIncentive Incentive(string key, string name, AuditIncentiveVerdict verdict, bool spurious, double effect, double p, int same, double? vif, int examples) => new(key, name, verdict, spurious, Around(effect, wish.Prompts, .3), Around(effect * 1.1, wish.Prompts), Around(effect, wish.Prompts),
         p / 5, p, same, vif, .1, .9, [.. Enumerable.Range(0, examples).Select(i => $"{Prompts[i].Prompt}")]);
 
     private AuditedMethod Fitted(string name, bool isControl, double accuracy)
