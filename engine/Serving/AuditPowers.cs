@@ -45,6 +45,9 @@ public sealed class AuditPowers(IDbContextFactory<PortalDbContext> contexts, Mod
     /// <summary>Pairs of texts below which they say too little of how features vary.</summary>
     public const int TextPairsMin = 50;
 
+    /// <summary>Pairs above which nothing is simulated: the closed form is exact enough there.</summary>
+    private const int SimulatedPairsMax = 4_000;
+
     private const int TextPairsMax = 2_000, ResponsesMax = 40_000, NormalFeatures = 12;
     private const double Level = 0.05, PriorDeviation = 1, NormalCorrelation = 0.5;
     private static readonly double[] Effects = [0.1, 0.2, 0.5];
@@ -180,14 +183,14 @@ public sealed class AuditPowers(IDbContextFactory<PortalDbContext> contexts, Mod
 
     private static double Detectable(int features) => NormalDistribution.TwoSided(1 - (Level / features)) + NormalDistribution.Quantile(IncentiveTable.Power);
 
-    private static IReadOnlyList<AuditPowerShare> Found(ColumnMatrix design, double[] weights, int pairs, CancellationToken stop) =>
+    private static IReadOnlyList<AuditPowerShare> Found(ColumnMatrix design, double[] weights, int pairs, CancellationToken stop) => Repeats(pairs) == 0 ? [] :
     [
         .. DetectionPower.Simulate(design, weights, new PowerOptions { Features = [0], Pairs = [pairs], Effects = Effects, Repeats = Repeats(pairs), Level = Level, PriorDeviation = PriorDeviation }, stop)
             .Cells.Select(cell => new AuditPowerShare(cell.Effect, cell.Power.Estimate, cell.Power.Low, cell.Power.High)),
     ];
 
-    // Somebody waits: about as much work for any n.
-    private static int Repeats(int pairs) => Math.Clamp(200_000 / pairs, 20, 100);
+    // Somebody waits: about as much work for any n, and none where it would be too much.
+    private static int Repeats(int pairs) => pairs > SimulatedPairsMax ? 0 : Math.Clamp(80_000 / pairs, 20, 100);
 
     private static AuditText TextOf(string text) => new() { Id = "", PromptId = "", Part = AuditPart.Test, Side = AuditSide.Audited, Ordinal = 0, Status = CompletionStatus.Written, Text = text };
 }

@@ -9,6 +9,7 @@ namespace Portal.Data.Audits;
 /// <remarks>
 /// Beside it lie <c>prompts.jsonl</c> (<see cref="AuditPrompt"/>), <c>texts.jsonl</c> (<see cref="AuditText"/>), <c>scores.jsonl</c> (<see cref="TextScores"/>), <c>rewards.json</c> (<see cref="RecoveredRewardsFile"/>)
 /// and <c>manifest.json</c> (<see cref="AuditManifest"/>, the hash of each). It holds no clock and no path: the same inputs and seed give the same bytes.
+/// The portal keeps no file with texts: there they are rows, and the folder is <see cref="AuditFolder"/>.
 /// </remarks>
 public sealed record AuditReport
 {

@@ -58,8 +58,8 @@ public enum AuditPowerBasis
 /// <param name="Level">Family-wise error.</param>
 /// <param name="Power">The chance for which the least effects are given.</param>
 /// <param name="Features">Those that the verdict's third light looks at.</param>
-/// <param name="Found">How often a planted effect on the length is found, in simulated audits.</param>
-/// <param name="Repeats">Simulated audits a cell.</param>
+/// <param name="Found">How often a planted effect on the length is found, in simulated audits; empty where there are too many pairs to simulate while somebody waits.</param>
+/// <param name="Repeats">Simulated audits a cell; 0 where there are none.</param>
 /// <param name="PromptsHeldOut">Prompts the project could ask that no model is trained on, by the split of the audited policy.</param>
 /// <param name="PromptsAll">All it could ask.</param>
 public sealed record AuditPowerResponse(AuditPowerBasis Basis, int TextPairs, int Pairs, double Level, double Power, IReadOnlyList<AuditPowerFeature> Features, IReadOnlyList<AuditPowerShare> Found, int Repeats, int PromptsHeldOut, int PromptsAll)

@@ -68,8 +68,11 @@ public sealed class AuditInput
 /// <param name="Completions">Of both policies together.</param>
 public sealed record AuditWork(int Prompts, int Completions)
 {
-    /// <summary>Seconds a completion of an audit on the demo's models takes on two cores, everything that follows included; shown where no audit of the project has run.</summary>
-    public const double UsualSeconds = 0.04;
+    /// <summary>
+    /// Seconds a completion takes, everything that follows included, where no audit of the project has run: <c>engine audit</c> of the demo's policy against its base, 120 prompts with the usual settings, 492 completions
+    /// in 32 s on two busy cores.
+    /// </summary>
+    public const double UsualSeconds = 0.065;
 
     /// <param name="available">Prompts there are.</param>
     public static AuditWork Of(AuditReward spec, int available)

@@ -92,7 +92,7 @@ public sealed class EngineClient : IDisposable
 
     /// <summary>Says what an audit that has not run could find.</summary>
     public Task<Outcome<AuditPowerResponse>> AuditPower(AuditPowerRequest request, CancellationToken stop) =>
-        Send<AuditPowerResponse>(HttpMethod.Post, AuditPowerRequest.Route, request, Asking, stop);
+        Send<AuditPowerResponse>(HttpMethod.Post, AuditPowerRequest.Route, request, Generating, stop);
 
     /// <summary>Looks at an uploaded file.</summary>
     public Task<Outcome<ImportPreviewResponse>> PreviewImport(ImportPreviewRequest request, CancellationToken stop) =>

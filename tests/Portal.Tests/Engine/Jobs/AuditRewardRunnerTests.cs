@@ -52,7 +52,7 @@ public sealed class AuditRewardRunnerTests : IDisposable
         Assert.All(report.Pairs.SelectMany(pair => new[] { pair.AuditedText, pair.BaseText }).Concat(report.Points.Select(point => point.Text)), text => Assert.Contains(text, ids));
         var said = db.AuditEvents.AsNoTracking().Single(e => e.Action == "policy.audit");
         Assert.Equal($"{job}", said.EntityId);
-        Assert.Contains(audit.ManifestSha256, said.DetailsJson, StringComparison.Ordinal);
+        Assert.Contains(audit.ManifestSha256, said.PayloadJson, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -169,17 +169,11 @@ public sealed class AuditRewardRunnerTests : IDisposable
     [Fact]
     public async Task A_retired_version_can_be_audited_and_policies_that_are_the_same_end_in_a_grey_verdict()
     {
-        ModelVersionId twin;
+        var twin = Toy.Ids.New<ModelVersionId>();
+        ArtefactFile.CopyFolder(Toy.FolderOf(toys.PoliteId), Toy.FolderOf(twin), null, default);
         using (var db = Toy.Database.Open())
         {
             db.ModelVersions.Single(v => v.Id == toys.PoliteId).Retire();
-            var copy = Toy.Version(Toy.Ids.New<ModelVersionId>(), ModelKind.Policy, 3, toys.PoliteId, false);
-            twin = copy.Id;
-            ArtefactFile.CopyFolder(Toy.FolderOf(toys.PoliteId), Toy.FolderOf(twin), null, default);
-            db.SaveChanges();
-        }
-        using (var db = Toy.Database.Open())
-        {
             db.ModelVersions.Add(Toy.Version(twin, ModelKind.Policy, 3, toys.PoliteId));
             db.SaveChanges();
         }
@@ -257,6 +251,27 @@ public sealed class AuditRewardRunnerTests : IDisposable
         Assert.StartsWith("The project has no prompts to ask", await Refusal(toys.Polite));
 
         async Task<string> Refusal(AuditReward wrong) => (await Assert.ThrowsAsync<CannotTrain>(() => new AuditRewardRunner().Run(wrong, Toy.Job()))).Message;
+    }
+
+    [SmallDiskFact]
+    public async Task A_full_disk_leaves_no_manifest_and_with_room_made_the_audit_ends()
+    {
+        using var disk = new SmallDisk(8);
+        var audits = Toy.Database.Directory.Audits;
+        if (Directory.Exists(audits))
+            Directory.Delete(audits);
+        Directory.CreateSymbolicLink(audits, disk.Folder);
+        var job = toys.AddJob(toys.Polite);
+
+        var failure = await Assert.ThrowsAnyAsync<IOException>(() => toys.Finish(job, toys.Polite));
+
+        Assert.StartsWith("The disk is full", FullDisk.Explain(failure), StringComparison.Ordinal);
+        Assert.DoesNotContain(disk.Files, file => file.EndsWith(AuditManifest.FileName, StringComparison.Ordinal) || file.EndsWith(".new", StringComparison.Ordinal));
+        disk.Grow(16_384);
+        await toys.Finish(job, toys.Polite);
+        using (var db = Toy.Database.Open())
+            Opened(db.PolicyAudits.AsNoTracking().Single());
+        Directory.Delete(audits); // the link: the disk is about to go
     }
 
     [Fact]

@@ -145,9 +145,9 @@ public sealed class AuditDoorsTests : IDisposable
 
         var estimate = (await door.Client.AuditPower(new AuditPowerRequest($"{empty.Id}", null, null, pairs), Stop)).Value;
 
-        // The spec's own table has 200 repeats, this one 100: ±15 points in the middle. Holm finds a little more than its Bonferroni.
+        // The spec's own table has 200 repeats, this one 40 to 100: ±20 points in the middle. Holm finds a little more than its Bonferroni.
         Assert.Equal((AuditPowerBasis.NoTexts, 0), (estimate.Basis, estimate.PromptsAll));
-        Assert.Equal([small, middle, large], estimate.Found.Select(cell => cell.Share), (expected, actual) => Math.Abs(expected - actual) < 0.16);
+        Assert.Equal([small, middle, large], estimate.Found.Select(cell => cell.Share), (expected, actual) => Math.Abs(expected - actual) < 0.2);
         Assert.Equal(AuditPowers.NormalLeast(pairs), estimate.LeastForAll!.Value, 1e-12);
     }
 

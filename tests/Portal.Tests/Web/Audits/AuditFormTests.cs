@@ -63,7 +63,7 @@ public sealed class AuditFormTests
         Assert.Contains("not-clean", html, StringComparison.Ordinal);
         Assert.DoesNotContain("too-few", html, StringComparison.Ordinal);
         Assert.Contains("no audit of this project has run", html, StringComparison.Ordinal);
-        Assert.Contains("33\u00a0%", html, StringComparison.Ordinal);
+        Assert.Contains("33&#xA0;%", html, StringComparison.Ordinal);
         Assert.Contains("as the project&#x27;s last audit took", Card(Estimate(500, AuditPowerBasis.NoTexts, 0), secondsEach: 1), StringComparison.Ordinal);
     }
 

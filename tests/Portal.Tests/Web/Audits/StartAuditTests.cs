@@ -37,8 +37,8 @@ public sealed class StartAuditTests(PostgresFixture postgres)
         using var db = project.Open();
         Assert.Equal(2, db.Jobs.Count(j => j.Kind == nameof(AuditReward)));
         var said = db.AuditEvents.AsNoTracking().Where(e => e.Action == "audit.start").OrderBy(e => e.Sequence).ToList();
-        Assert.Equal([SeededProject.AccountOf(project.Auditor), SeededProject.AccountOf(project.Admin)], said.Select(e => e.ActorId!.Value));
-        Assert.All(said, e => Assert.Contains($"{policy}", e.DetailsJson, StringComparison.Ordinal));
+        Assert.Equal([SeededProject.AccountOf(project.Auditor), SeededProject.AccountOf(project.Admin)], said.Select(e => e.Actor!.Value));
+        Assert.All(said, e => Assert.Contains($"{policy}", e.PayloadJson, StringComparison.Ordinal));
     }
 
     [Fact]
