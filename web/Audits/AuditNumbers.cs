@@ -62,7 +62,7 @@ internal static class AuditAddress
 }
 
 /// <summary>What several blocks of an audit need of its report.</summary>
-internal static class AuditBlocks
+public static class AuditBlocks
 {
     /// <summary>Names of features, by key.</summary>
     public static IReadOnlyDictionary<string, string> NamesOf(AuditReport report) =>

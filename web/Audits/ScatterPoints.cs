@@ -9,7 +9,7 @@ namespace Portal.Web.Audits;
 public sealed record ScatterPoint(string Text, AuditTextId Id, double X, double Y, double Deviation);
 
 /// <summary>The points of that drawing.</summary>
-internal static class ScatterPoints
+public static class ScatterPoints
 {
     /// <summary>More are thinned in the drawing, evenly; numbers and table count all.</summary>
     public const int DrawnMax = 1_000;
