@@ -23,6 +23,7 @@ public sealed class AuditPagesTests(AdminPagesFixture fixture)
         await p.Reaches(url => url.Contains("centred=true", StringComparison.Ordinal));
         await p.ClickAsync("a:has-text('5 example pairs')");
         await p.Reaches(url => url.Contains("show=Incentive", StringComparison.Ordinal));
+        await p.Locator("h1:has-text('Examples')").WaitForAsync();
         Assert.Equal(5, await p.Locator("table.failures tbody tr").CountAsync());
         await p.Locator("table.failures a").First.ClickAsync();
         await p.Locator("article.card").First.WaitForAsync();
@@ -59,6 +60,7 @@ public sealed class AuditPagesTests(AdminPagesFixture fixture)
         var request = page.Page.APIRequest;
 
         var html = await request.GetAsync($"{seeded.Page}/report.html");
+        Assert.True(html.Status == 200, $"{html.Status} {await html.TextAsync()}");
         Assert.StartsWith("attachment; filename=audit-1.html", html.Headers["content-disposition"], StringComparison.Ordinal);
         Assert.Equal(seeded.Report.ToJson(), await (await request.GetAsync($"{seeded.Page}/report.json")).BodyAsync());
         foreach (var table in Enum.GetNames<AuditTable>())

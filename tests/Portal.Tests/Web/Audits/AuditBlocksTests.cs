@@ -124,7 +124,7 @@ public sealed class AuditBlocksTests : IDisposable
         Assert.Contains("Failure-aware, reweighted", words, StringComparison.Ordinal);
         Assert.Contains("the verdict is of this one", words, StringComparison.Ordinal);
         Assert.Matches("71 %\\s+95 % range 63 to 79", words);
-        Assert.Contains("Log-ratio ridge could not run: no log-probabilities", words, StringComparison.Ordinal);
+        Assert.Contains("Ridge on log-ratios could not run: no log-probabilities", words, StringComparison.Ordinal);
         Assert.Contains("Max-entropy on shuffled labels control", words, StringComparison.Ordinal);
         Assert.Contains("may not be judged: On 8 unseen pairs it is at chance.", words, StringComparison.Ordinal);
         Assert.Contains("below 200", Words<MethodRows>(("Report", Ended(new AuditWish { Number = 2, WhyNot = "20 pairs: below 200." }).Report)), StringComparison.Ordinal);

@@ -44,8 +44,8 @@ public sealed partial class ExportAuditTests : IDisposable
 
     [Theory]
     [InlineData("=HYPERLINK(\"https://elsewhere.example\")")]
-    [InlineData("+1")]
-    [InlineData("-1")]
+    [InlineData("+1+cmd")]
+    [InlineData("-1+cmd")]
     [InlineData("@SUM(A1)")]
     [InlineData("\t=1")]
     public async Task A_text_that_a_spreadsheet_would_run_is_guarded(string formula)
