@@ -133,7 +133,7 @@ public sealed class ReadAuditDocument(ReadAudit read, ListFailures failures, Tim
 /// The body is drawn by the framework's renderer, which writes every text as text; there is no other way in for what a model or a person wrote. The policy in the file's head refuses everything but that one
 /// style sheet, so that even a text that got through could run and load nothing.
 /// </remarks>
-public sealed class AuditHtml(IServiceProvider services, ILoggerFactory logs)
+public sealed class AuditHtml(IServiceScopeFactory scopes, ILoggerFactory logs)
 {
     private static readonly string[] Sheets = ["tokens.css", "site.css", "parts.css"];
 
@@ -144,7 +144,8 @@ public sealed class AuditHtml(IServiceProvider services, ILoggerFactory logs)
 
     public async Task<byte[]> Write(AuditDocumentView view)
     {
-        await using var renderer = new HtmlRenderer(services, logs);
+        await using var scope = scopes.CreateAsyncScope();
+        await using var renderer = new HtmlRenderer(scope.ServiceProvider, logs);
         var body = await renderer.Dispatcher.InvokeAsync(async () =>
             (await renderer.RenderComponentAsync<AuditDocument>(ParameterView.FromDictionary(new Dictionary<string, object?> { [nameof(AuditDocument.Of)] = view }))).ToHtmlString());
         // Nothing in the head but our own words and numbers.

@@ -68,6 +68,19 @@ public sealed class AuditPagesTests(AdminPagesFixture fixture)
         Assert.Equal(404, (await request.GetAsync($"{seeded.Page}/tables/nothing.csv")).Status);
     }
 
+    [Fact]
+    public async Task Hostile_texts_stay_text_on_the_pages()
+    {
+        var seeded = new MadeUpAudit(fixture.Project, new AuditWish { Number = 9, Prompts = 40, Texts = HostileTexts.Forty, AuditedName = HostileTexts.Forty[0] });
+        var context = await fixture.Profile();
+        await context.AddInitScriptAsync(HostileWatch.Script);
+        await context.AddCookiesAsync([new Cookie { Name = "portal-project", Value = $"{fixture.Project.Id}", Url = fixture.Address.ToString() }]);
+        await using var page = new WatchedPage(await context.NewPageAsync(), fixture.Address);
+
+        foreach (var path in new[] { seeded.Page, $"{seeded.Page}/print", $"{seeded.Page}/pairs?show=All", $"{seeded.Page}/pairs?show=All&page=1", $"{seeded.Page}/pairs/{seeded.Prompts[0].Prompt}", $"/audits/compare?first={seeded.JobId}&second={seeded.JobId}" })
+            await HostileWatch.Go(page, path, HostileTexts.Forty[0]);
+    }
+
     /// <summary>Offline, from the disk, with every hostile text in it: nothing is asked for, nothing runs, nothing but text is shown.</summary>
     [Fact]
     public async Task The_file_opens_without_a_network_and_hostile_texts_stay_text()

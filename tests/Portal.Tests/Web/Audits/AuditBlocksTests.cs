@@ -109,7 +109,7 @@ public sealed class AuditBlocksTests : IDisposable
         Assert.Equal(6 * 5 / 2, Regex.Count(html, "<rect class=\"h[0-3]\"[^>]*y=\"")); // every two runs; the legend's have no place
         Assert.Equal(5, Regex.Count(html, "<rect class=\"h3\"[^>]*y=\"")); // the last run against the others
         Assert.Contains("No run was chosen as best", words, StringComparison.Ordinal);
-        Assert.Contains("One stands apart: 2.3 orders 50 % of pairs otherwise; its hold-out loss is 0.65 against 0.60 on average.", words, StringComparison.Ordinal);
+        Assert.Contains("One stands apart: run 2.3 (seed.resample) orders 50 % of pairs otherwise; its hold-out loss is 0.65 against 0.60 on average.", words, StringComparison.Ordinal);
         Assert.Contains("12 % (7 to 17)", words, StringComparison.Ordinal);
         Assert.Contains("0.20 → 0.15 → 0.11", words, StringComparison.Ordinal);
         Assert.Contains("second=0", html, StringComparison.Ordinal);
