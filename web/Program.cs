@@ -71,6 +71,7 @@ app.MapDatasets();
 app.MapRegistry();
 app.MapSaeFeatures();
 app.MapToggles();
+app.MapAudits();
 app.MapShell();
 app.Run();
 return 0;

@@ -2,7 +2,7 @@ using System.Security.Claims;
 using Microsoft.Extensions.Options;
 using Portal.Data;
 using Portal.Web.Accounts;
-using Portal.Web.SaeFeatures;
+using Portal.Web.Api;
 
 namespace Portal.Web.Registry;
 

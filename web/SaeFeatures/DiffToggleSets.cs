@@ -4,6 +4,7 @@ using Portal.Data;
 using Portal.Data.SaeFeatures;
 using Portal.Data.Serving;
 using Portal.Web.Accounts;
+using Portal.Web.Api;
 
 namespace Portal.Web.SaeFeatures;
 

@@ -2,6 +2,7 @@ using System.Security.Claims;
 using Portal.Data;
 using Portal.Data.SaeFeatures;
 using Portal.Web.Accounts;
+using Portal.Web.Api;
 
 namespace Portal.Web.SaeFeatures;
 

@@ -5,6 +5,7 @@ using Portal.Data;
 using Portal.Data.SaeFeatures;
 using Portal.Data.Serving;
 using Portal.Web.Accounts;
+using Portal.Web.Api;
 using Portal.Web.Shell;
 
 namespace Portal.Web.SaeFeatures;

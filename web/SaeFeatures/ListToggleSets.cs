@@ -6,6 +6,7 @@ using Portal.Data.Jobs;
 using Portal.Data.Registry;
 using Portal.Data.SaeFeatures;
 using Portal.Web.Accounts;
+using Portal.Web.Api;
 
 namespace Portal.Web.SaeFeatures;
 

@@ -2,6 +2,7 @@ using System.Security.Claims;
 using Microsoft.AspNetCore.Mvc;
 using Portal.Data;
 using Portal.Web.Accounts;
+using Portal.Web.Api;
 
 namespace Portal.Web.SaeFeatures;
 

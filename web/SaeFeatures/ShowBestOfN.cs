@@ -8,6 +8,7 @@ using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.SaeFeatures;
 using Portal.Web.Accounts;
+using Portal.Web.Api;
 
 namespace Portal.Web.SaeFeatures;
 

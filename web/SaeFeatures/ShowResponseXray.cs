@@ -3,6 +3,7 @@ using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.Serving;
 using Portal.Web.Accounts;
+using Portal.Web.Api;
 using Portal.Web.Shell;
 
 namespace Portal.Web.SaeFeatures;

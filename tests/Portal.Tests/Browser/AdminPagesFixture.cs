@@ -30,6 +30,7 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     private IBrowserContext? shared;
     private SeededToggles? toggles;
     private SeededBestOfN? bestOfN, bestOfNUnderWay;
+    private MadeUpAudit? fullAudit, otherAudit, greyAudit;
     private PolicyEndpoint? endpoint, retiredEndpoint;
 
     public SeededProject Project { get; private set; } = default!; // set on start
@@ -60,6 +61,14 @@ public sealed class AdminPagesFixture : IAsyncLifetime
 
     /// <summary>An audit that ended, made when a test first asks for it.</summary>
     internal SeededAudit Audit => audit ??= new SeededAudit(Project, 21);
+    /// <summary>An audit with a trained reward and SAE latents, one of its texts erased, made when a test first asks for it.</summary>
+    internal MadeUpAudit FullAudit => fullAudit ??= ErasedOne(new MadeUpAudit(Project, new AuditWish { HasSae = true, Prompts = 60 }));
+
+    /// <summary>One without a trained reward.</summary>
+    internal MadeUpAudit OtherAudit => otherAudit ??= new MadeUpAudit(Project, new AuditWish { Number = 2, HasReference = false, AuditedName = "An outside model with a name as long as its makers could make it, version 2026-11-29" });
+
+    /// <summary>One that may not judge.</summary>
+    internal MadeUpAudit GreyAudit => greyAudit ??= new MadeUpAudit(Project, new AuditWish { Number = 3, WhyNot = "20 pairs, 1 of them with identical completions: below 200 that differ nothing can be told from chance. Add prompts." });
 
     /// <summary>An endpoint with a key that nobody has tried, made when a test first asks for it.</summary>
     internal PolicyEndpoint Endpoint => endpoint ??= SeedEndpoint("Outside model");
@@ -86,6 +95,12 @@ public sealed class AdminPagesFixture : IAsyncLifetime
         if (portal is not null)
             await portal.DisposeAsync();
         database.Dispose();
+    }
+
+    private static MadeUpAudit ErasedOne(MadeUpAudit made)
+    {
+        made.EraseAudited(6);
+        return made;
     }
 
     private Guid AccountOf(string name)

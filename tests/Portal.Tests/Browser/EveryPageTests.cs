@@ -98,6 +98,20 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         ["response-xray-without-engine"] = new("/response-xray/{Response:guid}", p => $"/response-xray/{p.JudgedPair.FirstResponseId}"),
         ["best-of"] = new("/best-of/{Run:guid}", p => $"/best-of/{p.BestOfN.JobId}"),
         ["best-of-under-way"] = new("/best-of/{Run:guid}", p => $"/best-of/{p.BestOfNUnderWay.JobId}"),
+        ["audit"] = new("/audits/{Job:guid}", p => p.FullAudit.Page, (page, _) => page.Page.Locator("table.failures").WaitForAsync()),
+        ["audit-near-ties"] = new("/audits/{Job:guid}", p => $"{p.FullAudit.Page}?centred=true&method=max-entropy&failures=NearTie", (page, _) => page.Page.Locator("table.failures").WaitForAsync()),
+        ["audit-hand-over"] = new("/audits/{Job:guid}", p => p.OtherAudit.Page, async (page, _) =>
+        {
+            await page.Page.ClickAsync("[popovertarget=hand-over]");
+            await page.Page.Locator("#hand-over h2").WaitForAsync();
+        }),
+        ["audit-grey"] = new("/audits/{Job:guid}", p => p.GreyAudit.Page),
+        ["audit-gone"] = new("/audits/{Job:guid}", _ => $"/audits/{Guid.Empty}"),
+        ["audit-print"] = new("/audits/{Job:guid}/print", p => $"{p.FullAudit.Page}/print"),
+        ["audit-pairs"] = new("/audits/{Job:guid}/pairs", p => $"{p.FullAudit.Page}/pairs?show=Apart"),
+        ["audit-pair"] = new("/audits/{Job:guid}/pairs/{Pair:guid}", p => $"{p.FullAudit.Page}/pairs/{p.FullAudit.Prompts[40].Prompt}"),
+        ["audits-compared"] = new("/audits/compare", p => $"/audits/compare?first={p.FullAudit.JobId}&second={p.OtherAudit.JobId}"),
+        ["audits-to-compare"] = new("/audits/compare", p => $"/audits/compare?first={p.FullAudit.JobId}&second="),
         ["model-gone"] = new("/models/{Id:guid}", _ => $"/models/{Guid.Empty}"),
         ["results"] = new("/models/{Id:guid}/results", p => $"/models/{p.Candidate.Id}/results"),
         ["audits"] = new("/audits", p => $"/audits?of={p.Audit.JobId}"), // it stands in the list

@@ -6,6 +6,7 @@ using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.SaeFeatures;
 using Portal.Data.Serving;
+using Portal.Web.Api;
 using Portal.Web.SaeFeatures;
 using Portal.Web.Shell;
 using Xunit;

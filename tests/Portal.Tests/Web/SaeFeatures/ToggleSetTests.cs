@@ -10,6 +10,7 @@ using Portal.Data.Registry;
 using Portal.Data.SaeFeatures;
 using Portal.Web.Jobs;
 using Portal.Web.Registry;
+using Portal.Web.Api;
 using Portal.Web.SaeFeatures;
 using Portal.Web.Shell;
 using Portal.Web.Train;

@@ -2,9 +2,8 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Portal.Data;
-using Portal.Web.Api;
 
-namespace Portal.Web.SaeFeatures;
+namespace Portal.Web.Api;
 
 /// <summary>A table as a file.</summary>
 /// <param name="Name">Of the file, without extension.</param>
