@@ -25,7 +25,7 @@ internal static class AuditNumbers
     public static string Count(long count) => count.ToString("N0", CultureInfo.CurrentCulture);
 
     /// <summary>A p value; "–" where nothing was tested.</summary>
-    public static string P(double? p) => p is not { } value ? "–" : value < 0.001 ? "< 0.001" : Plain(value, 3);
+    public static string P(double? p) => p is not { } value ? "–" : value < 0.001 ? "<\u00a00.001" : Plain(value, 3);
 
     /// <summary>The unit in which a table's effects are shown: deviations of the reward where it is known, else logits.</summary>
     public static double UnitOf(AuditIncentives table) => table.RewardDeviation is > 0 and var deviation ? deviation : 1;

@@ -14,7 +14,7 @@ internal sealed class AuditHandlers : IDisposable
         var collection = new ServiceCollection();
         collection.AddLogging().AddLocalization();
         services = collection.AddSingleton(project.Contexts).AddSingleton(project.Writes).AddSingleton(project.Access).AddSingleton(project.Directory).AddSingleton(project.Ids).AddSingleton(project.Hasher)
-            .AddSingleton(project.Time).AddAudits().BuildServiceProvider();
+            .AddSingleton(project.Time).AddSingleton<Portal.Web.Shell.EngineClient>().AddAudits().BuildServiceProvider();
     }
 
     public T Get<T>() where T : notnull => services.GetRequiredService<T>();

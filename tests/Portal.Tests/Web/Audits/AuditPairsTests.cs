@@ -4,6 +4,7 @@ using Portal.Data.AuditLog;
 using Portal.Data.Audits;
 using Portal.Data.Feedback;
 using Portal.Data.Review;
+using Portal.Tests.Web.SaeFeatures;
 using Portal.Web.Audits;
 using Xunit;
 
@@ -148,6 +149,23 @@ public sealed class AuditPairsTests : IDisposable
             Assert.All(reading, refusal => Assert.Equal(audits ? null : ProblemKind.Forbidden, refusal?.Kind));
             Assert.Equal(tasks ? null : ProblemKind.Forbidden, (await handlers.Get<MakeFailureTasks>().Handle(user, seeded.JobId, [Pair(0)], Stop)).Refusal?.Kind);
         }
+    }
+
+    [Fact]
+    public async Task A_typed_answer_is_scored_under_every_run()
+    {
+        await using var door = await FakeEngineDoor.Open(project.Directory);
+        var score = handlers.Get<ScoreTypedText>();
+
+        var scored = (await score.Handle(project.Auditor, seeded.JobId, "How many legs has a hen?", " Two, my friend. ", Stop)).Value;
+
+        Assert.Equal((MadeUpAudit.Method, 4.5), (scored.Own.Method, scored.Own.Mean)); // three words: 3 and 6
+        Assert.Equal([3, 6], scored.Own.Runs);
+        Assert.Equal("random-head", Assert.Single(scored.Others).Method);
+        Assert.Equal("response", (await score.Handle(project.Auditor, seeded.JobId, "a", " ", Stop)).Refusal?.Problems[0].Field);
+        Assert.Equal("prompt", (await score.Handle(project.Auditor, seeded.JobId, "", "a", Stop)).Refusal?.Problems[0].Field);
+        Assert.Equal(ProblemKind.TooMuch, (await score.Handle(project.Auditor, seeded.JobId, "a", new string('a', 20_001), Stop)).Refusal?.Kind);
+        Assert.Equal(ProblemKind.Forbidden, (await score.Handle(project.Reviewer, seeded.JobId, "a", "b", Stop)).Refusal?.Kind);
     }
 
     private async Task<AuditPairsView> Show(AuditPairsQuery query) => (await handlers.Get<ShowAuditPairs>().Handle(project.Auditor, seeded.JobId, query, 0, Stop)).Value;

@@ -43,6 +43,13 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
     public Func<AuditPowerRequest, AuditPowerResponse> Power { get; set; } = request =>
         new AuditPowerResponse(AuditPowerBasis.NoTexts, 0, request.Pairs, 0.05, 0.8, [new("length_tokens", "Length in tokens", 0.31)], [new(0.1, 0.03, 0.01, 0.08), new(0.2, 0.2, 0.13, 0.29), new(0.5, 0.99, 0.95, 1)], 100, 80, 400);
 
+    /// <summary>Scores typed texts under an audit's rewards: two runs of the audit's own method, a word of the response is 1 and 2; one of a control, always 0.</summary>
+    public Func<AuditScoreRequest, AuditScoreResponse> AuditScores { get; set; } = request => new AuditScoreResponse(request.Audit!, "hiddenStates", "failure-aware-reweight", [.. request.Responses!.Select(text => // always asked for both
+    {
+        var words = text.Split(' ').Length;
+        return new AuditScoredText([new("failure-aware-reweight", 0, 0, words, words), new("random-head", 0, 0, 0, 0), new("failure-aware-reweight", 0, 1, 2 * words, 2 * words)]);
+    })]);
+
     public static async Task<FakeEngineDoor> Open(DataDirectory directory)
     {
         var builder = WebApplication.CreateSlimBuilder();
@@ -57,6 +64,7 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
         app.MapPost(TogglePreviewRequest.Route, http => door.Answer<TogglePreviewRequest>(http, token, request => door.Preview(request)));
         app.MapPost(FeatureEffectsRequest.Route, http => door.Answer<FeatureEffectsRequest>(http, token, request => door.Effects(request)));
         app.MapPost(AuditPowerRequest.Route, http => door.Answer<AuditPowerRequest>(http, token, request => door.Power(request)));
+        app.MapPost(AuditScoreRequest.Route, http => door.Answer<AuditScoreRequest>(http, token, request => door.AuditScores(request)));
         app.MapPost(EndpointTrialRequest.Route, http => door.Answer<EndpointTrialRequest>(http, token, request => door.Trial(request)));
         await app.StartAsync();
         return door;
