@@ -22,6 +22,9 @@ public sealed record FeaturesSizes
 
     public int SaeSteps { get; init; } = 2_000;
 
+    /// <summary>Latents of the SAE after the reward model, as a multiple of the state's width: more than in the sarm study, so that a property finds one of its own (DECISIONS.md, 16).</summary>
+    public int Expansion { get; init; } = 8;
+
     /// <summary>Pairs that differ in a latent before it is scored.</summary>
     public int SupportMin { get; init; } = 10;
 
@@ -65,13 +68,10 @@ public sealed class FeaturesStudy(string baseFolder, TrainRewardModel preset, Fe
 
     private const string Base = "SAE of the base", After = "SAE after the reward model", AtEnd = "end", AtMaximum = "maximum";
 
-    // More latents than the sarm study's, so that a property finds one of its own (DECISIONS.md, 16).
-    private static TrainSae SaeSpec(int steps) => ReadableReward.SaeSpec(steps) with { Expansion = 8 };
-
     private static readonly FeaturesSizes miniature = new()
     {
         Evidence = new EvidenceSizes { TrainPrompts = 80, HoldOutPrompts = 10, TestPrompts = 30, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 5, TrainPairs = 400 },
-        Votes = 250, SaeSteps = 150, SupportMin = 3, Permutations = 200,
+        Votes = 250, SaeSteps = 150, Expansion = 4, SupportMin = 3, Permutations = 200,
     };
 
     private static readonly IReadOnlyDictionary<(string Sae, string Where, string Property), double> targets = new Dictionary<(string, string, string), double>
@@ -98,7 +98,7 @@ public sealed class FeaturesStudy(string baseFolder, TrainRewardModel preset, Fe
         var world = StudyWorld.Sampled(run, baseFolder, model, tokenizer, sizes.Evidence, seed);
         var votes = Votes(world);
         var texts = world.Texts(votes.NewResponses);
-        using var reward = ReadableReward.Train("reward", seed, world.Preferences(votes), texts, model, tokenizer, preset, SaeSpec(sizes.SaeSteps), run);
+        using var reward = ReadableReward.Train("reward", seed, world.Preferences(votes), texts, model, tokenizer, preset, ReadableReward.SaeSpec(sizes.SaeSteps) with { Expansion = sizes.Expansion }, run);
         var (sae, _) = TrainSaeRecipe.Run(new TrainSae { Seed = seed, Steps = sizes.SaeSteps, Layer = HalfDepth }, model.Backbone, tokenizer, texts, Path.Combine(run.Work, "states"), run.Training($"sae-{seed}", seed));
         using var ofBase = sae;
 
