@@ -22,12 +22,12 @@ public sealed record AuditFile(string Name, byte[] Bytes);
 [Needs(Permission.Audit)]
 public sealed class ExportAudit(ReadAudit read, ReadAuditDocument document, Access access, WriteQueue writes, AuditHtml html, TimeProvider time)
 {
-    private static readonly Problem NotEnded = new("audit", "This audit has not ended, so there is nothing to hand over.", ProblemKind.Conflict);
+    internal static readonly Problem NotEnded = new("audit", "This audit has not ended, so there is nothing to hand over.", ProblemKind.Conflict);
 
     /// <summary><c>report.json</c> byte for byte: its hash is the one in the audit's manifest.</summary>
     public async Task<Outcome<AuditFile>> Json(ClaimsPrincipal user, JobId job, CancellationToken stop)
     {
-        var opened = await Open(user, job, stop);
+        var opened = await read.Ended(user, job, NotEnded, stop);
         if (opened.Refusal is { } refusal)
             return refusal;
         await Note(user, opened.Value, "json", null, stop);
@@ -37,25 +37,15 @@ public sealed class ExportAudit(ReadAudit read, ReadAuditDocument document, Acce
     /// <summary>One table.</summary>
     public async Task<Outcome<TableFile>> Table(ClaimsPrincipal user, JobId job, AuditTable table, CancellationToken stop)
     {
-        var opened = await Open(user, job, stop);
+        var opened = await read.Ended(user, job, NotEnded, stop);
         if (opened.Refusal is { } refusal)
             return refusal;
-        Dictionary<string, AuditTextShown> texts = new(StringComparer.Ordinal);
-        if (table is AuditTable.Failures)
-        {
-            var report = opened.Value.Report;
-            var failed = report.Failures.Select(failure => failure.Pair).ToHashSet(StringComparer.Ordinal);
-            foreach (var some in report.Pairs.Where(pair => failed.Contains(pair.Id)).SelectMany(pair => new[] { pair.AuditedText, pair.BaseText }).Chunk(ReadAudit.TextsMax))
-            {
-                var found = await read.Texts(user, job, some, stop);
-                if (found.Refusal is { } why)
-                    return why;
-                foreach (var text in found.Value)
-                    texts[text.Id] = text;
-            }
-        }
+        var failed = table is AuditTable.Failures ? opened.Value.Report.Failures.Select(failure => failure.Pair).ToHashSet(StringComparer.Ordinal) : []; // no other table has texts
+        var texts = await read.OfPairs(user, job, opened.Value.Report.Pairs.Where(pair => failed.Contains(pair.Id)), stop);
+        if (texts.Refusal is { } why)
+            return why;
         await Note(user, opened.Value, "table", table, stop);
-        return AuditTables.Of(opened.Value, table, texts);
+        return AuditTables.Of(opened.Value, table, texts.Value);
     }
 
     /// <summary>One file that any browser opens without a network.</summary>
@@ -66,12 +56,6 @@ public sealed class ExportAudit(ReadAudit read, ReadAuditDocument document, Acce
             return refusal;
         await Note(user, shown.Value.Audit, "html", null, stop);
         return new AuditFile($"{Name(shown.Value.Audit)}.html", await html.Write(shown.Value));
-    }
-
-    private async Task<Outcome<EndedAudit>> Open(ClaimsPrincipal user, JobId job, CancellationToken stop)
-    {
-        var opened = await read.Handle(user, job, stop);
-        return opened.Refusal is { } refusal ? refusal : opened.Value.Ended is { } ended ? ended : NotEnded;
     }
 
     private async Task Note(ClaimsPrincipal user, EndedAudit audit, string format, AuditTable? table, CancellationToken stop)
@@ -104,26 +88,20 @@ public sealed class ReadAuditDocument(ReadAudit read, ListFailures failures, Tim
 
     public async Task<Outcome<AuditDocumentView>> Handle(ClaimsPrincipal user, JobId job, CancellationToken stop)
     {
-        var opened = await read.Handle(user, job, stop);
-        if (opened.Refusal is { } refusal)
+        var ended = await read.Ended(user, job, ExportAudit.NotEnded, stop);
+        if (ended.Refusal is { } refusal)
             return refusal;
-        if (opened.Value.Ended is not { } audit)
-            return new Problem("audit", "This audit has not ended, so there is nothing to hand over.", ProblemKind.Conflict);
+        var audit = ended.Value;
         var failed = await failures.WithTexts(user, job, audit.Report, audit.Report.Failures.Take(FailuresMax), stop);
         if (failed.Refusal is { } why)
             return why;
         var pairs = audit.Report.Pairs.ToDictionary(pair => pair.Id, StringComparer.Ordinal);
         var wanted = audit.Report.Incentives.SelectMany(table => table.Rows).Where(row => row.Verdict is AuditIncentiveVerdict.PaidFor or AuditIncentiveVerdict.Punished)
             .SelectMany(row => row.ExamplePairs.Where(pairs.ContainsKey).Take(ExamplesMax).Select(pair => (Row: row, Pair: pairs[pair]))).ToList();
-        List<AuditExample> examples = [];
-        foreach (var some in wanted.Chunk(ReadAudit.TextsMax / 2))
-        {
-            var found = await read.Texts(user, job, [.. some.SelectMany(one => new[] { one.Pair.AuditedText, one.Pair.BaseText })], stop);
-            if (found.Refusal is { } gone)
-                return gone;
-            var texts = found.Value.DistinctBy(text => text.Id).ToDictionary(text => text.Id, StringComparer.Ordinal);
-            examples.AddRange(some.Select(one => new AuditExample(one.Row, texts.GetValueOrDefault(one.Pair.AuditedText), texts.GetValueOrDefault(one.Pair.BaseText))));
-        }
+        var texts = await read.OfPairs(user, job, wanted.Select(one => one.Pair), stop);
+        if (texts.Refusal is { } gone)
+            return gone;
+        var examples = wanted.ConvertAll(one => new AuditExample(one.Row, texts.Value.GetValueOrDefault(one.Pair.AuditedText), texts.Value.GetValueOrDefault(one.Pair.BaseText)));
         return new AuditDocumentView(audit, failed.Value, examples, time.GetUtcNow());
     }
 }

@@ -33,17 +33,18 @@ public sealed class ListFailures(ReadAudit read, Access access)
 {
     public const int RowsMax = 20;
 
+    private static readonly Problem NotEnded = new("audit", "This audit has not ended, so it has no failures yet.", ProblemKind.NotFound);
+
     /// <param name="page">0-based; past the end the last one is shown.</param>
     public async Task<Outcome<FailuresView>> Handle(ClaimsPrincipal user, JobId job, FailureFilter filter, int page, CancellationToken stop)
     {
         var asked = await access.Check(user, Permission.Audit, stop);
         if (asked.Refusal is { } refusal)
             return refusal;
-        var opened = await read.Handle(user, job, stop);
-        if (opened.Refusal is { } gone)
+        var ended = await read.Ended(user, job, NotEnded, stop);
+        if (ended.Refusal is { } gone)
             return gone;
-        if (opened.Value.Ended is not { } audit)
-            return new Problem("audit", "This audit has not ended, so it has no failures yet.", ProblemKind.NotFound);
+        var audit = ended.Value;
         var fitting = audit.Report.Failures.Where(failure => Fits(failure, filter)).ToList();
         page = Math.Clamp(page, 0, Math.Max(0, (fitting.Count - 1) / RowsMax));
         var rows = await WithTexts(user, job, audit.Report, fitting.Skip(page * RowsMax).Take(RowsMax), stop);
@@ -53,20 +54,14 @@ public sealed class ListFailures(ReadAudit read, Access access)
             audit.Report.Failures.Any(failure => failure.ReferenceMargin is not null), audit.Report.Failures.Any(failure => failure.RunsScreened is not null), asked.Value.May(Permission.Administer));
     }
 
-    /// <summary>Failures with their texts as they are stored now; asked for in as many questions as needed.</summary>
+    /// <summary>Failures with their texts as they are stored now.</summary>
     internal async Task<Outcome<IReadOnlyList<FailureRow>>> WithTexts(ClaimsPrincipal user, JobId job, AuditReport report, IEnumerable<AuditFailure> failures, CancellationToken stop)
     {
         var pairs = report.Pairs.ToDictionary(pair => pair.Id, StringComparer.Ordinal);
-        List<FailureRow> rows = [];
-        foreach (var some in failures.Where(failure => pairs.ContainsKey(failure.Pair)).Chunk(ReadAudit.TextsMax / 2))
-        {
-            var texts = await read.Texts(user, job, [.. some.SelectMany(failure => new[] { pairs[failure.Pair].AuditedText, pairs[failure.Pair].BaseText })], stop);
-            if (texts.Refusal is { } why)
-                return why;
-            var shown = texts.Value.ToDictionary(text => text.Id, StringComparer.Ordinal);
-            rows.AddRange(some.Select(failure => new FailureRow(failure, shown.GetValueOrDefault(pairs[failure.Pair].AuditedText), shown.GetValueOrDefault(pairs[failure.Pair].BaseText))));
-        }
-        return rows;
+        var known = failures.Where(failure => pairs.ContainsKey(failure.Pair)).ToList();
+        var texts = await read.OfPairs(user, job, known.Select(failure => pairs[failure.Pair]), stop);
+        return texts.Refusal is { } why ? why
+            : known.ConvertAll(failure => new FailureRow(failure, texts.Value.GetValueOrDefault(pairs[failure.Pair].AuditedText), texts.Value.GetValueOrDefault(pairs[failure.Pair].BaseText)));
     }
 
     internal static bool Fits(AuditFailure failure, FailureFilter filter) => filter switch

@@ -86,6 +86,29 @@ public sealed class ReadAudit(IDbContextFactory<PortalDbContext> contexts, Acces
             : versions.TryGetValue(own, out var found) ? new AuditedModel(found.Label, $"models/{own}", found.Status is ModelStatus.Retired) : new AuditedModel($"{own}", null, true);
     }
 
+    /// <summary>An audit that has ended.</summary>
+    /// <param name="notYet">Said where it has not, or failed.</param>
+    public async Task<Outcome<EndedAudit>> Ended(ClaimsPrincipal user, JobId id, Problem notYet, CancellationToken stop)
+    {
+        var opened = await Handle(user, id, stop);
+        return opened.Refusal is { } refusal ? refusal : opened.Value.Ended is { } ended ? ended : notYet;
+    }
+
+    /// <summary>Both texts of pairs by their ids, asked for in as many questions as needed. Ids whose rows are gone are left out.</summary>
+    public async Task<Outcome<IReadOnlyDictionary<string, AuditTextShown>>> OfPairs(ClaimsPrincipal user, JobId id, IEnumerable<AuditPair> pairs, CancellationToken stop)
+    {
+        var shown = new Dictionary<string, AuditTextShown>(StringComparer.Ordinal);
+        foreach (var some in pairs.DistinctBy(pair => pair.Id).SelectMany(pair => new[] { pair.AuditedText, pair.BaseText }).Chunk(TextsMax))
+        {
+            var found = await Texts(user, id, some, stop);
+            if (found.Refusal is { } why)
+                return why;
+            foreach (var text in found.Value)
+                shown[text.Id] = text;
+        }
+        return shown;
+    }
+
     /// <summary>Texts of an audit.</summary>
     /// <param name="ids">As the report names them, at most <see cref="TextsMax"/>. Ids that the audit does not have are left out.</param>
     /// <returns>In the order asked.</returns>

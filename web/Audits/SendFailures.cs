@@ -38,10 +38,15 @@ internal static class FailuresToSend
     /// <summary>The page that flags name as their origin.</summary>
     public const string Place = "audit";
 
-    /// <summary>Refuses what cannot be sent at all; null where it can.</summary>
-    public static Problem? Check(IReadOnlyCollection<string> pairs) =>
-        pairs.Count == 0 ? new Problem("pairs", "Choose at least one failure.")
-        : pairs.Count > PairsMax ? new Problem("pairs", $"{pairs.Count} failures were chosen; at most {PairsMax} are sent at once.", ProblemKind.TooMuch) : null;
+    private static readonly Problem NotEnded = new("audit", "This audit has not ended, so there is nothing to send.", ProblemKind.Conflict);
+
+    /// <summary>The audit whose failures were chosen, or why none of them can be sent.</summary>
+    public static async Task<Outcome<EndedAudit>> Open(ReadAudit read, ClaimsPrincipal user, JobId job, IReadOnlyCollection<string> pairs, CancellationToken stop) => pairs.Count switch
+    {
+        0 => new Problem("pairs", "Choose at least one failure."),
+        > PairsMax => new Problem("pairs", $"{pairs.Count} failures were chosen; at most {PairsMax} are sent at once.", ProblemKind.TooMuch),
+        _ => await read.Ended(user, job, NotEnded, stop),
+    };
 
     /// <summary>The chosen pairs that can be sent, with their failure and both texts, and why the others cannot.</summary>
     public static (IReadOnlyList<(AuditFailure Failure, PromptId Prompt, ResponseId Audited, ResponseId Base)> Ready, Dictionary<NotSent, int> Left) Sort(PortalDbContext db, JobId job, AuditReport report, IReadOnlyCollection<string> pairs)
@@ -93,13 +98,10 @@ public sealed class SendToReview(WriteQueue writes, Access access, ReadAudit rea
         var asked = await access.Check(user, Permission.Audit, stop);
         if (asked.Refusal is { } refusal)
             return refusal;
-        if (FailuresToSend.Check(pairs) is { } problem)
-            return problem;
-        var opened = await read.Handle(user, job, stop);
-        if (opened.Refusal is { } gone)
-            return gone;
-        if (opened.Value.Ended is not { } audit)
-            return new Problem("audit", "This audit has not ended, so there is nothing to send.", ProblemKind.Conflict);
+        var opened = await FailuresToSend.Open(read, user, job, pairs, stop);
+        if (opened.Refusal is { } why)
+            return why;
+        var audit = opened.Value;
         var annotator = await access.AnnotatorOf(asked.Value, stop);
         return await writes.WriteAsync<SentFailures>(db =>
         {
@@ -138,13 +140,10 @@ public sealed class MakeFailureTasks(WriteQueue writes, Access access, ReadAudit
         var asked = await access.Check(user, Permission.Administer, stop);
         if (asked.Refusal is { } refusal)
             return refusal;
-        if (FailuresToSend.Check(pairs) is { } problem)
-            return problem;
-        var opened = await read.Handle(user, job, stop);
-        if (opened.Refusal is { } gone)
-            return gone;
-        if (opened.Value.Ended is not { } audit)
-            return new Problem("audit", "This audit has not ended, so there is nothing to send.", ProblemKind.Conflict);
+        var opened = await FailuresToSend.Open(read, user, job, pairs, stop);
+        if (opened.Refusal is { } why)
+            return why;
+        var audit = opened.Value;
         return await writes.WriteAsync<SentFailures>(db =>
         {
             if (db.Projects.AsNoTracking().FirstOrDefault(p => p.Id == audit.Row.ProjectId) is not { ArchivedAt: null } project)

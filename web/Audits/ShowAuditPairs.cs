@@ -55,23 +55,21 @@ public sealed class ShowAuditPairs(ReadAudit read)
     /// <param name="page">0-based.</param>
     public async Task<Outcome<AuditPairsView>> Handle(ClaimsPrincipal user, JobId job, AuditPairsQuery query, int page, CancellationToken stop)
     {
-        var opened = await read.Handle(user, job, stop);
-        if (opened.Refusal is { } refusal)
+        var ended = await read.Ended(user, job, NotEnded, stop);
+        if (ended.Refusal is { } refusal)
             return refusal;
-        if (opened.Value.Ended is not { } audit)
-            return NotEnded;
+        var audit = ended.Value;
         if (Choose(audit.Report, query, audit.Folder.Scores) is not { } chosen)
             return Unknown;
         var byId = audit.Report.Pairs.ToDictionary(pair => pair.Id, StringComparer.Ordinal);
         var known = chosen.Where(one => byId.ContainsKey(one.Pair)).ToList();
         page = Math.Clamp(page, 0, Math.Max(0, (known.Count - 1) / RowsMax));
         var rows = known.Skip(page * RowsMax).Take(RowsMax).Select(one => (Pair: byId[one.Pair], one.Value)).ToList();
-        var texts = await read.Texts(user, job, [.. rows.SelectMany(row => new[] { row.Pair.AuditedText, row.Pair.BaseText })], stop);
+        var texts = await read.OfPairs(user, job, rows.Select(row => row.Pair), stop);
         if (texts.Refusal is { } why)
             return why;
-        var shown = texts.Value.ToDictionary(text => text.Id, StringComparer.Ordinal);
         return new AuditPairsView(audit, query, FeatureOf(audit.Report, query),
-            [.. rows.Select(row => new AuditPairRow(row.Pair, shown.GetValueOrDefault(row.Pair.AuditedText), shown.GetValueOrDefault(row.Pair.BaseText), row.Value))], known.Count, page);
+            [.. rows.Select(row => new AuditPairRow(row.Pair, texts.Value.GetValueOrDefault(row.Pair.AuditedText), texts.Value.GetValueOrDefault(row.Pair.BaseText), row.Value))], known.Count, page);
     }
 
     /// <summary>Ids of the pairs in the order of the list; null where the report has no such thing.</summary>
