@@ -14,10 +14,12 @@ internal sealed class AuditData
     private readonly Dictionary<string, AuditPrompt> prompts;
     private readonly Dictionary<string, AuditText> texts;
     private readonly ILookup<AuditPart, IrlPair> parts;
+    private readonly ITextFeatures read;
+    private readonly IReadOnlyDictionary<string, float[]> features;
 
-    private AuditData(Dictionary<string, AuditPrompt> prompts, Dictionary<string, AuditText> texts, IReadOnlyList<AuditPair> pairs, IReadOnlyDictionary<string, float[]> features)
+    private AuditData(Dictionary<string, AuditPrompt> prompts, Dictionary<string, AuditText> texts, IReadOnlyList<AuditPair> pairs, ITextFeatures read, IReadOnlyDictionary<string, float[]> features)
     {
-        (this.prompts, this.texts) = (prompts, texts);
+        (this.prompts, this.texts, this.read, this.features) = (prompts, texts, read, features);
         Pairs = [.. pairs.OrderBy(pair => pair.Part)];
         Written = [.. texts.Values.Where(text => text.Status is CompletionStatus.Written)];
         parts = Pairs.ToLookup(pair => pair.Part, pair => new IrlPair(KeyOf(pair), features[pair.AuditedText], features[pair.BaseText], LogRatio(texts[pair.AuditedText], texts[pair.BaseText])));
@@ -60,7 +62,7 @@ internal sealed class AuditData
             read[text.Id] = features.Read(byId[text.PromptId], text);
             context.Report(read.Count, written.Length, "reading features");
         }
-        return new AuditData(byId, texts.ToDictionary(text => text.Id, StringComparer.Ordinal), pairs, read);
+        return new AuditData(byId, texts.ToDictionary(text => text.Id, StringComparer.Ordinal), pairs, features, read);
     }
 
     public IReadOnlyList<IrlPair> Of(AuditPart part) => [.. parts[part]];
@@ -73,8 +75,13 @@ internal sealed class AuditData
     /// <summary>What a pair's prompt has in common with prompts of the same text.</summary>
     public string KeyOf(AuditPair pair) => prompts[pair.Id].Key;
 
-    /// <summary>Numbers of both texts of every pair.</summary>
-    public (IReadOnlyList<double[]> Audited, IReadOnlyList<double[]> Base) Sides(Func<AuditText, double[]> read) => ([.. Pairs.Select(pair => read(texts[pair.AuditedText]))], [.. Pairs.Select(pair => read(texts[pair.BaseText]))]);
+    /// <summary>Features of both texts of every pair; those that the rewards read are not read again.</summary>
+    public (IReadOnlyList<double[]> Audited, IReadOnlyList<double[]> Base) Sides(ITextFeatures of)
+    {
+        return ([.. Pairs.Select(pair => Of(texts[pair.AuditedText]))], [.. Pairs.Select(pair => Of(texts[pair.BaseText]))]);
+
+        double[] Of(AuditText text) => [.. (ReferenceEquals(of, read) ? features[text.Id] : of.Read(PromptOf(text), text)).Select(value => (double)value)];
+    }
 
     /// <summary>Differences of a score between the two texts of a part's pairs.</summary>
     public double[] MarginsOf(AuditPart part, IReadOnlyDictionary<string, double> scores) => [.. Pairs.Where(pair => pair.Part == part).Select(pair => scores[pair.AuditedText] - scores[pair.BaseText])];

@@ -182,19 +182,21 @@ public static class AuditRewardRecipe
     {
         string[] ids = [.. data.Pairs.Select(pair => pair.Id)];
         string[] prompts = [.. data.Pairs.Select(data.KeyOf)];
-        var (audited, other) = data.Sides(text => [.. readable.Read(data.PromptOf(text), text).Select(value => (double)value)]);
+        var (audited, other) = data.Sides(readable);
         var own = new IncentiveData(readable.Names, audited, other, prompts, 0); // length stands first
         var table = IncentiveTable.Compute(own, new IncentiveOptions(), random.Split("readable incentives"), context.Stop);
         List<AuditIncentives> tables = [Findings.Of("readable", table, readable.Features, ids)];
         if (inputs.Sae is { } sae)
         {
             // The largest code of each latent, with length as the control. Means are for rewards: twice as many rows would cost twice the correction.
-            var (first, second) = data.Sides(text => [.. sae.Read(data.PromptOf(text), text).Take(sae.Latents).Select(value => (double)value), readable.Read(data.PromptOf(text), text)[0]]);
-            var codes = new IncentiveData([.. sae.Names.Take(sae.Latents), ReadableFeatures.LengthKey], first, second, prompts, sae.Latents);
+            var (first, second) = data.Sides(sae);
+            var codes = new IncentiveData([.. sae.Names.Take(sae.Latents), ReadableFeatures.LengthKey], WithLength(first, audited), WithLength(second, other), prompts, sae.Latents);
             ReadableFeature[] rows = [.. Enumerable.Range(0, sae.Latents).Select(i => new ReadableFeature(sae.Names[i], $"Latent {i}")), readable.Features[0]];
             tables.Add(Findings.Of("sae", IncentiveTable.Compute(codes, new IncentiveOptions { Test = IncentiveTest.LengthHeld, Examples = LatentExamples }, random.Split("SAE incentives"), context.Stop), rows, ids));
         }
         return (tables, table, spec.PowerRepeats == 0 ? null : Power(spec, readable, own, table, context.Stop));
+
+        IReadOnlyList<double[]> WithLength(IReadOnlyList<double[]> codes, IReadOnlyList<double[]> counts) => [.. codes.Zip(counts, (code, count) => (double[])[.. code.Take(inputs.Sae!.Latents), count[0]])]; // called where there is one
     }
 
     // For what the third light looks at, at this size and at the size from which "not found" may be read as "clean".

@@ -1,6 +1,9 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.Feedback;
+using Portal.Data.JobSpecs;
 using Portal.Engine.Datasets.Formats;
 
 namespace Portal.Engine.Datasets;
@@ -40,6 +43,24 @@ internal static class StoredTexts
                 prompts[prompt.Id] = StoredPrompt.Of(prompt.Text!, prompt.Topic); // asked for above
         }
         return prompts;
+    }
+
+    /// <summary>All prompts of a project, judged or not, in order of their ids, without their topics.</summary>
+    /// <param name="rules">The split by which a prompt is held out or trained on.</param>
+    public static async IAsyncEnumerable<(PromptId Id, StoredPrompt Prompt, bool IsHeldOut)> OfProject(PortalDbContext db, ProjectId project, DatasetRules rules, [EnumeratorCancellation] CancellationToken stop)
+    {
+        var split = new PromptSplit(rules.HeldOutShare, 0, rules.SplitSeed.ToString(CultureInfo.InvariantCulture));
+        var all = from p in db.Prompts.AsNoTracking()
+                  where p.ProjectId == project
+                  join c in db.Contents on p.ContentId equals c.Id
+                  where c.Text != null
+                  orderby p.Id
+                  select new { p.Id, c.Text };
+        await foreach (var prompt in all.AsAsyncEnumerable().WithCancellation(stop))
+        {
+            var stored = StoredPrompt.Of(prompt.Text!, topic: null); // asked for above
+            yield return (prompt.Id, stored, split.PartOf(stored.Messages) is not SplitPart.Train);
+        }
     }
 
     /// <summary>Responses with the prompts they answer (which may be erased), by primary key.</summary>

@@ -69,12 +69,11 @@ internal sealed class AuditModels : IDisposable
     /// <exception cref="CannotTrain">Files or keys cannot be opened, or the SAE reads another model.</exception>
     public static async Task<AuditModels> Open(AuditedVersions versions, JobRun run, ModelStore store, AddressGuard guard)
     {
-        var (model, tokenizer) = store.OpenPolicy(versions.Base);
-        var models = new AuditModels(AuditReader.Of(model.Backbone, tokenizer)) { opened = { model } };
+        var models = await OpenReaders(versions.Base, versions.Sae, run.Contexts, store, run.Stop);
         try
         {
-            model.eval();
-            models.Base = versions.BaseEndpoint is { } elsewhere ? await models.OpenEndpoint(elsewhere, run, guard) : new ModelTexts(model, tokenizer, versions.Base.Label);
+            if (versions.BaseEndpoint is { } elsewhere)
+                models.Base = await models.OpenEndpoint(elsewhere, run, guard);
             models.Audited = versions.AuditedEndpoint is { } outside ? await models.OpenEndpoint(outside, run, guard) : models.OpenPolicy(versions.Audited!, store); // one of the two is there
             if (versions.Reference is { } reference)
             {
@@ -82,8 +81,6 @@ internal sealed class AuditModels : IDisposable
                 models.opened.Add((IDisposable)reward);
                 models.Reference = new AuditReferenceModel(new RewardScorer(reward, its), reference.Label, Checkpoint.Fingerprint(reference.Files().Select(file => $"{file.Name} {file.Sha256}")));
             }
-            if (versions.Sae is { } sae)
-                models.Sae = await models.OpenSae(sae, run.Contexts, store, run.Stop);
             return models;
         }
         catch

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.Feedback;
@@ -18,23 +17,15 @@ internal sealed record HeldOutPrompt(PromptId Id, AskedPrompt Asked)
     /// <param name="warn">Told how many were too long.</param>
     public static async Task<IReadOnlyList<HeldOutPrompt>> Draw(JobRun run, DatasetRules rules, long seed, int max, Func<IReadOnlyList<Turn>, bool> fits, Action<string> warn)
     {
-        var split = new PromptSplit(rules.HeldOutShare, 0, rules.SplitSeed.ToString(CultureInfo.InvariantCulture));
         var heldOut = new List<HeldOutPrompt>();
         var tooLong = 0;
         await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
-        var all = from p in db.Prompts.AsNoTracking()
-                  where p.ProjectId == run.ProjectId
-                  join c in db.Contents on p.ContentId equals c.Id
-                  where c.Text != null
-                  orderby p.Id
-                  select new { p.Id, c.Text };
-        await foreach (var prompt in all.AsAsyncEnumerable().WithCancellation(run.Stop))
+        await foreach (var (id, prompt, isHeldOut) in StoredTexts.OfProject(db, run.ProjectId, rules, run.Stop))
         {
-            var stored = StoredPrompt.Of(prompt.Text!, topic: null); // asked for above
-            if (split.PartOf(stored.Messages) is SplitPart.Train)
+            if (!isHeldOut)
                 continue;
-            if (fits(stored.Turns))
-                heldOut.Add(new HeldOutPrompt(prompt.Id, new AskedPrompt(stored.Key, stored.Turns)));
+            if (fits(prompt.Turns))
+                heldOut.Add(new HeldOutPrompt(id, new AskedPrompt(prompt.Key, prompt.Turns)));
             else
                 tooLong++;
         }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.JobSpecs;
@@ -18,17 +17,10 @@ internal sealed record ProjectPrompts(IReadOnlyList<PromptId> Ids, IReadOnlyList
     /// <exception cref="CannotTrain">There is none; the message says what to do.</exception>
     public static async Task<ProjectPrompts> Draw(AuditReward spec, DatasetRules rules, JobRun run)
     {
-        var split = new PromptSplit(rules.HeldOutShare, 0, rules.SplitSeed.ToString(CultureInfo.InvariantCulture));
         var (heldOut, training) = (new List<PromptId>(), new List<PromptId>());
         await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
-        var all = from p in db.Prompts.AsNoTracking()
-                  where p.ProjectId == run.ProjectId
-                  join c in db.Contents on p.ContentId equals c.Id
-                  where c.Text != null
-                  orderby p.Id
-                  select new { p.Id, c.Text };
-        await foreach (var prompt in all.AsAsyncEnumerable().WithCancellation(run.Stop))
-            (split.PartOf(StoredPrompt.Of(prompt.Text!, topic: null).Messages) is SplitPart.Train ? training : heldOut).Add(prompt.Id); // asked for above
+        await foreach (var (id, _, isHeldOut) in StoredTexts.OfProject(db, run.ProjectId, rules, run.Stop))
+            (isHeldOut ? heldOut : training).Add(id);
         PromptId[] pool = spec.PromptSource is AuditPromptSource.HeldOut ? [.. heldOut] : [.. heldOut, .. training];
         if (pool.Length == 0)
             throw new CannotTrain(training.Count == 0 ? "The project has no prompts to ask. Import some first."

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Microsoft.AspNetCore.Http;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
@@ -13,6 +12,7 @@ using Portal.Engine.Irl;
 using Portal.Engine.Jobs;
 using Portal.Engine.Statistics;
 using Portal.Engine.Tokenizers;
+using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
 
 namespace Portal.Engine.Serving;
 
@@ -74,14 +74,11 @@ public sealed class AuditPowers(IDbContextFactory<PortalDbContext> contexts, Mod
 
     private static async Task<(int HeldOut, int All)> Prompts(PortalDbContext db, ProjectId project, DatasetRules rules, CancellationToken stop)
     {
-        var split = new PromptSplit(rules.HeldOutShare, 0, rules.SplitSeed.ToString(CultureInfo.InvariantCulture));
         var (heldOut, all) = (0, 0);
-        var texts = from p in db.Prompts.AsNoTracking() where p.ProjectId == project join c in db.Contents on p.ContentId equals c.Id where c.Text != null select c.Text;
-        await foreach (var text in texts.AsAsyncEnumerable().WithCancellation(stop))
+        await foreach (var (_, _, isHeldOut) in StoredTexts.OfProject(db, project, rules, stop))
         {
             all++;
-            if (split.PartOf(StoredPrompt.Of(text, topic: null).Messages) is not SplitPart.Train)
-                heldOut++;
+            heldOut += isHeldOut ? 1 : 0;
         }
         return (heldOut, all);
     }
@@ -165,19 +162,11 @@ public sealed class AuditPowers(IDbContextFactory<PortalDbContext> contexts, Mod
     internal static double[] LeastEffects(ColumnMatrix design, int pairs)
     {
         var d = design.Columns;
-        var precision = new double[d * d];
+        var precision = new double[d * d]; // its lower triangle is enough
+        DenseProducts.Gram(design, [], precision, new double[4 * (design.Rows + d)]);
+        TensorPrimitives.Multiply(precision, pairs / (4.0 * design.Rows), precision);
         for (var j = 0; j < d; j++)
-        {
-            for (var k = 0; k <= j; k++)
-            {
-                var product = 0.0;
-                var first = design.Column(j);
-                var second = design.Column(k);
-                for (var i = 0; i < design.Rows; i++)
-                    product += first[i] * second[i];
-                precision[(j * d) + k] = precision[(k * d) + j] = product / 4 * pairs / design.Rows + (j == k ? 1 / (PriorDeviation * PriorDeviation) : 0);
-            }
-        }
+            precision[(j * d) + j] += 1 / (PriorDeviation * PriorDeviation);
         return [.. Cholesky.Factor(precision, d).InverseDiagonal().Select(variance => Detectable(d) * Math.Sqrt(variance))];
     }
 
