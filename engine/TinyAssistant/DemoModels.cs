@@ -56,10 +56,10 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
             await Add(project, baseId, baseId, RewardFolder, ModelKind.RewardModel, stop);
         if (!known.Any(version => version.Method == ExhibitMethod))
             await Add(project, baseId, baseId, ExhibitFolder, ModelKind.Policy, stop);
-        if (!known.Any(version => version.Kind is ModelKind.Policy && version.Id != baseId && version.Method is not (ExhibitMethod or PaidForLengthMethod)))
-            await Add(project, baseId, baseId, PolicyFolder, ModelKind.Policy, stop);
         if (!known.Any(version => version.Method == PaidForLengthMethod))
             await Add(project, baseId, baseId, PaidForLengthFolder, ModelKind.Policy, stop);
+        if (!known.Any(version => version.Kind is ModelKind.Policy && version.Id != baseId && version.Method is not (ExhibitMethod or PaidForLengthMethod)))
+            await Add(project, baseId, baseId, PolicyFolder, ModelKind.Policy, stop);
         // Also in an installation that an earlier release filled: its reward model is the one the features are of.
         if (!known.Any(version => version.Kind is ModelKind.SparseAutoencoder) && Shipped(await Known(project, stop)) is { } reward)
             await Add(project, reward.Id, baseId, SaeFolder, ModelKind.SparseAutoencoder, stop);

@@ -132,8 +132,7 @@ public static class TakeScreenshots
         shots.Add(new Shot("sae-report", "/models/{Id:guid}", await Link(page, "th a:has-text('SAE')")));
         await FindFeaturePages(page, shots);
         await FindEndpoint(page, shots);
-        shots.Add(new Shot("audits", "/audits", "/audits"));
-        shots.Add(new Shot("audit-new", "/audits/new", "/audits/new", Shows: "#start-audit"));
+        await FindAudit(page, shots);
 
         await page.GotoAsync("/people");
         await Interactive(page);
@@ -141,6 +140,23 @@ public static class TakeScreenshots
         var link = await page.InputValueAsync("#invite-link");
         shots.Add(new Shot("invitation", "/invitation/{Token}", new Uri(new Uri(address), link).PathAndQuery, IsSignedIn: false));
         return shots;
+    }
+
+    /// <summary>The audit that the demo ships.</summary>
+    private static async Task FindAudit(IPage page, List<Shot> shots)
+    {
+        do
+            await page.GotoAsync("/audits"); // a job of the first start stores it
+        while (await page.Locator("main th a:has-text('Audit ')").CountAsync() == 0);
+        var audit = await Link(page, "main th a:has-text('Audit ')");
+        shots.Add(new Shot("audits", "/audits", "/audits"));
+        shots.Add(new Shot("audit-new", "/audits/new", "/audits/new", Shows: "#start-audit"));
+        shots.Add(new Shot("audit", "/audits/{Job:guid}", audit, Shows: "table.failures"));
+        shots.Add(new Shot("audit-print", "/audits/{Job:guid}/print", $"{audit}/print"));
+        shots.Add(new Shot("audit-pairs", "/audits/{Job:guid}/pairs", $"{audit}/pairs"));
+        shots.Add(new Shot("audits-to-compare", "/audits/compare", $"/audits/compare?first={audit.Split('/')[^1]}"));
+        await page.GotoAsync($"{audit}/pairs");
+        shots.Add(new Shot("audit-pair", "/audits/{Job:guid}/pairs/{Pair:guid}", await Link(page, "main a[href*='/pairs/']")));
     }
 
     /// <summary>Makes an endpoint, which nobody asks.</summary>
