@@ -107,7 +107,7 @@ public sealed class Sampler(Llama model)
                 }
             }
 
-            (rows, input) = DropFinished(rows, ids, cache);
+            (rows, input) = DropFinished(rows, ids, cache, step, model.Config.ContextLength);
             if (rows.Length == 0)
             {
                 return;
@@ -167,10 +167,11 @@ public sealed class Sampler(Llama model)
     /// Takes finished rows out of batch and cache. Copying the cache costs about a step, so a few finished rows are carried
     /// along until they are an eighth, unless their place in the context has run out.
     /// </summary>
-    private static (Row[] Rows, long[] Input) DropFinished(Row[] rows, long[] ids, KvCache cache)
+    private static (Row[] Rows, long[] Input) DropFinished(Row[] rows, long[] ids, KvCache cache, int step, int contextLength)
     {
         var done = rows.Count(row => row.Done);
-        var mustDrop = rows.Any(row => row.Done && row.ContextFull);
+        // The place of the next token: a row that is carried along goes on through the context, however short its text was.
+        var mustDrop = rows.Any(row => row.Done && row.Prompt.Count + step >= contextLength - 1);
         if (done == rows.Length)
         {
             return ([], []);
@@ -216,8 +217,6 @@ public sealed class Sampler(Llama model)
 
         public bool Finished { get; private set; }
 
-        public bool ContextFull { get; private set; }
-
         public bool Done { get; private set; }
 
         public void Add(int id, float logProb, SamplingOptions options, int contextLength)
@@ -225,8 +224,7 @@ public sealed class Sampler(Llama model)
             Ids.Add(id);
             LogProbs.Add(logProb);
             Finished = options.StopIds.Contains(id);
-            ContextFull = Prompt.Count + Ids.Count >= contextLength;
-            Done = Finished || ContextFull || Ids.Count >= options.MaxNewTokens;
+            Done = Finished || Prompt.Count + Ids.Count >= contextLength || Ids.Count >= options.MaxNewTokens;
         }
     }
 }

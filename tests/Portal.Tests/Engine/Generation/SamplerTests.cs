@@ -70,6 +70,26 @@ public sealed class SamplerTests : IDisposable
         Assert.True(together.Select(text => text.Split(' ').Length).Distinct().Count() > 3, "rows should end at different steps, or nothing was tested");
     }
 
+    /// <summary>A finished row is carried along for a while. One with a long prompt comes to the end of the context before the others do: it must be out of the batch by then.</summary>
+    [Fact]
+    public void A_finished_row_with_a_long_prompt_does_not_run_out_of_the_context()
+    {
+        using var model = LlamaTests.Model(Small);
+        var sampler = new Sampler(model);
+        var greedy = new SamplingOptions { MaxNewTokens = Small.ContextLength - 3, Temperature = 0, BatchSize = 16 };
+        IReadOnlyList<int>[] shortOnes = [.. Enumerable.Repeat((IReadOnlyList<int>)[1, 2], 8)];
+        var written = sampler.Generate(shortOnes[..1], greedy, CancellationToken.None)[0].Ids;
+        // A long prompt whose first token the short ones never write, so that it ends at once and nobody else does.
+        var longOne = Enumerable.Range(1, Small.VocabularySize - 1).Select(id => (IReadOnlyList<int>)[.. Enumerable.Repeat(id, Small.ContextLength - 4)])
+            .First(prompt => !written.Contains(sampler.Generate([prompt], greedy with { MaxNewTokens = 1 }, CancellationToken.None)[0].Ids[0]));
+        var stop = sampler.Generate([longOne], greedy with { MaxNewTokens = 1 }, CancellationToken.None)[0].Ids[0];
+
+        var texts = sampler.Generate([longOne, .. shortOnes], greedy with { StopIds = [stop] }, CancellationToken.None);
+
+        Assert.Equal([stop], texts[0].Ids);
+        Assert.All(texts.Skip(1), text => Assert.Equal(written, text.Ids));
+    }
+
     [Fact]
     public void A_stop_token_ends_a_row_and_is_part_of_it()
     {
