@@ -41,10 +41,7 @@ public sealed class RecoveredRewardSource : IRewardSource
             stop.ThrowIfCancellationRequested();
             if (answers[i].Text.Length == 0 || (logProbs is not null && logProbs[i] is null))
                 continue;
-            scores[i] = rewards.Mean(method, features.Read(prompts[i], new AuditText
-            {
-                Id = "", PromptId = "", Part = AuditPart.Test, Side = AuditSide.Audited, Ordinal = 0, Status = CompletionStatus.Written, Text = answers[i].Text, Finished = answers[i].Finished, LogProbBase = logProbs?[i],
-            }));
+            scores[i] = rewards.Mean(method, features.Read(prompts[i], AuditText.Of(answers[i].Text, answers[i].Finished, logProbs?[i])));
         }
         return scores;
     }

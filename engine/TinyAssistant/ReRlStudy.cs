@@ -66,7 +66,7 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
     private static readonly ReRlSizes miniature = new()
     {
         Evidence = new EvidenceSizes { TrainPrompts = 32, HoldOutPrompts = 12, TestPrompts = 12 },
-        CandidatesPerPolicy = 2, Seeds = 1, Bootstraps = 2, KlBudgetNats = 0.5, StepsMax = 8, MicroBatches = 1, LearningRate = 1e-3, ScalePrompts = 8, TestAnswers = 2, StandInSteps = 8,
+        CandidatesPerPolicy = 2, Seeds = 1, Bootstraps = 2, KlBudgetNats = 0.4, StepsMax = 5, MicroBatches = 1, LearningRate = 1e-3, ScalePrompts = 8, TestAnswers = 2, StandInSteps = 5,
     };
 
     // What an arm is called in the table, and whose reward it gets.
