@@ -65,7 +65,7 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
 
     private static readonly ReRlSizes miniature = new()
     {
-        Evidence = new EvidenceSizes { TrainPrompts = 32, HoldOutPrompts = 12, TestPrompts = 12 },
+        Evidence = new EvidenceSizes { TrainPrompts = 48, HoldOutPrompts = 12, TestPrompts = 12 },
         CandidatesPerPolicy = 2, Seeds = 1, Bootstraps = 2, KlBudgetNats = 0.4, StepsMax = 5, MicroBatches = 1, LearningRate = 1e-3, ScalePrompts = 8, TestAnswers = 2, StandInSteps = 5,
     };
 

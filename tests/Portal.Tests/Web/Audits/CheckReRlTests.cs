@@ -104,7 +104,8 @@ public sealed class CheckReRlTests(PostgresFixture postgres)
 
     private static StartCheckReRl Start(SeededProject project) => new(project.Writes, new StartJob(project.Writes, project.Access, project.Ids, project.Time), project.Access, project.Time);
 
-    private static ReRlRun Run(SeededProject project, MadeUpAudit seeded, JobId job, bool hasReachedBudget = true) => new()
+    /// <summary>A check that ended, with made-up figures.</summary>
+    internal static ReRlRun Run(SeededProject project, MadeUpAudit seeded, JobId job, bool hasReachedBudget = true) => new()
     {
         JobId = job, AuditJobId = seeded.JobId, ProjectId = project.Id, Method = MadeUpAudit.Method, KlBudgetNats = 6, IsBudgetMeasured = true, Steps = 40, HasReachedBudget = hasReachedBudget, Prompts = 30, AnswersPerPrompt = 4, ScoredBy = "reward model v1",
         FiguresJson = JsonSerializer.Serialize(new[]

@@ -54,10 +54,7 @@ public sealed class DriftTests(PostgresFixture postgres)
         using var project = new SeededProject();
         using var handlers = new AuditHandlers(project);
         var (first, second) = (new MadeUpAudit(project), new MadeUpAudit(project, new AuditWish { Number = 2, AuditedName = "policy <b>v3</b>" }));
-        AuditInterval Around(double value) => new(value, value - .1, value + .1, .95, 30);
-        var report = new DriftReport([new DriftVersion(first.JobId, "Audit 1", "policy v2"), new DriftVersion(second.JobId, "Audit 2", "policy <b>v3</b>")], [[Around(0), Around(.42)], [Around(.42), Around(0)]],
-            [new DriftTrajectory(DriftTrajectory.LengthTokens, [Around(20), Around(31)], [new DriftStep(Around(11), .0001, .0004, true)]), new DriftTrajectory(DriftTrajectory.KlNats, [Around(2), null], [null])], .05);
-        var run = new DriftRun { JobId = project.Job(new MeasureDrift { AuditIds = [first.JobId, second.JobId] }).Id, ProjectId = project.Id, Method = MadeUpAudit.Method, Versions = 2, Prompts = 30, ReportJson = JsonSerializer.Serialize(report), Seed = 1, CreatedBy = null, At = project.Now };
+        var run = Run(project, first, second);
         project.Add(run);
 
         var shown = (await handlers.Get<ShowDrift>().Handle(project.Auditor, project.Id, run.JobId, Stop)).Value;
@@ -73,6 +70,20 @@ public sealed class DriftTests(PostgresFixture postgres)
         Assert.Equal(ProblemKind.Forbidden, (await handlers.Get<ShowDrift>().Handle(project.Reviewer, project.Id, null, Stop)).Refusal?.Kind);
         Assert.Equal(ProblemKind.NotFound, (await handlers.Get<ShowDrift>().Handle(project.Admin, project.Id, new JobId(Guid.NewGuid()), Stop)).Refusal?.Kind);
         Assert.Null((await handlers.Get<ShowDrift>().Handle(project.Admin, project.Id, null, Stop)).Value.Shown);
+    }
+
+    /// <summary>A comparison of two versions that ended, with made-up numbers.</summary>
+    internal static DriftRun Run(SeededProject project, MadeUpAudit first, MadeUpAudit second)
+    {
+        var report = new DriftReport([new DriftVersion(first.JobId, first.Row.Label, first.Row.AuditedName), new DriftVersion(second.JobId, second.Row.Label, second.Row.AuditedName)], [[Around(0), Around(.42)], [Around(.42), Around(0)]],
+            [new DriftTrajectory(DriftTrajectory.LengthTokens, [Around(20), Around(31)], [new DriftStep(Around(11), .0001, .0004, true)]), new DriftTrajectory(DriftTrajectory.KlNats, [Around(2), null], [null])], .05);
+        return new DriftRun
+        {
+            JobId = project.Job(new MeasureDrift { AuditIds = [first.JobId, second.JobId] }).Id, ProjectId = project.Id, Method = MadeUpAudit.Method, Versions = 2, Prompts = 30, ReportJson = JsonSerializer.Serialize(report), Seed = 1, CreatedBy = null,
+            At = project.Now,
+        };
+
+        static AuditInterval Around(double value) => new(value, value - .1, value + .1, .95, 30);
     }
 
     private static StartMeasureDrift Start(SeededProject project) => new(project.Writes, new StartJob(project.Writes, project.Access, project.Ids, project.Time), project.Access, project.Time);
