@@ -29,6 +29,9 @@ public sealed class CheckReRlRunner : IJobRunner<CheckReRl>
     /// <summary>Training prompts on which the audited policy's divergence is measured and the reward is scaled; and answers to each.</summary>
     private const int MeasuredPrompts = 128, MeasuredAnswers = 4;
 
+    /// <summary>Steps over which the copy's divergence is averaged, 512 answers: one step's 64 lie up to twice the truth.</summary>
+    private const int KlBudgetSteps = 8;
+
     /// <summary>Below it two policies are the same for this purpose, nats.</summary>
     private const double KlLeast = 0.05;
 
@@ -148,7 +151,7 @@ public sealed class CheckReRlRunner : IJobRunner<CheckReRl>
         var usual = new TrainRlooPolicy();
         return usual with
         {
-            Seed = spec.Seed, Temperature = spec.Temperature, TokensMax = spec.TokensMax, Beta = spec.Beta, KlBudgetNats = budget, KlControl = KlControl.Stop,
+            Seed = spec.Seed, Temperature = spec.Temperature, TokensMax = spec.TokensMax, Beta = spec.Beta, KlBudgetNats = budget, KlBudgetSteps = KlBudgetSteps, KlControl = KlControl.Stop,
             Optimization = usual.Optimization with { LearningRate = spec.LearningRate, StepsMax = spec.StepsMax },
         };
     }

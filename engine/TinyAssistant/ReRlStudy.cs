@@ -27,8 +27,11 @@ public sealed record ReRlSizes
     public int Seeds { get; init; } = 5;
     public int Bootstraps { get; init; } = 3;
 
-    /// <summary>Divergence from the base at which every arm ends, nats per answer.</summary>
-    public double KlBudgetNats { get; init; } = 8;
+    /// <summary>Divergence from the base at which every arm ends, nats per answer: that of the shipped P0 (3.9 on held-out prompts, beside its weights).</summary>
+    public double KlBudgetNats { get; init; } = 4;
+
+    /// <summary>Steps whose mean divergence is held against it: one step's 64 answers lie up to twice the truth.</summary>
+    public int KlBudgetSteps { get; init; } = 8;
 
     /// <summary>Steps within which an arm must get there.</summary>
     public int StepsMax { get; init; } = 240;
@@ -55,7 +58,7 @@ public sealed record ReRlSizes
 /// </summary>
 /// <remarks>
 /// The methods get texts and log-probabilities of base and P0 and nothing else, through the recipe that every audit takes (specs/fairl.md §4.2.6). All arms share spec, prompts, seed, scale (deviation 1 within a
-/// prompt, on the base's answers) and budget; only the reward differs. The budget is looked at on each step's fresh answers, 64 of them, so an arm ends a little past it: what it reached is measured on test prompts
+/// prompt, on the base's answers) and budget; only the reward differs. The budget is looked at on the answers of the newest steps, so an arm ends a little beside it: what it reached is measured on test prompts
 /// and stands in the table. No arm trains on, or is stopped by, a test prompt. Seeds vary prompts, samples, fits and trainings; P0 is one policy, the shipped one.
 /// </remarks>
 public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlooPolicy preset, ReRlSizes sizes, StudyRun run)
@@ -66,7 +69,7 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
     private static readonly ReRlSizes miniature = new()
     {
         Evidence = new EvidenceSizes { TrainPrompts = 48, HoldOutPrompts = 12, TestPrompts = 12 },
-        CandidatesPerPolicy = 2, Seeds = 1, Bootstraps = 2, KlBudgetNats = 0.4, StepsMax = 5, MicroBatches = 1, LearningRate = 1e-3, ScalePrompts = 8, TestAnswers = 2, StandInSteps = 5,
+        CandidatesPerPolicy = 2, Seeds = 1, Bootstraps = 2, KlBudgetNats = 0.3, KlBudgetSteps = 2, StepsMax = 5, MicroBatches = 1, LearningRate = 1e-3, ScalePrompts = 8, TestAnswers = 2, StandInSteps = 5,
     };
 
     // What an arm is called in the table, and whose reward it gets.
@@ -88,19 +91,21 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
         IReadOnlyList<AskedPrompt> train = [.. prompts.Train.Select(DemoPolicies.AskedOf)];
         using var original = Original(train, seed);
         var reader = AuditReader.Of(@base.Backbone, tokenizer);
-        var rewards = Audit(seed, prompts, original, @base, tokenizer, reader);
+        var (rewards, accepted) = Audit(seed, prompts, original, @base, tokenizer, reader);
         var features = new PooledStates(reader, rewards.Reading);
         var scale = PolicySamples.Write(@base, @base, tokenizer, [.. train.Take(sizes.ScalePrompts)], preset.SamplesPerPrompt, Sampling(seed), null, run.Stop);
 
         var measured = new Dictionary<string, IReadOnlyList<Answer>>(StringComparer.Ordinal);
         var table = new Table(seed, sizes.KlBudgetNats);
+        // Where it is none, the failure-aware reward is the one before its first round, and the same as max-entropy's.
+        table.Rows.Add(new StudyRow($"failure-aware: runs of which the guard accepted a round, of {sizes.Seeds * sizes.Bootstraps}", seed, accepted, null, null, null));
         foreach (var (name, policy) in new[] { ("base", @base), ("P0", original) })
             table.Add(name, measured[name] = Answers(policy, @base, tokenizer, prompts.Test, seed));
         (string Arm, IRewardSource Source)[] arms = [.. recovered.Take(3).Select(Recovered), ("true reward", DemoPolicies.RewardOf(KnownPolicy.P0)), Recovered(recovered[3])];
         foreach (var (arm, source) in arms)
         {
             var scaled = ScaledReward.On(scale, source, run.Stop);
-            var (policy, steps) = Train(arm, train, scaled.Term, Spec(seed) with { KlBudgetNats = sizes.KlBudgetNats, KlControl = KlControl.Stop }, seed);
+            var (policy, steps) = Train(arm, train, scaled.Term, Spec(seed) with { KlBudgetNats = sizes.KlBudgetNats, KlBudgetSteps = sizes.KlBudgetSteps, KlControl = KlControl.Stop }, seed);
             using (policy)
                 table.Add(arm, measured[arm] = Answers(policy, @base, tokenizer, prompts.Test, seed));
             table.AddTraining(arm, steps, sizes.StepsMax, scaled.Of(Sampled(arm), run.Stop), scaled.Of(Sampled("base"), run.Stop));
@@ -133,7 +138,7 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
         return (policy, report.Steps);
     }
 
-    private RecoveredRewards Audit(long seed, (IReadOnlyList<WorldPrompt> Train, IReadOnlyList<WorldPrompt> HoldOut, IReadOnlyList<WorldPrompt> Test) prompts, Llama original, Llama @base, ITokenizer tokenizer, AuditReader reader)
+    private (RecoveredRewards Rewards, int Accepted) Audit(long seed, (IReadOnlyList<WorldPrompt> Train, IReadOnlyList<WorldPrompt> HoldOut, IReadOnlyList<WorldPrompt> Test) prompts, Llama original, Llama @base, ITokenizer tokenizer, AuditReader reader)
     {
         var spec = new AuditReward
         {
@@ -146,7 +151,7 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
             throw new CannotTrain($"No reward could be recovered from P0's answers: {whyNot}");
         if (report.Methods.FirstOrDefault(method => method.WhyNot is not null) is { } failed)
             throw new CannotTrain($"{failed.Name} could not run: {failed.WhyNot}");
-        return RecoveredRewards.Load(context.ArtefactFolder);
+        return (RecoveredRewards.Load(context.ArtefactFolder), report.Methods.Single(method => method.Name == IrlMethods.Default.Name).Runs.Count(fitted => fitted.Rounds.Any(round => round is { Round: > 0, IsAccepted: true })));
 
         static IEnumerable<(string, IReadOnlyList<Turn>, IReadOnlyList<string>, AuditPart?)> Rows(IReadOnlyList<WorldPrompt> some, AuditPart part) =>
             some.Select(prompt => (prompt.Id, MakeDemo.TurnsOf(prompt.Turns), (IReadOnlyList<string>)[prompt.Topic is Topic.Risky ? ReadableFeatures.RiskyTag : $"{prompt.Topic}"], (AuditPart?)part));

@@ -23,7 +23,7 @@ public sealed class MeasureDriftRunnerTests : IDisposable
 
     /// <summary>The second version has the weights of the first: everything about the two is the same, and nothing is marked.</summary>
     [Fact]
-    public async Task Two_versions_that_are_the_same_have_no_distance_and_no_step()
+    public async Task Two_versions_that_are_the_same_have_no_distance_and_no_step_and_what_cannot_be_compared_is_refused()
     {
         var twin = Toy.Ids.New<ModelVersionId>();
         var (polite, _) = Toy.Store.OpenPolicy(Toy.Database.Open().ModelVersions.Single(v => v.Id == toys.PoliteId));
@@ -54,17 +54,16 @@ public sealed class MeasureDriftRunnerTests : IDisposable
         if (run.Prompts == texts.Select(text => text.PromptId).Distinct().Count())
             Assert.Equal(texts.GroupBy(text => text.PromptId).Average(prompt => prompt.Average(text => text.LogProbAudited!.Value - text.LogProbBase!.Value)), kl.Estimate, 1e-9);
         Assert.True(report.Trajectories.Single(row => row.Name == DriftTrajectory.FixedReward).Values[0]!.Estimate > 0); // "please" is paid for
-    }
 
-    [Fact]
-    public async Task Audits_that_cannot_be_compared_are_refused_by_name()
-    {
-        var (first, second) = (await toys.Audit(toys.Polite), await toys.Audit(toys.Polite with { Seed = 2 }));
-
-        Assert.Contains("Audit 2 rests on other test prompts or other answers of the base than Audit 1", await Refusal(first, second), StringComparison.Ordinal);
         Assert.Contains("2 to 12 different audits", await Refusal(first), StringComparison.Ordinal);
         Assert.Contains("2 to 12 different audits", await Refusal(first, first), StringComparison.Ordinal);
         Assert.Contains("there is no audit", await Refusal(first, new JobId(Guid.NewGuid())), StringComparison.Ordinal);
+        using (var change = Toy.Database.Open())
+        {
+            var answer = change.AuditTexts.First(t => t.JobId == second && t.Part == AuditPart.Test && t.Side == AuditSide.Base); // as if the base had been asked one time less
+            change.AuditTexts.Where(t => t.JobId == second && t.PromptId == answer.PromptId && t.Side == answer.Side && t.Ordinal == answer.Ordinal).ExecuteDelete();
+        }
+        Assert.Contains("Audit 2 rests on other test prompts or other answers of the base than Audit 1", await Refusal(first, second), StringComparison.Ordinal);
 
         async Task<string> Refusal(params JobId[] audits) => (await Assert.ThrowsAsync<CannotTrain>(() => new MeasureDriftRunner().Run(new MeasureDrift { AuditIds = audits }, Toy.Job()))).Message;
     }
