@@ -14,7 +14,7 @@ namespace Portal.Engine.Audits;
 /// <summary>A language model at hand as a policy of an audit. Its log-probabilities are exact.</summary>
 public sealed class ModelTexts : IPolicyTexts
 {
-    private const int BatchSize = 64;
+    private const int BatchSize = 128;
 
     private readonly Llama model;
     private readonly ITokenizer tokenizer;

@@ -16,14 +16,15 @@ namespace Portal.Engine.Audits;
 /// </remarks>
 public sealed class TextCollection(IPolicyTexts audited, IPolicyTexts @base, AuditReward spec, RecipeContext context)
 {
-    private const int PromptsAtOnce = 16;
+    /// <summary>A chunk is what a crash can cost, and a batch that a model writes at once.</summary>
+    private const int CompletionsAtOnce = 128;
 
     private sealed record Chunk(string Fingerprint, IReadOnlyList<AuditText> Texts);
 
     /// <summary>Hash of all that decides the texts.</summary>
     public string Fingerprint(IReadOnlyList<AuditPrompt> prompts) => Checkpoint.Fingerprint(
     [
-        "audit texts 1", JsonSerializer.Serialize(audited.Identity), JsonSerializer.Serialize(@base.Identity), JsonSerializer.Serialize(spec.Sampling), $"{spec.Seed} {spec.CompletionsOnTest} {spec.Repeats}",
+        "audit texts 2", JsonSerializer.Serialize(audited.Identity), JsonSerializer.Serialize(@base.Identity), JsonSerializer.Serialize(spec.Sampling), $"{spec.Seed} {spec.CompletionsOnTest} {spec.Repeats}",
         .. prompts.Select(prompt => JsonSerializer.Serialize(prompt)),
     ]);
 
@@ -35,7 +36,7 @@ public sealed class TextCollection(IPolicyTexts audited, IPolicyTexts @base, Aud
         var fingerprint = Fingerprint(prompts);
         var texts = new List<AuditText>();
         // Train, hold-out, test: prompts of a chunk get the same number of completions.
-        var chunks = prompts.GroupBy(prompt => prompt.Part).OrderBy(group => group.Key).SelectMany(group => group.Chunk(PromptsAtOnce)).ToArray();
+        var chunks = prompts.GroupBy(prompt => prompt.Part).OrderBy(group => group.Key).SelectMany(group => group.Chunk(Math.Max(1, CompletionsAtOnce / Completions(group.Key!.Value)))).ToArray(); // each has a part
         var (done, resumed) = (0, 0);
         foreach (var (number, chunk) in chunks.Index())
         {
@@ -73,10 +74,12 @@ public sealed class TextCollection(IPolicyTexts audited, IPolicyTexts @base, Aud
         }
     }
 
+    private int Completions(AuditPart part) => part switch { AuditPart.Train => 1 + spec.Repeats, AuditPart.Holdout => 1, AuditPart.Test => spec.CompletionsOnTest };
+
     private async Task<IReadOnlyList<AuditText>> Ask(AuditPrompt[] prompts, int number)
     {
         var part = prompts[0].Part!.Value; // Collect's prompts have one
-        var k = part switch { AuditPart.Train => 1 + spec.Repeats, AuditPart.Holdout => 1, AuditPart.Test => spec.CompletionsOnTest };
+        var k = Completions(part);
         var (first, second) = (await Complete(audited, AuditSide.Audited, prompts, k, number), await Complete(@base, AuditSide.Base, prompts, k, number));
         var written = prompts.SelectMany((prompt, i) => first[i].Select((completion, at) => (prompt, completion, Side: AuditSide.Audited, At: at))
             .Concat(second[i].Select((completion, at) => (prompt, completion, Side: AuditSide.Base, At: at)))).ToArray();

@@ -71,7 +71,7 @@ public sealed class FeaturesStudy(string baseFolder, TrainRewardModel preset, Fe
     private static readonly FeaturesSizes miniature = new()
     {
         Evidence = new EvidenceSizes { TrainPrompts = 80, HoldOutPrompts = 10, TestPrompts = 30, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 5, TrainPairs = 400 },
-        Votes = 250, SaeSteps = 150, Expansion = 4, SupportMin = 3, Permutations = 200,
+        Votes = 180, SaeSteps = 120, Expansion = 4, SupportMin = 3, Permutations = 200,
     };
 
     private static readonly IReadOnlyDictionary<(string Sae, string Where, string Property), double> targets = new Dictionary<(string, string, string), double>

@@ -70,8 +70,8 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
 
     private static readonly FoundationSizes miniature = new()
     {
-        Evidence = new EvidenceSizes { TrainPrompts = 150, HoldOutPrompts = 10, TestPrompts = 60, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 6, TrainPairs = 500 },
-        BaseSamples = 60, Votes = [500], TestPairs = 700, PolicyPrompts = 50, SamplesPerPrompt = 2, PolicyVotes = 400, Exhibit = false,
+        Evidence = new EvidenceSizes { TrainPrompts = 110, HoldOutPrompts = 10, TestPrompts = 50, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 6, TrainPairs = 350 },
+        BaseSamples = 60, Votes = [350], TestPairs = 600, PolicyPrompts = 40, SamplesPerPrompt = 2, PolicyVotes = 300, Exhibit = false,
     };
 
     private static FoundationStudy Of(StudyRun run)

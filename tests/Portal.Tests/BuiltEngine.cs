@@ -51,7 +51,7 @@ internal static class BuiltEngine
         try
         {
             var result = Path.Combine(work.FullName, "rows.json");
-            var (code, output, errors) = await Run(TimeSpan.FromMinutes(20), ["evidence", name, "--quick", "--seeds", "1", "--threads", "1",
+            var (code, output, errors) = await Run(TimeSpan.FromMinutes(30), ["evidence", name, "--quick", "--seeds", "1", "--threads", "1",
                 "--assets", Path.Combine(Repository.Root, "wwwroot-assets", "demo"), "--work", work.FullName, "--json", result, .. arguments]);
             Assert.True(code == 0, errors);
             return (JsonSerializer.Deserialize<List<StudyRow>>(await File.ReadAllTextAsync(result), new JsonSerializerOptions(JsonSerializerDefaults.Web))!, errors + output); // an array

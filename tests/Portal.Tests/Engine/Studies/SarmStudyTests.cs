@@ -8,6 +8,7 @@ namespace Portal.Tests.Engine.Studies;
 /// One seed of the study of sparse reward models in small, on the shipped base, as <c>./bench evidence sarm --quick --seeds 1</c> runs it. The numbers prove
 /// nothing at this size; what must hold is that every model of the table was trained and measured on the same pairs, and what no size changes.
 /// </summary>
+[Collection(MoreStudiesCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class SarmStudyTests
 {
@@ -22,7 +23,7 @@ public sealed class SarmStudyTests
             "full depth, linear head", "mode 0: head on the base's features", "mode 1: body and head through the base's features", "control: mode 1, random frozen TopK encoder",
             "control: mode 1 without an SAE (linear head, equal depth)", "SAE after the reward model, head on its features", "multi-aspect (graders' readings), full depth", "bag of words", "length only",
         ];
-        Assert.All(models, name => Assert.InRange(Row(name).Value, 0.4, 0.95));
+        Assert.All(models, name => Assert.InRange(Row(name).Value, 0.35, 0.95));
         Assert.Single(models.Select(name => Row(name).Interval!.Value.Count).Distinct()); // the same prompts, or a bootstrap by prompt would not be paired
         // Nothing but the head moves in mode 0 and after the reward model; a code that is the state itself loses nothing.
         Assert.Equal(1, Row("mode 0: head on the base's features: top contexts kept").Value);
