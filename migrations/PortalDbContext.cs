@@ -52,6 +52,8 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
     public DbSet<ToggleSet> ToggleSets => Set<ToggleSet>();
     public DbSet<PolicyEndpoint> PolicyEndpoints => Set<PolicyEndpoint>();
     public DbSet<PolicyAudit> PolicyAudits => Set<PolicyAudit>();
+    public DbSet<ReRlRun> ReRlRuns => Set<ReRlRun>();
+    public DbSet<DriftRun> DriftRuns => Set<DriftRun>();
     public DbSet<AuditTextRow> AuditTexts => Set<AuditTextRow>();
     public DbSet<Job> Jobs => Set<Job>();
     public DbSet<JobEvent> JobEvents => Set<JobEvent>();
@@ -299,6 +301,21 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
             audit.Ignore(a => a.Label);
             audit.Ignore(a => a.IsGrey);
             audit.HasOne<Project>().WithMany().HasForeignKey(a => a.ProjectId);
+        });
+        builder.Entity<ReRlRun>(run =>
+        {
+            run.HasKey(r => r.JobId);
+            run.HasIndex(r => new { r.AuditJobId, r.At });
+            run.Property(r => r.Method).HasMaxLength(PolicyAudit.NameLengthMax);
+            run.Property(r => r.ScoredBy).HasMaxLength(PolicyAudit.NameLengthMax);
+            run.HasOne<PolicyAudit>().WithMany().HasForeignKey(r => r.AuditJobId);
+        });
+        builder.Entity<DriftRun>(run =>
+        {
+            run.HasKey(r => r.JobId);
+            run.HasIndex(r => new { r.ProjectId, r.At });
+            run.Property(r => r.Method).HasMaxLength(PolicyAudit.NameLengthMax);
+            run.HasOne<Project>().WithMany().HasForeignKey(r => r.ProjectId);
         });
         builder.Entity<AuditTextRow>(text =>
         {

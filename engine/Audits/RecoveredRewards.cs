@@ -68,6 +68,17 @@ public sealed class RecoveredRewards
             .Select(entry => new TrialScore(entry.Method, entry.Run.Seed, entry.Run.Bootstrap, entry.Score, entry.Run.Spread > 0 ? (entry.Score - entry.Run.Centre) / entry.Run.Spread : 0))];
     }
 
+    /// <summary>The mean of a method's runs at their common scale: the reward that the audit's comparisons are of.</summary>
+    /// <param name="method">One of the file's.</param>
+    /// <param name="features">As for <see cref="Score"/>. [d].</param>
+    /// <exception cref="ArgumentException">No such method, or another number of features.</exception>
+    public double Mean(string method, float[] features)
+    {
+        var own = Score(features).Where(score => score.Method == method).ToArray();
+        return own.Length > 0 ? own.Average(score => score.Score)
+            : throw new ArgumentException($"There is no reward by {method}; there are {string.Join(", ", File.Methods.Select(known => known.Name))}.", nameof(method));
+    }
+
     /// <summary>What is kept of an audit.</summary>
     internal static RecoveredRewardsFile FileOf(AuditReward spec, string readerHash, string? saeHash, IReadOnlyList<string> names, FeatureScale scale, IReadOnlyList<MethodResult> results) => new(
         AuditReport.CurrentSchema, NameOf(spec.Features), NameOf(spec.Reading), readerHash, names, scale.Mean, scale.Deviation,

@@ -15,5 +15,7 @@ public static class TrainingRunners
         .Add(() => new CompareBestOfNRunner())
         .Add(() => new SampleResponsesRunner())
         .Add(() => new DescribeFeaturesRunner())
-        .Add(() => new AuditRewardRunner());
+        .Add(() => new AuditRewardRunner())
+        .Add(() => new CheckReRlRunner())
+        .Add(() => new MeasureDriftRunner());
 }

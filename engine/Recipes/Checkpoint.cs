@@ -19,6 +19,9 @@ public sealed record RunState(int Step, int? BestStep = null, double? BestValue 
 
     /// <summary>Reinforcement with a KL coefficient that follows a budget: what it is now; null elsewhere.</summary>
     public double? KlCoefficient { get; init; }
+
+    /// <summary>Reinforcement with a budget at which it stops: divergences of the newest steps that count, nats. Empty elsewhere.</summary>
+    public IReadOnlyList<double> NewestKl { get; init; } = [];
 }
 
 /// <summary>

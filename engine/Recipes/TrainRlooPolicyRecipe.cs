@@ -21,7 +21,7 @@ namespace Portal.Engine.Recipes;
 /// Rewards and advantages: specs/rlhf.md §1.7 (TRL 1.10). One step is one batch of fresh answers; it is passed over once, or as often as the spec says. Two things must hold before any weight
 /// moves, and nobody but the program can break them, so they are checked and end the run: on the first pass over fresh answers every likelihood ratio is 1 (the log-probabilities of sampling are those of
 /// training), and in the first step of all the divergence from the reference is 0. What usually breaks them elsewhere, cut distributions and other temperatures, cannot be asked for here.
-/// The divergence that counts against the budget is k3's mean over the step's answers: as unbiased as k1, and steadier. A run that stops at its budget keeps the weights that reached it.
+/// The divergence that counts against the budget is k3's mean over the answers of a step, or of some: as unbiased as k1, and steadier. A run that stops at its budget keeps the weights that reached it.
 /// Held-out prompts are answered with the same random numbers each time; early stop goes by their reward less β times the divergence.
 /// How good the trained policy is beside the one before, is not judged here but on samples: see <c>Evaluation/PolicyComparison</c>.
 /// </remarks>
@@ -70,10 +70,14 @@ public static class TrainRlooPolicyRecipe
             var (k1, k3) = (rollout.KlNats(KlEstimator.K1), rollout.KlNats(KlEstimator.K3).Average());
             if (step == 0)
                 CheckFirstKl(k1);
-            if (spec is { KlBudgetNats: { } budget, KlControl: KlControl.Stop } && k3 > budget)
+            if (spec is { KlBudgetNats: { } budget, KlControl: KlControl.Stop })
             {
-                context.Log(string.Create(CultureInfo.InvariantCulture, $"Stopped after step {steps.Done}: the divergence from the reference is {k3:F3} nats per response, above the budget of {budget:G4}. These weights are kept."));
-                break;
+                steps.NewestKl = [.. steps.NewestKl.TakeLast(spec.KlBudgetSteps - 1), k3];
+                if (steps.NewestKl.Average() is var spent && spent > budget)
+                {
+                    context.Log(string.Create(CultureInfo.InvariantCulture, $"Stopped after step {steps.Done}: the divergence from the reference is {spent:F3} nats per response, above the budget of {budget:G4}. These weights are kept."));
+                    break;
+                }
             }
             var beta = steps.KlCoefficient ?? spec.Beta;
             var advantages = RlooAdvantages.Compute(RlooAdvantages.LessKl(rollout.Rewards, k1, beta), spec.SamplesPerPrompt, spec.NormalizeAdvantages);
@@ -245,6 +249,7 @@ public static class TrainRlooPolicyRecipe
         Must(spec.ClipHigh > 0, "clipHigh", spec.ClipHigh, "above 0");
         Must(spec.UpdatesPerStep is >= 1 and <= 64, "updatesPerStep", spec.UpdatesPerStep, "between 1 and 64");
         Must(spec.KlBudgetNats is null or > 0, "klBudgetNats", spec.KlBudgetNats ?? 0, "above 0, or left out");
+        Must(spec.KlBudgetSteps >= 1, "klBudgetSteps", spec.KlBudgetSteps, "at least 1");
         var answers = spec.Optimization.BatchSize * spec.Optimization.AccumulationSteps * spec.SamplesPerPrompt;
         Must(spec.KlControl is KlControl.Stop || spec.KlHorizon >= answers, "klHorizon", spec.KlHorizon, $"at least {answers}, the answers of a step, so that beta moves by no more than a fifth at once");
         Must(spec.HeldOutPrompts >= 0, "heldOutPrompts", spec.HeldOutPrompts, "at least 0");

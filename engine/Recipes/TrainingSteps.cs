@@ -78,6 +78,13 @@ internal sealed class TrainingSteps : IDisposable
         set => state = state with { KlCoefficient = value };
     }
 
+    /// <summary>Divergences of the newest steps, of a recipe that stops at a budget; kept in checkpoints.</summary>
+    public IReadOnlyList<double> NewestKl
+    {
+        get => state.NewestKl;
+        set => state = state with { NewestKl = value };
+    }
+
     /// <summary>An update within a step, for a recipe that passes more than once over what a step is about. The last pass ends by <see cref="Finish"/>.</summary>
     public void Update(int step) => optimization.Step(step);
 

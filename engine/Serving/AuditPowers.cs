@@ -139,7 +139,7 @@ public sealed class AuditPowers(IDbContextFactory<PortalDbContext> contexts, Mod
             [.. features.Index().Where(own => readable.Features[own.Item].SpuriousSign != 0).Select(own => new AuditPowerFeature(readable.Features[own.Item].Key, readable.Features[own.Item].Name, least[own.Index]))],
             features[0] == 0 ? Found(design, new double[features.Count], pairs, stop) : [], Repeats(pairs), heldOut, all);
 
-        double[] Read(TextPair pair, string text) => [.. readable.Read(new AuditPrompt("", "", pair.Prompt.Turns, []), TextOf(text)).Select(value => (double)value)];
+        double[] Read(TextPair pair, string text) => [.. readable.Read(new AuditPrompt("", "", pair.Prompt.Turns, []), AuditText.Of(text, finished: false)).Select(value => (double)value)];
     }
 
     private static AuditPowerResponse Normal(int pairs, int heldOut, int all, CancellationToken stop)
@@ -180,6 +180,4 @@ public sealed class AuditPowers(IDbContextFactory<PortalDbContext> contexts, Mod
 
     // Somebody waits: about as much work for any n, and none where it would be too much.
     private static int Repeats(int pairs) => pairs > SimulatedPairsMax ? 0 : Math.Clamp(80_000 / pairs, 20, 100);
-
-    private static AuditText TextOf(string text) => new() { Id = "", PromptId = "", Part = AuditPart.Test, Side = AuditSide.Audited, Ordinal = 0, Status = CompletionStatus.Written, Text = text };
 }

@@ -2,8 +2,6 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.Audits;
-using Portal.Data.JobSpecs;
-using Portal.Data.Registry;
 using Portal.Data.Serving;
 using Portal.Data.Storage;
 using Portal.Engine.Audits;
@@ -39,7 +37,6 @@ internal static class ScoreByAudit
 
 /// <summary>Scores texts under every reward that an audit recovered. The few audits asked last stay in memory: rewards, and the models that read texts for them.</summary>
 /// <remarks>
-/// A retired base is opened all the same: the audit is about it. What reads a text must be what read it in the audit, to the hash: else a score would be a number of something else, and is refused.
 /// One text is read at a time, as the audit did, so that a text of the audit gets the very score it has there.
 /// </remarks>
 public sealed class AuditTrials(IDbContextFactory<PortalDbContext> contexts, DataDirectory directory, ModelStore store) : IDisposable
@@ -48,12 +45,7 @@ public sealed class AuditTrials(IDbContextFactory<PortalDbContext> contexts, Dat
     public const int AuditsMax = 2;
 
     private readonly SemaphoreSlim turn = new(1);
-    private readonly List<Opened> opened = []; // the one used last at the end
-
-    private sealed record Opened(PolicyAudit Row, RecoveredRewards Rewards, AuditModels Models, ITextFeatures Features, bool ReadsBaseLogProb) : IDisposable
-    {
-        public void Dispose() => Models.Dispose();
-    }
+    private readonly List<AuditRewards> opened = []; // the one used last at the end
 
     /// <summary>How many audits are in memory.</summary>
     public int Count => opened.Count;
@@ -91,11 +83,11 @@ public sealed class AuditTrials(IDbContextFactory<PortalDbContext> contexts, Dat
         turn.Dispose();
     }
 
-    private static async Task<AuditText> Typed(Opened audit, AuditPrompt prompt, string response, CancellationToken stop)
+    private static async Task<AuditText> Typed(AuditRewards audit, AuditPrompt prompt, string response, CancellationToken stop)
     {
-        var logProb = audit.ReadsBaseLogProb ? (await audit.Models.Base.LogProbs([new AnswerToScore(prompt, response, true, null, null)], stop))[0]
+        var logProb = audit.Likelihoods is { } likelihoods ? (await likelihoods.LogProbs([new AnswerToScore(prompt, response, true, null, null)], stop))[0]
             ?? throw ScoreByAudit.Bad("responses", "A text is too long for the base, whose likelihood the rewards of this audit read.") : (double?)null;
-        return new AuditText { Id = "typed/audited/0", PromptId = "typed", Part = AuditPart.Test, Side = AuditSide.Audited, Ordinal = 0, Status = CompletionStatus.Written, Text = response, Finished = true, LogProbBase = logProb };
+        return AuditText.Of(response, logProbBase: logProb);
     }
 
     private async Task<PolicyAudit> Find(string? id, CancellationToken stop)
@@ -107,7 +99,7 @@ public sealed class AuditTrials(IDbContextFactory<PortalDbContext> contexts, Dat
             ?? throw ScoreByAudit.Bad("audit", "There is no such audit, or it has not ended.", StatusCodes.Status404NotFound);
     }
 
-    private async Task<Opened> Open(PolicyAudit row, CancellationToken stop)
+    private async Task<AuditRewards> Open(PolicyAudit row, CancellationToken stop)
     {
         if (opened.Find(one => one.Row.JobId == row.JobId) is { } known)
         {
@@ -118,8 +110,8 @@ public sealed class AuditTrials(IDbContextFactory<PortalDbContext> contexts, Dat
         try
         {
             TrainingProcess.Prepare(LoadedModels.Threads);
-            var fresh = await Read(row, stop);
-            opened.Add(fresh);
+            opened.Add(await AuditRewards.Open(row, directory, contexts, store, stop)
+                ?? throw ScoreByAudit.Bad("audit", $"Nothing was fitted in {row.Label}, so it has no rewards to score with.", StatusCodes.Status404NotFound));
         }
         catch (Exception e) when (e is CannotTrain or FormatException)
         {
@@ -131,54 +123,5 @@ public sealed class AuditTrials(IDbContextFactory<PortalDbContext> contexts, Dat
             opened.RemoveAt(0);
         }
         return opened[^1];
-    }
-
-    private async Task<Opened> Read(PolicyAudit row, CancellationToken stop)
-    {
-        var folder = AuditFolder.Open(directory, row);
-        if (folder.Refusal is { } damaged)
-            throw new CannotTrain(damaged.ToString());
-        if (!folder.Value.Manifest.Files.ContainsKey(RecoveredRewardsFile.FileName))
-            throw ScoreByAudit.Bad("audit", $"Nothing was fitted in {row.Label}, so it has no rewards to score with.", StatusCodes.Status404NotFound);
-        var rewards = RecoveredRewards.Load(folder.Value.Path);
-        await using var db = await contexts.CreateDbContextAsync(stop);
-        var spec = (AuditReward)JobSpec.FromJson(await db.Jobs.Where(j => j.Id == row.JobId).Select(j => j.SpecJson).FirstAsync(stop));
-        var versions = await db.ModelVersions.AsNoTracking().Where(v => v.Id == row.BaseId || v.Id == row.SaeId).ToDictionaryAsync(v => v.Id, stop);
-        if (!versions.TryGetValue(row.BaseId, out var @base))
-            throw new CannotTrain($"{row.BaseName}, which read the texts of {row.Label}, is gone, so no other text can be read as it did.");
-        var wantsSae = rewards.Features is AuditFeatures.SaeCodes;
-        var models = await AuditModels.OpenReaders(@base, wantsSae && row.SaeId is { } sae ? versions.GetValueOrDefault(sae) : null, contexts, store, stop);
-        try
-        {
-            var file = rewards.File;
-            if (models.Reader.Hash != file.ReaderHash || (wantsSae && models.Sae?.Hash != file.SaeHash))
-                throw new CannotTrain($"What read the texts of {row.Label} is not the model or SAE that is there now, so no other text can be read as it did.");
-            var readsBase = rewards.Features is AuditFeatures.Readable && file.Names.Contains(ReadableFeatures.BaseLogProbKey);
-            if (readsBase && row.BaseEndpointId is not null)
-                throw new CannotTrain($"The rewards of {row.Label} read how likely the endpoint {row.BaseName} finds a text, and nothing that is typed is sent there.");
-            ITextFeatures features = rewards.Features switch
-            {
-                AuditFeatures.HiddenStates => new PooledStates(models.Reader, rewards.Reading),
-                AuditFeatures.SaeCodes => models.Sae!, // its hash was compared above
-                AuditFeatures.Readable => Readable(row, spec, folder.Value, models, readsBase),
-            };
-            if (!features.Names.SequenceEqual(file.Names))
-                throw new CannotTrain($"{row.Label} was made with other features than this version of the portal reads; audit again.");
-            return new Opened(row, rewards, models, features, readsBase);
-        }
-        catch
-        {
-            models.Dispose();
-            throw;
-        }
-    }
-
-    private ReadableFeatures Readable(PolicyAudit row, AuditReward spec, AuditFolder folder, AuditModels models, bool readsBase)
-    {
-        var made = folder.Report().Value.Provenance; // the folder's hashes are right, so it is what this or an earlier version wrote; Load has read the rewards' version
-        var lexicon = spec.Lexicon is { } name ? Lexicon.Read(Path.Combine(directory.Lexicons, $"{name}.json")) : null;
-        if (made.LexiconHash != lexicon?.Hash || made.PhrasesHash != PhraseLists.Shipped.Hash)
-            throw new CannotTrain($"The lists of words that {row.Label} counted have changed since, so no other text can be read as it was.");
-        return new ReadableFeatures(PhraseLists.Shipped, lexicon, models.Reader.Tokenizer, readsBase);
     }
 }

@@ -58,7 +58,7 @@ internal static class DemoPolicies
     /// <summary>Below the demo's artefacts; a folder each for "p0" to "p5".</summary>
     public const string Folder = "policies";
 
-    private const string PresetFile = "rloo-known-policy.json";
+    internal const string PresetFile = "rloo-known-policy.json";
     private const string CheckFile = "check.json";
     private const int StepsOfP5 = 40;
 
@@ -111,8 +111,6 @@ internal static class DemoPolicies
         var train = PromptDrawing.Draw(random.Split("train"), options.TrainPrompts, WorldPart.Train, used);
         var check = PromptDrawing.Draw(random.Split("check"), options.CheckPrompts, WorldPart.HoldOut, used);
         return (new TrainingSplit<AskedPrompt>([.. train.Select(AskedOf)], [.. check.Select(AskedOf)]), check);
-
-        static AskedPrompt AskedOf(WorldPrompt prompt) => new(prompt.Id, MakeDemo.TurnsOf(prompt.Turns));
     }
 
     private static TrainingReport Train(KnownPolicy policy, string baseFolder, string folder, TrainingSplit<AskedPrompt> prompts, ulong seed, DemoPoliciesOptions options, RecipeContext context)
@@ -126,10 +124,9 @@ internal static class DemoPolicies
         var report = InstallDemo.Measured<TrainingReport>(own.ArtefactFolder, "report.json");
         if (report?.Spec != spec.ToJson())
         {
-            var reward = PolicyRewards.For(policy);
             var (model, tokenizer) = ModelFolder.LanguageModel(baseFolder);
             using var ofModel = model;
-            report = TrainRlooPolicyRecipe.Run(spec, model, tokenizer, prompts, [new RewardTerm(new RewardFunction($"known policy {policy}", answer => reward(WorldTurnsOf(answer.Prompt), answer.Text)))], own);
+            report = TrainRlooPolicyRecipe.Run(spec, model, tokenizer, prompts, [new RewardTerm(RewardOf(policy))], own);
         }
         var (trained, itsTokenizer) = ModelFolder.LanguageModel(own.ArtefactFolder);
         using var ofTrained = trained;
@@ -137,6 +134,16 @@ internal static class DemoPolicies
         report.Write(folder);
         return report;
     }
+
+    /// <summary>A known policy's reward as a recipe takes it.</summary>
+    internal static IRewardSource RewardOf(KnownPolicy policy)
+    {
+        var reward = PolicyRewards.For(policy);
+        return new RewardFunction($"known policy {policy}", answer => reward(WorldTurnsOf(answer.Prompt), answer.Text));
+    }
+
+    /// <summary>A prompt as recipes ask it.</summary>
+    internal static AskedPrompt AskedOf(WorldPrompt prompt) => new(prompt.Id, MakeDemo.TurnsOf(prompt.Turns));
 
     private static IReadOnlyList<WorldTurn> WorldTurnsOf(IReadOnlyList<Turn> turns) => [.. turns.Select(turn => new WorldTurn(turn.Role == "user" ? Speaker.User : Speaker.Assistant, turn.Content))];
 

@@ -77,6 +77,10 @@ public sealed record AuditText
 
     /// <summary>Why there is no text, for people; null where there is one.</summary>
     public string? Problem { get; init; }
+
+    /// <summary>A text that no audit asked for, to be read as one of its texts is.</summary>
+    public static AuditText Of(string text, bool finished = true, double? logProbBase = null) =>
+        new() { Id = "", PromptId = "", Part = AuditPart.Test, Side = AuditSide.Audited, Ordinal = 0, Status = CompletionStatus.Written, Text = text, Finished = finished, LogProbBase = logProbBase };
 }
 
 /// <summary>Two completions of one prompt, of which the audited policy wrote the first.</summary>

@@ -21,6 +21,8 @@ namespace Portal.Data.JobSpecs;
 [JsonDerivedType(typeof(PublishToggles), nameof(PublishToggles))]
 [JsonDerivedType(typeof(CompareBestOfN), nameof(CompareBestOfN))]
 [JsonDerivedType(typeof(AuditReward), nameof(AuditReward))]
+[JsonDerivedType(typeof(CheckReRl), nameof(CheckReRl))]
+[JsonDerivedType(typeof(MeasureDrift), nameof(MeasureDrift))]
 [JsonDerivedType(typeof(SampleResponses), nameof(SampleResponses))]
 [JsonDerivedType(typeof(ImportData), nameof(ImportData))]
 [JsonDerivedType(typeof(ExportData), nameof(ExportData))]
@@ -44,7 +46,7 @@ public abstract record JobSpec
     public string Kind => GetType().Name;
 
     /// <summary>The kinds that train: counted against a project's quota of the day.</summary>
-    public static IReadOnlyList<string> TrainingKinds { get; } = [nameof(TrainSft), nameof(TrainRewardModel), nameof(TrainPreferencePolicy), nameof(TrainRlooPolicy), nameof(TrainSae), nameof(TrainSarm)];
+    public static IReadOnlyList<string> TrainingKinds { get; } = [nameof(TrainSft), nameof(TrainRewardModel), nameof(TrainPreferencePolicy), nameof(TrainRlooPolicy), nameof(TrainSae), nameof(TrainSarm), nameof(CheckReRl)];
 
     /// <summary>True for jobs that train: one at a time, in a process of their own, counted against the day's quota.</summary>
     [JsonIgnore]
@@ -54,7 +56,7 @@ public abstract record JobSpec
     /// True for jobs that would slow a training one down, or be slowed down by it: they wait for each other. The rest may run beside.
     /// </summary>
     [JsonIgnore]
-    public bool IsHeavy => IsTraining || this is DescribeFeatures or CompareBestOfN or AuditReward || this is SampleResponses { Prompts: var prompts, ResponsesPerPrompt: var each } && prompts * each > 400;
+    public bool IsHeavy => IsTraining || this is DescribeFeatures or CompareBestOfN or AuditReward or MeasureDrift || this is SampleResponses { Prompts: var prompts, ResponsesPerPrompt: var each } && prompts * each > 400;
 
     /// <summary>The JSON that is stored, with the kind first.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, Json);

@@ -55,6 +55,12 @@ public sealed record TrainRlooPolicy : JobSpec
     /// <summary>Divergence from the reference that the policy may have, nats per response; null for no limit.</summary>
     public double? KlBudgetNats { get; init; }
 
+    /// <summary>
+    /// Steps, the newest among them, whose mean divergence is held against the budget where the run stops there. The divergence of one step's answers lies mostly in a few of them: one step alone may stop a run far
+    /// from its budget, many tell later.
+    /// </summary>
+    public int KlBudgetSteps { get; init; } = 1;
+
     /// <summary>What happens at the budget.</summary>
     public KlControl KlControl { get; init; } = KlControl.Stop;
 

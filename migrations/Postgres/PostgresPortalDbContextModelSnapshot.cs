@@ -396,6 +396,45 @@ namespace Portal.Data.Postgres
                     b.ToTable("AuditTexts");
                 });
 
+            modelBuilder.Entity("Portal.Data.Audits.DriftRun", b =>
+                {
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("uuid");
+
+                    b.Property<DateTimeOffset>("At")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid?>("CreatedBy")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("Method")
+                        .IsRequired()
+                        .HasMaxLength(200)
+                        .HasColumnType("character varying(200)");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Prompts")
+                        .HasColumnType("integer");
+
+                    b.Property<string>("ReportJson")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<long>("Seed")
+                        .HasColumnType("bigint");
+
+                    b.Property<int>("Versions")
+                        .HasColumnType("integer");
+
+                    b.HasKey("JobId");
+
+                    b.HasIndex("ProjectId", "At");
+
+                    b.ToTable("DriftRuns");
+                });
+
             modelBuilder.Entity("Portal.Data.Audits.PolicyAudit", b =>
                 {
                     b.Property<Guid>("JobId")
@@ -520,6 +559,64 @@ namespace Portal.Data.Postgres
                         .IsUnique();
 
                     b.ToTable("PolicyAudits");
+                });
+
+            modelBuilder.Entity("Portal.Data.Audits.ReRlRun", b =>
+                {
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("AnswersPerPrompt")
+                        .HasColumnType("integer");
+
+                    b.Property<DateTimeOffset>("At")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid>("AuditJobId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid?>("CreatedBy")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("FiguresJson")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<bool>("HasReachedBudget")
+                        .HasColumnType("boolean");
+
+                    b.Property<bool>("IsBudgetMeasured")
+                        .HasColumnType("boolean");
+
+                    b.Property<double>("KlBudgetNats")
+                        .HasColumnType("double precision");
+
+                    b.Property<string>("Method")
+                        .IsRequired()
+                        .HasMaxLength(200)
+                        .HasColumnType("character varying(200)");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Prompts")
+                        .HasColumnType("integer");
+
+                    b.Property<string>("ScoredBy")
+                        .HasMaxLength(200)
+                        .HasColumnType("character varying(200)");
+
+                    b.Property<long>("Seed")
+                        .HasColumnType("bigint");
+
+                    b.Property<int>("Steps")
+                        .HasColumnType("integer");
+
+                    b.HasKey("JobId");
+
+                    b.HasIndex("AuditJobId", "At");
+
+                    b.ToTable("ReRlRuns");
                 });
 
             modelBuilder.Entity("Portal.Data.Datasets.DatasetRow", b =>
@@ -2078,11 +2175,29 @@ namespace Portal.Data.Postgres
                         .IsRequired();
                 });
 
+            modelBuilder.Entity("Portal.Data.Audits.DriftRun", b =>
+                {
+                    b.HasOne("Portal.Data.Feedback.Project", null)
+                        .WithMany()
+                        .HasForeignKey("ProjectId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
             modelBuilder.Entity("Portal.Data.Audits.PolicyAudit", b =>
                 {
                     b.HasOne("Portal.Data.Feedback.Project", null)
                         .WithMany()
                         .HasForeignKey("ProjectId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Audits.ReRlRun", b =>
+                {
+                    b.HasOne("Portal.Data.Audits.PolicyAudit", null)
+                        .WithMany()
+                        .HasForeignKey("AuditJobId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
                 });

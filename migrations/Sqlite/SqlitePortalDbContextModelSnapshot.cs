@@ -387,6 +387,45 @@ namespace Portal.Data.Sqlite
                     b.ToTable("AuditTexts");
                 });
 
+            modelBuilder.Entity("Portal.Data.Audits.DriftRun", b =>
+                {
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("At")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid?>("CreatedBy")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Method")
+                        .IsRequired()
+                        .HasMaxLength(200)
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Prompts")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("ReportJson")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("Seed")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Versions")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("JobId");
+
+                    b.HasIndex("ProjectId", "At");
+
+                    b.ToTable("DriftRuns");
+                });
+
             modelBuilder.Entity("Portal.Data.Audits.PolicyAudit", b =>
                 {
                     b.Property<Guid>("JobId")
@@ -511,6 +550,64 @@ namespace Portal.Data.Sqlite
                         .IsUnique();
 
                     b.ToTable("PolicyAudits");
+                });
+
+            modelBuilder.Entity("Portal.Data.Audits.ReRlRun", b =>
+                {
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("AnswersPerPrompt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("At")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("AuditJobId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("CreatedBy")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("FiguresJson")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<bool>("HasReachedBudget")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<bool>("IsBudgetMeasured")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<double>("KlBudgetNats")
+                        .HasColumnType("REAL");
+
+                    b.Property<string>("Method")
+                        .IsRequired()
+                        .HasMaxLength(200)
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Prompts")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("ScoredBy")
+                        .HasMaxLength(200)
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("Seed")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Steps")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("JobId");
+
+                    b.HasIndex("AuditJobId", "At");
+
+                    b.ToTable("ReRlRuns");
                 });
 
             modelBuilder.Entity("Portal.Data.Datasets.DatasetRow", b =>
@@ -2055,11 +2152,29 @@ namespace Portal.Data.Sqlite
                         .IsRequired();
                 });
 
+            modelBuilder.Entity("Portal.Data.Audits.DriftRun", b =>
+                {
+                    b.HasOne("Portal.Data.Feedback.Project", null)
+                        .WithMany()
+                        .HasForeignKey("ProjectId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
             modelBuilder.Entity("Portal.Data.Audits.PolicyAudit", b =>
                 {
                     b.HasOne("Portal.Data.Feedback.Project", null)
                         .WithMany()
                         .HasForeignKey("ProjectId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Audits.ReRlRun", b =>
+                {
+                    b.HasOne("Portal.Data.Audits.PolicyAudit", null)
+                        .WithMany()
+                        .HasForeignKey("AuditJobId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
                 });

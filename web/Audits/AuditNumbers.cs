@@ -68,6 +68,9 @@ public static class AuditBlocks
     public static IReadOnlyDictionary<string, string> NamesOf(AuditReport report) =>
         report.Incentives.SelectMany(table => table.Rows).DistinctBy(row => row.Key).ToDictionary(row => row.Key, row => row.Name, StringComparer.Ordinal);
 
+    /// <summary>Methods that have runs, the audit's own first.</summary>
+    public static string[] MethodsOf(AuditReport report) => [.. report.Methods.Where(method => method.Runs.Count > 0).OrderByDescending(method => method.Name == report.Method).Select(method => method.Name)];
+
     /// <summary>A method that has runs to show: the one asked for, else the audit's own; null where none ran.</summary>
     public static AuditedMethod? MethodOf(AuditReport report, string? asked) =>
         report.Methods.FirstOrDefault(method => method.Name == asked && method.Runs.Count > 0) ?? report.Methods.FirstOrDefault(method => method.Name == report.Method) ?? report.Methods.FirstOrDefault(method => method.Runs.Count > 0);

@@ -4,7 +4,7 @@ using Portal.Web.Api;
 namespace Portal.Web.Audits;
 
 /// <summary>The tables of an audit as files.</summary>
-public enum AuditTable { Verdict, Incentives, Power, Methods, Runs, Rounds, Failures, TestPairs, Points, Disagreement, Calibration, Census }
+public enum AuditTable { Verdict, Incentives, Power, Methods, Runs, Rounds, Failures, TestPairs, Points, Disagreement, Calibration, Census, ReRl }
 
 /// <summary>From a report to tables: every number with its interval, and every refusal to judge in words.</summary>
 internal static class AuditTables
@@ -45,6 +45,9 @@ internal static class AuditTables
                 from second in Enumerable.Range(0, first)
                 select (IReadOnlyList<object?>)[method.Name, method.Runs[first].Seed, method.Runs[first].Bootstrap, method.Runs[second].Seed, method.Runs[second].Bootstrap, method.Disagreement[first][second], first < method.Distances.Count ? method.Distances[first][second] : null]),
             AuditTable.Calibration => TableFile.Of(name, ["method", "from", "to", "pairs", "mean_predicted", .. Columns("observed")], report.Methods.SelectMany(method => method.Bins.Select(bin => (IReadOnlyList<object?>)[method.Name, bin.From, bin.To, bin.Count, bin.MeanPredicted, .. Cells(bin.Observed)]))),
+            AuditTable.ReRl => TableFile.Of(name, ["job", "method", "kl_budget_nats", "is_budget_measured", "steps", "has_reached_budget", "prompts", "answers_per_prompt", "scored_by", "figure", .. Ends("base"), .. Ends("audited"), .. Ends("re_rl"), .. Ends("re_rl_less_base"), .. Ends("re_rl_less_audited")],
+                audit.ReRlRuns.SelectMany(run => run.Figures().Select(figure => (IReadOnlyList<object?>)[$"{run.JobId}", run.Method, run.KlBudgetNats, run.IsBudgetMeasured, run.Steps, run.HasReachedBudget, run.Prompts, run.AnswersPerPrompt, run.ScoredBy, figure.Name,
+                    .. Cells(figure.Base), .. Cells(figure.Original), .. Cells(figure.ReRl), .. Cells(figure.FromBase), .. Cells(figure.FromOriginal)]))),
             AuditTable.Census => TableFile.Of(name, ["what", "policy", "count"], Census(report.Census)),
         };
     }
@@ -84,6 +87,10 @@ internal static class AuditTables
     }
 
     private static IEnumerable<string> Columns(string name) => Interval.Select(end => name + end);
+
+    private static IEnumerable<string> Ends(string name) => Interval[..3].Select(end => name + end);
+
+    private static object?[] Cells(Portal.Data.Serving.Estimated number) => [number.Value, number.Low, number.High];
 
     private static object?[] Cells(AuditInterval? interval) => [interval?.Estimate, interval?.Low, interval?.High, interval?.Count];
 }

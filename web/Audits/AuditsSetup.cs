@@ -22,6 +22,9 @@ public static class AuditsSetup
         services.AddSingleton<MakeFailureTasks>();
         services.AddSingleton<ScoreTypedText>();
         services.AddSingleton<CompareAudits>();
+        services.AddSingleton<StartCheckReRl>();
+        services.AddSingleton<StartMeasureDrift>();
+        services.AddSingleton<ShowDrift>();
         services.AddSingleton<ReadAuditDocument>();
         services.AddSingleton<AuditHtml>();
         services.AddSingleton<ExportAudit>();

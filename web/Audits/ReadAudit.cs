@@ -21,7 +21,17 @@ public sealed record AuditedModel(string Name, string? Path, bool IsRetired);
 /// <param name="By">Who asked for it; null when the system did, or the account is gone.</param>
 /// <param name="Reference">The trained reward model it was compared with; null: none.</param>
 /// <param name="Sae">Whose latents are rows of the second incentive table; null: none.</param>
-public sealed record EndedAudit(PolicyAudit Row, AuditReport Report, AuditFolder Folder, string? By, AuditedModel Audited, AuditedModel Base, AuditedModel? Reference, AuditedModel? Sae);
+public sealed record EndedAudit(PolicyAudit Row, AuditReport Report, AuditFolder Folder, string? By, AuditedModel Audited, AuditedModel Base, AuditedModel? Reference, AuditedModel? Sae)
+{
+    /// <summary>Re-RL checks that ended, newest first, at most <see cref="ReadAudit.ReRlMax"/>.</summary>
+    public required IReadOnlyList<ReRlRun> ReRlRuns { get; init; }
+
+    /// <summary>Whether who asks may start one.</summary>
+    public required bool MayCheckReRl { get; init; }
+
+    /// <summary>Jobs of re-RL checks that wait or run.</summary>
+    public required IReadOnlyList<Job> ReRlUnderWay { get; init; }
+}
 
 /// <summary>What stands at an audit's address.</summary>
 /// <param name="FailReason">Why the job failed; null otherwise.</param>
@@ -46,6 +56,9 @@ public sealed class ReadAudit(IDbContextFactory<PortalDbContext> contexts, Acces
 {
     /// <summary>Texts of one question; pages ask for what they show.</summary>
     public const int TextsMax = 200;
+
+    /// <summary>Re-RL checks of an audit that are shown.</summary>
+    public const int ReRlMax = 20;
 
     private static readonly Problem Gone = new("audit", "There is no audit at this address.", ProblemKind.NotFound);
 
@@ -75,7 +88,12 @@ public sealed class ReadAudit(IDbContextFactory<PortalDbContext> contexts, Acces
         var by = await db.Users.AsNoTracking().Where(a => a.Id == row.CreatedBy).Select(a => a.DisplayName).FirstOrDefaultAsync(stop);
         return opened with
         {
-            Ended = new EndedAudit(row, report.Value, folder.Value, by, Policy(row.AuditedName, row.AuditedId, row.AuditedEndpointId), Policy(row.BaseName, row.BaseId, row.BaseEndpointId), Model(row.ReferenceId), Model(row.SaeId)),
+            Ended = new EndedAudit(row, report.Value, folder.Value, by, Policy(row.AuditedName, row.AuditedId, row.AuditedEndpointId), Policy(row.BaseName, row.BaseId, row.BaseEndpointId), Model(row.ReferenceId), Model(row.SaeId))
+            {
+                // Over the index (AuditJobId, At).
+                ReRlRuns = await db.ReRlRuns.AsNoTracking().Where(r => r.AuditJobId == id).OrderByDescending(r => r.At).Take(ReRlMax).ToListAsync(stop), ReRlUnderWay = StartCheckReRl.Open(db, row),
+                MayCheckReRl = asked.Value.May(Permission.Administer),
+            },
         };
 
         AuditedModel Policy(string name, ModelVersionId? version, PolicyEndpointId? endpoint) => endpoint is { } outer

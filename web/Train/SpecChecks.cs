@@ -33,7 +33,7 @@ public static class SpecChecks
             .. Between("samplesPerPrompt", rloo.SamplesPerPrompt, 2, 64), .. Between("temperature", rloo.Temperature, 0.05, 10), .. Between("tokensMax", rloo.TokensMax, 1, 4_096),
             .. Between("beta", rloo.Beta, 0, 100), .. Between("unfinishedPenalty", rloo.UnfinishedPenalty, 0, 1_000), .. Between("rewardLimit", rloo.RewardLimit ?? 1, 1e-6, 1e6),
             .. Between("clipLow", rloo.ClipLow, 0.001, 0.999), .. Between("clipHigh", rloo.ClipHigh, 0.001, 100), .. Between("updatesPerStep", rloo.UpdatesPerStep, 1, 64),
-            .. Between("klBudgetNats", rloo.KlBudgetNats ?? 1, 1e-3, 10_000), .. Between("klHorizon", rloo.KlHorizon, 1, 1e9), .. Between("heldOutPrompts", rloo.HeldOutPrompts, 0, 5_000),
+            .. Between("klBudgetNats", rloo.KlBudgetNats ?? 1, 1e-3, 10_000), .. Between("klBudgetSteps", rloo.KlBudgetSteps, 1, 1_000), .. Between("klHorizon", rloo.KlHorizon, 1, 1e9), .. Between("heldOutPrompts", rloo.HeldOutPrompts, 0, 5_000),
             .. Rules(rloo.Rules), .. Optimization(rloo.Optimization), .. Between("evaluation.prompts", rloo.Evaluation.Prompts, 0, 5_000),
             .. Between("evaluation.samplesPerPrompt", rloo.Evaluation.SamplesPerPrompt, 1, 64), .. Sampling("evaluation.sampling", rloo.Evaluation.Sampling),
         ],
@@ -68,6 +68,14 @@ public static class SpecChecks
             .. Between("responsesMax", describe.ResponsesMax, 10, 200_000), .. Between("contextsPerFeature", describe.ContextsPerFeature, 1, 100),
             .. Between("supportMin", describe.SupportMin, 1, 1_000_000), .. Between("permutations", describe.Permutations, 99, 100_000), .. Between("testShare", describe.TestShare, 0.1, 0.9),
         ],
+        CheckReRl check =>
+        [
+            .. check.AuditId is null ? [new Problem("auditId", "Name the audit whose reward is checked.")] : Array.Empty<Problem>(),
+            .. Between("klBudgetNats", check.KlBudgetNats ?? 1, 1e-3, 10_000), .. Between("stepsMax", check.StepsMax, 1, 10_000), .. Between("beta", check.Beta, 0, 100), .. Between("learningRate", check.LearningRate, 1e-8, 1),
+            .. Between("prompts", check.Prompts, 1, 5_000), .. Between("answersPerPrompt", check.AnswersPerPrompt, 1, 64), .. Between("temperature", check.Temperature, 0.05, 10), .. Between("tokensMax", check.TokensMax, 1, 4_096),
+        ],
+        MeasureDrift drift => drift.AuditIds.Count is >= MeasureDrift.VersionsMin and <= MeasureDrift.VersionsMax && drift.AuditIds.Distinct().Count() == drift.AuditIds.Count ? []
+            : [new Problem("auditIds", $"Choose {MeasureDrift.VersionsMin} to {MeasureDrift.VersionsMax} different audits, one a version.")],
         AuditReward audit =>
         [
             .. audit.AuditedId is null && audit.AuditedEndpointId is null ? [new Problem("auditedId", "Choose the policy to audit, or an endpoint.")] : Array.Empty<Problem>(),

@@ -1,5 +1,7 @@
 using System.Text;
+using Microsoft.EntityFrameworkCore;
 using Microsoft.Playwright;
+using Portal.Data.JobSpecs;
 using Portal.Tests.Web;
 using Portal.Tests.Web.Audits;
 using Portal.Web.Audits;
@@ -50,6 +52,39 @@ public sealed class AuditPagesTests(AdminPagesFixture fixture)
         await page.IsInOrderInEveryLook("audit-sent");
         using var db = fixture.Project.Open();
         Assert.Equal((1, 1), (db.Flags.Count(f => f.Place == "audit"), db.Tasks.Count(t => t.JobId == seeded.JobId)));
+    }
+
+    /// <summary>On an audit of its own; the jobs it asks for are taken back, since other tests look at the queue.</summary>
+    [Fact]
+    public async Task A_copy_is_trained_by_one_click_and_versions_are_compared()
+    {
+        var (first, second) = (new MadeUpAudit(fixture.Project, new AuditWish { Number = 31 }), new MadeUpAudit(fixture.Project, new AuditWish { Number = 32 }));
+        var (checkedOnce, drift) = (CheckReRlTests.Run(fixture.Project, first, fixture.Project.Job(new CheckReRl { AuditId = first.JobId }).Id, hasReachedBudget: false), DriftTests.Run(fixture.Project, first, second));
+        fixture.Project.Add(checkedOnce, drift);
+        fixture.Project.Change(db => db.Jobs.Where(j => j.Id == checkedOnce.JobId || j.Id == drift.JobId).ExecuteDelete());
+        await using var page = await fixture.Open(first.Page);
+        var p = page.Page;
+        await page.IsInteractive();
+
+        await p.SelectOptionAsync("#re-rl-method", "max-entropy");
+        await p.ClickAsync("#re-rl-start");
+        await p.Locator("#re-rl [role=status] a[href^='jobs/']").WaitForAsync();
+        Assert.True(await p.Locator("#re-rl-start").IsDisabledAsync());
+        await page.IsInOrderInEveryLook("audit-re-rl");
+        await p.GotoAsync(new Uri(fixture.Address, $"/audits/compare?drift={drift.JobId}").ToString());
+        await page.IsInteractive();
+        await p.ClickAsync("summary:has-text('Compare versions')");
+        foreach (var audit in new[] { first, second })
+            await p.CheckAsync($"#drift-{audit.JobId}");
+        await p.ClickAsync("#drift-start");
+        await p.Locator("[role=alert]:has-text('another base')").WaitForAsync(); // each made-up audit has a base of its own
+        await page.IsInOrderInEveryLook("audit-drift");
+
+        Assert.Empty(page.Problems);
+        using var db = fixture.Project.Open();
+        var job = Assert.Single(db.Jobs.AsNoTracking().Where(j => j.Kind == nameof(CheckReRl)).ToList());
+        Assert.Equal((first.JobId, "max-entropy"), (((CheckReRl)JobSpec.FromJson(job.SpecJson)).AuditId!.Value, ((CheckReRl)JobSpec.FromJson(job.SpecJson)).Method));
+        fixture.Project.Change(db => db.Jobs.Where(j => j.Id == job.Id).ExecuteDelete());
     }
 
     [Fact]

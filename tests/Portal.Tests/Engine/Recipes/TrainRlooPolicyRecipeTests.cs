@@ -119,6 +119,28 @@ public sealed class TrainRlooPolicyRecipeTests : IDisposable
         Assert.All(kept, divergence => Assert.True(divergence <= budget)); // steps that were made
         Assert.InRange(report.Find(MetricNames.PolicyKlNats, "train").Value, budget, 2 * budget); // the answers that ended it
         Assert.Equal(free.Take(report.Steps), kept);
+
+        // Over four steps: the run ends where the mean of the newest four of the free run's divergences is first above the budget, and so does one that was killed on the way.
+        var ends = Enumerable.Range(0, free.Length).First(step => free[Math.Max(0, step - 3)..(step + 1)].Average() > budget);
+        Assert.True(ends > report.Steps);
+        Divergences(slow with { KlBudgetNats = budget, KlBudgetSteps = 4 }, out var steadier, out _);
+        Assert.Equal(ends, steadier.Steps);
+        Assert.Equal(ends, Resumed(slow with { KlBudgetNats = budget, KlBudgetSteps = 4, Optimization = slow.Optimization with { CheckpointEverySteps = ends - 1 } }, dieAfterStep: ends).Steps);
+    }
+
+    private TrainingReport Resumed(TrainRlooPolicy spec, int dieAfterStep)
+    {
+        Assert.Throws<SeenProgress.Killed>(() => Once(new SeenProgress(dieAfterStep)));
+        var seen = new SeenProgress();
+        var report = Once(seen);
+        Assert.Contains(seen.Lines, line => line.StartsWith("Resumed", StringComparison.Ordinal));
+        return report;
+
+        TrainingReport Once(SeenProgress progress)
+        {
+            using var model = ToyWorld.Base();
+            return TrainRlooPolicyRecipe.Run(spec, model, ToyWorld.Tokenizer, Prompts, [Please], folders.Context(progress));
+        }
     }
 
     [Fact]
@@ -296,6 +318,7 @@ public sealed class TrainRlooPolicyRecipeTests : IDisposable
         { new TrainRlooPolicy { Temperature = 0 }, "temperature is 0; it must be above 0" },
         { new TrainRlooPolicy { Beta = double.NaN }, "beta is NaN" },
         { new TrainRlooPolicy { KlBudgetNats = 0 }, "klBudgetNats is 0" },
+        { new TrainRlooPolicy { KlBudgetSteps = 0 }, "klBudgetSteps is 0" },
         { new TrainRlooPolicy { Beta = 0, KlBudgetNats = 1, KlControl = KlControl.Adapt }, "beta is 0, and klControl is Adapt" },
         { new TrainRlooPolicy { UpdatesPerStep = 0 }, "updatesPerStep is 0" },
         { new TrainRlooPolicy { ClipLow = 1 }, "clipLow is 1" },

@@ -1,0 +1,90 @@
+using System.Security.Claims;
+using System.Text.Json;
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.Audits;
+using Portal.Data.JobSpecs;
+using Portal.Tests.Data;
+using Portal.Web.Audits;
+using Portal.Web.Train;
+using Xunit;
+
+namespace Portal.Tests.Web.Audits;
+
+/// <summary>Comparing versions: who may ask, which audits are refused from their rows, and how a comparison is shown.</summary>
+[Collection(PostgresFixture.Collection)]
+public sealed class DriftTests(PostgresFixture postgres)
+{
+    private static readonly CancellationToken Stop = CancellationToken.None;
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Auditors_and_admins_compare_versions_of_one_base_and_seed(bool onPostgres)
+    {
+        using var database = new PortalDatabase(onPostgres ? postgres : null);
+        using var project = new SeededProject(database);
+        var (first, second, third) = (new MadeUpAudit(project), new MadeUpAudit(project, new AuditWish { Number = 2 }), new MadeUpAudit(project, new AuditWish { Number = 3 }));
+        project.Change(db => db.PolicyAudits.Where(a => a.JobId == second.JobId || a.JobId == third.JobId).ExecuteUpdate(set => set.SetProperty(a => a.BaseId, first.Base.Id)));
+        project.Change(db => db.PolicyAudits.Where(a => a.JobId == third.JobId).ExecuteUpdate(set => set.SetProperty(a => a.Seed, 18L)));
+        var other = new MadeUpAudit(project, new AuditWish { Number = 4 });
+        var start = Start(project);
+
+        foreach (var person in new[] { project.Reviewer, project.Annotator, new ClaimsPrincipal() })
+            Assert.Equal(ProblemKind.Forbidden, (await start.Handle(person, project.Id, [first.JobId, second.JobId], Stop)).Refusal?.Kind);
+        Assert.Contains("Choose 2 to 12", await Refusal(first.JobId), StringComparison.Ordinal);
+        Assert.Contains("Choose 2 to 12", await Refusal(first.JobId, first.JobId), StringComparison.Ordinal);
+        Assert.Contains("seed 18, Audit 1 with 17", await Refusal(first.JobId, third.JobId), StringComparison.Ordinal);
+        Assert.Contains("Audit 4 has another base", await Refusal(first.JobId, other.JobId), StringComparison.Ordinal);
+        Assert.Contains("not in this project", await Refusal(first.JobId, new JobId(Guid.NewGuid())), StringComparison.Ordinal);
+        var started = (await start.Handle(project.Auditor, project.Id, [first.JobId, second.JobId], Stop)).Value;
+        Assert.Contains("waits or runs", await Refusal(first.JobId, second.JobId), StringComparison.Ordinal);
+
+        using var db = project.Open();
+        var spec = Assert.IsType<MeasureDrift>(JobSpec.FromJson(db.Jobs.AsNoTracking().Single(j => j.Id == started.Id).SpecJson));
+        Assert.Equal([first.JobId, second.JobId], spec.AuditIds);
+        Assert.Contains($"{second.JobId}", db.AuditEvents.AsNoTracking().Single(e => e.Action == "audit.drift.start").PayloadJson, StringComparison.Ordinal);
+
+        async Task<string> Refusal(params JobId[] audits) => (await start.Handle(project.Admin, project.Id, audits, Stop)).Refusal!.ToString();
+    }
+
+    [Fact]
+    public async Task A_comparison_shows_distances_trajectories_marks_and_the_incentives_of_its_audits()
+    {
+        using var project = new SeededProject();
+        using var handlers = new AuditHandlers(project);
+        var (first, second) = (new MadeUpAudit(project), new MadeUpAudit(project, new AuditWish { Number = 2, AuditedName = "policy <b>v3</b>" }));
+        var run = Run(project, first, second);
+        project.Add(run);
+
+        var shown = (await handlers.Get<ShowDrift>().Handle(project.Auditor, project.Id, run.JobId, Stop)).Value;
+        var html = Rendering.Html<DriftBlock>(("Of", shown.Shown));
+        var words = Rendering.Words(html).Replace('\u00a0', ' ');
+
+        Assert.Equal(run.JobId, Assert.Single(shown.Links).JobId);
+        Assert.Equal(0, Assert.Single(shown.Shown!.Incentives, row => row.Key == "length_tokens").Effects.Count - 2);
+        Assert.All(shown.Shown.Incentives, row => Assert.Equal(row.Effects[0] is null ? IntervalRelation.Missing : IntervalRelation.Overlap, Assert.Single(row.Steps))); // the same table twice
+        foreach (var says in new[] { "0.42 (0.32 to 0.52)", "31.00 (30.90 to 31.10)", "changed, p < 0.001", "Refuses a harmless request", "policy <b>v3</b>" })
+            Assert.Contains(says, words, StringComparison.Ordinal);
+        Assert.DoesNotContain("<b>v3", html, StringComparison.Ordinal);
+        Assert.Equal(ProblemKind.Forbidden, (await handlers.Get<ShowDrift>().Handle(project.Reviewer, project.Id, null, Stop)).Refusal?.Kind);
+        Assert.Equal(ProblemKind.NotFound, (await handlers.Get<ShowDrift>().Handle(project.Admin, project.Id, new JobId(Guid.NewGuid()), Stop)).Refusal?.Kind);
+        Assert.Null((await handlers.Get<ShowDrift>().Handle(project.Admin, project.Id, null, Stop)).Value.Shown);
+    }
+
+    /// <summary>A comparison of two versions that ended, with made-up numbers.</summary>
+    internal static DriftRun Run(SeededProject project, MadeUpAudit first, MadeUpAudit second)
+    {
+        var report = new DriftReport([new DriftVersion(first.JobId, first.Row.Label, first.Row.AuditedName), new DriftVersion(second.JobId, second.Row.Label, second.Row.AuditedName)], [[Around(0), Around(.42)], [Around(.42), Around(0)]],
+            [new DriftTrajectory(DriftTrajectory.LengthTokens, [Around(20), Around(31)], [new DriftStep(Around(11), .0001, .0004, true)]), new DriftTrajectory(DriftTrajectory.KlNats, [Around(2), null], [null])], .05);
+        return new DriftRun
+        {
+            JobId = project.Job(new MeasureDrift { AuditIds = [first.JobId, second.JobId] }).Id, ProjectId = project.Id, Method = MadeUpAudit.Method, Versions = 2, Prompts = 30, ReportJson = JsonSerializer.Serialize(report), Seed = 1, CreatedBy = null,
+            At = project.Now,
+        };
+
+        static AuditInterval Around(double value) => new(value, value - .1, value + .1, .95, 30);
+    }
+
+    private static StartMeasureDrift Start(SeededProject project) => new(project.Writes, new StartJob(project.Writes, project.Access, project.Ids, project.Time), project.Access, project.Time);
+}
