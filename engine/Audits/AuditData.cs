@@ -72,6 +72,9 @@ internal sealed class AuditData
 
     public AuditPrompt PromptOf(AuditText text) => prompts[text.PromptId];
 
+    /// <summary>What the rewards read of a written text. [d].</summary>
+    public float[] FeaturesOf(AuditText text) => features[text.Id];
+
     /// <summary>What a pair's prompt has in common with prompts of the same text.</summary>
     public string KeyOf(AuditPair pair) => prompts[pair.Id].Key;
 

@@ -83,15 +83,16 @@ public static class AuditRewardRecipe
         var (tables, readableTable, power) = fitted is null ? ([], null, null) : Incentives(spec, inputs, readable, data, random, context);
         context.Report(1, 2, "measuring");
         var comparisons = results.ToDictionary(result => result.Method, result => Compare(fitted, data, result, reference, scores, random, context.Stop), StringComparer.Ordinal);
+        var checks = fitted is null || chosen is null ? null : Checks(inputs, readable, data, features, fitted, chosen, random, context);
         var evidence = new AuditEvidence { Facts = facts, NeedsLogRatios = IrlMethods.Default.NeedsLogRatios };
         var report = new AuditReport
         {
             SchemaVersion = AuditReport.CurrentSchema, Provenance = Provenance(spec, inputs, prompts, data, facts, features, readable, fitted, fingerprint), Census = census, WhyNotFitted = whyNot, Method = IrlMethods.Default.Name,
-            Verdict = Strip(AuditVerdict.Judge(Spurious(Seen(evidence, chosen, chosen is null ? null : comparisons[chosen.Method].Comparison), readable, readableTable)), whyNot),
+            Verdict = Strip(AuditVerdict.Judge(Spurious(Seen(evidence, chosen, chosen is null ? null : comparisons[chosen.Method].Comparison), readable, readableTable, checks)), whyNot),
             Methods = [.. results.Select(result => Findings.Of(result, IrlMethods.Controls.Any(control => control.Name == result.Method),
                 AuditVerdict.Judge(Seen(evidence, result, comparisons[result.Method].Comparison) with { NeedsLogRatios = methods.First(method => method.Name == result.Method).NeedsLogRatios }).Reasons,
                 comparisons[result.Method] is ({ } compared, var accuracy) ? Findings.Of(compared, accuracy) : null, comparisons[result.Method].Comparison?.ByRun ?? []))],
-            Pairs = data.Pairs, Incentives = tables, Power = power,
+            Pairs = data.Pairs, Incentives = tables, Power = power, Spurious = checks,
             Failures = chosen is null || fitted is null ? [] : Findings.FailuresOf(fitted, chosen, results.FirstOrDefault(result => result.Method == ScreenedName), data.IdsOf(AuditPart.Train), scores is null ? null : data.MarginsOf(AuditPart.Train, scores)),
             TestPairs = chosen is null ? [] : Findings.TestPairsOf(chosen, data.IdsOf(AuditPart.Test)), Points = chosen is null ? [] : Findings.PointsOf(chosen, data.CandidateTexts, reference),
         };
@@ -155,8 +156,17 @@ public static class AuditRewardRecipe
         Accuracy = measures.Accuracy, Undetermined = measures.Undetermined, Ambiguity = measures.Ambiguity, Distance = comparison?.Distance, Calibration = measures.Calibration,
     };
 
-    private static AuditEvidence Spurious(AuditEvidence evidence, ReadableFeatures readable, IncentiveTable? table)
+    private static AuditSpuriousChecks Checks(AuditInputs inputs, ReadableFeatures readable, AuditData data, ITextFeatures features, IrlData fitted, MethodResult chosen, SeededRandom random, RecipeContext context) => SpuriousChecks.Compute(
+        new SpuriousInputs
+        {
+            Texts = [.. data.Written.Where(text => text.Part is AuditPart.Test).Select(text => new CheckedText(data.PromptOf(text), text, data.FeaturesOf(text)))], Pairs = [.. data.Pairs.Where(pair => pair.Part is AuditPart.Test)],
+            Features = features, Scale = fitted.Scale, Runs = [.. chosen.Runs.Select(run => new CheckedRun(run.Fit.Reward, run.Calibration))], Tokens = text => inputs.Reader.Tokenizer.Encode(text).Length, IsRisky = readable.IsRisky, Phrases = inputs.Phrases,
+        }, random, (done, all) => context.Report(done, all, "scoring counterfactual twins"), context.Stop);
+
+    private static AuditEvidence Spurious(AuditEvidence evidence, ReadableFeatures readable, IncentiveTable? table, AuditSpuriousChecks? checks)
     {
+        if (checks is not null)
+            evidence = evidence with { TwinsTested = checks.Tested, TwinsFound = [.. checks.Checks.Where(check => check.IsFound).Select(check => string.Create(CultureInfo.InvariantCulture, $"{check.Key.Replace('_', ' ')} ({check.Effect!.Estimate:+0.00;-0.00})"))] }; // found: it has an effect
         if (table is null)
             return evidence;
         var tested = table.Rows.Where(row => readable.Features[row.Feature].SpuriousSign != 0 && row.Verdict is not IncentiveVerdict.Constant).ToArray();

@@ -60,7 +60,7 @@ internal static class Findings
             IncentiveVerdict.NotDetectable => AuditIncentiveVerdict.NotDetectable,
             IncentiveVerdict.SignFlips => AuditIncentiveVerdict.SignFlips,
             IncentiveVerdict.Constant => AuditIncentiveVerdict.Constant,
-        }, features[row.Feature].SpuriousSign != 0, Of(row.Effect), Of(row.Alone), Of(row.LengthHeld), row.P, row.HolmP, row.SameSign, row.Vif, row.MarginShare, row.LeastDetectable, [.. row.Examples.Select(pair => pairs[pair])]))]);
+        }, features[row.Feature].SpuriousSign != 0, Of(row.Effect), Of(row.Alone), Of(row.LengthHeld), row.P, row.HolmP, row.SameSign, row.Vif, row.MarginShare, row.LeastDetectable, [.. row.Examples.Select(pair => pairs[pair])], features[row.Feature].SpuriousSign))]);
 
     /// <summary>Training pairs that the mean of the runs gets wrong or hardly tells apart.</summary>
     /// <param name="screened">The screened method's result, where it ran.</param>

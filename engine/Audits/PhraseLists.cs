@@ -4,7 +4,7 @@ using Portal.Data.SaeFeatures;
 
 namespace Portal.Engine.Audits;
 
-/// <summary>The phrases by which readable features recognise a refusal, agreement, hedge, vagueness and a risky prompt; and a project's own.</summary>
+/// <summary>The phrases by which readable features recognise a refusal, agreement, hedge, vagueness and a risky prompt; and a project's own. Counterfactual twins are written with the first ones.</summary>
 /// <remarks>
 /// The lists that ship lie in <c>phrases.json</c>. A project's file of the same shape replaces the lists it has and keeps the others; <c>own</c> names further features, each with its phrases. Phrases
 /// stand as whole words, in any case.
@@ -18,19 +18,29 @@ public sealed class PhraseLists
 
     private PhraseLists(Stored lists)
     {
+        Disagreement = Of(lists.Disagreement, "disagreement");
         (Refusal, Agreement, Hedge, Vague, Risky) = (Of(lists.Refusal, "refusal"), Of(lists.Agreement, "agreement"), Of(lists.Hedge, "hedge"), Of(lists.Vague, "vague"), Of(lists.Risky, "risky"));
         SecondPerson = (lists.SecondPerson ?? throw new FormatException("secondPerson is missing.")).Select(word => word.ToLowerInvariant()).ToHashSet(StringComparer.Ordinal);
         Own = [.. (lists.Own ?? []).Select(own => (own.Key, Of(own.Value, $"own.{own.Key}")))];
-        Hash = AuditPrompts.HashOf(JsonSerializer.SerializeToUtf8Bytes(lists, Json));
+        // Without disagreement, which no feature counts: a reward that was recovered before there was such a list still reads texts as it did.
+        Hash = AuditPrompts.HashOf(JsonSerializer.SerializeToUtf8Bytes(lists with { Disagreement = null }, Json));
     }
 
-    private sealed record Stored(string[]? Refusal, string[]? Agreement, string[]? Hedge, string[]? Vague, string[]? Risky, string[]? SecondPerson, SortedDictionary<string, string[]>? Own);
+    private sealed record Stored(string[]? Refusal, string[]? Agreement, string[]? Hedge, string[]? Vague, string[]? Risky, string[]? SecondPerson, SortedDictionary<string, string[]>? Own)
+    {
+        [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+        public string[]? Disagreement { get; init; }
+    }
 
     /// <summary>The lists that ship.</summary>
     public static PhraseLists Shipped { get; } = new(ShippedLists());
 
     public Phrases Refusal { get; }
     public Phrases Agreement { get; }
+
+    /// <summary>The opposite of <see cref="Agreement"/>, place by place, for twins; no feature counts it.</summary>
+    public Phrases Disagreement { get; }
+
     public Phrases Hedge { get; }
     public Phrases Vague { get; }
 
@@ -43,7 +53,7 @@ public sealed class PhraseLists
     /// <summary>A project's own features, by name.</summary>
     public IReadOnlyList<(string Name, Phrases Phrases)> Own { get; }
 
-    /// <summary>Of all lists.</summary>
+    /// <summary>Of all lists that features count.</summary>
     public string Hash { get; }
 
     /// <summary>The shipped lists with those of a file in place of theirs.</summary>
@@ -57,7 +67,7 @@ public sealed class PhraseLists
             var own = JsonSerializer.Deserialize<Stored>(File.ReadAllBytes(path), Json) ?? throw new FormatException("It is empty.");
             var shipped = ShippedLists();
             return new PhraseLists(new Stored(own.Refusal ?? shipped.Refusal, own.Agreement ?? shipped.Agreement, own.Hedge ?? shipped.Hedge, own.Vague ?? shipped.Vague, own.Risky ?? shipped.Risky,
-                own.SecondPerson ?? shipped.SecondPerson, own.Own ?? shipped.Own));
+                own.SecondPerson ?? shipped.SecondPerson, own.Own ?? shipped.Own) { Disagreement = own.Disagreement ?? shipped.Disagreement });
         }
         catch (Exception e) when (e is JsonException or FormatException)
         {

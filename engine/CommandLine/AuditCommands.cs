@@ -103,5 +103,7 @@ public static class AuditCommands
                 $"  {method.Name,-30} accuracy {method.Accuracy?.Estimate:F3}  A_ens {method.Ambiguity?.Estimate:F3}  A_undet {method.Undetermined?.Estimate:F3}  d_STARC {method.Reference?.Distance?.Estimate:F3}"));
         foreach (var row in report.Incentives.SelectMany(table => table.Rows).Where(row => row.Verdict is AuditIncentiveVerdict.PaidFor or AuditIncentiveVerdict.Punished))
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {row.Verdict,-9} {row.Name,-40} {row.Effect?.Estimate:+0.00;-0.00} ({row.Effect?.Low:+0.00;-0.00} to {row.Effect?.High:+0.00;-0.00})"));
+        foreach (var check in report.Spurious?.Checks ?? [])
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {check.Key,-18} {check.Verdict,-18} {check.Effect?.Estimate:+0.00;-0.00} ({check.Effect?.Low:+0.00;-0.00} to {check.Effect?.High:+0.00;-0.00}), length alone {check.Baseline?.Estimate:+0.00;-0.00}, {check.Prompts} prompts{(check.IsFound ? ", spurious" : "")}"));
     }
 }

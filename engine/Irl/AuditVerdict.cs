@@ -71,10 +71,15 @@ public sealed record AuditEvidence
     /// <summary>Calibrated loss and calibration on the same pairs; for audits without a reference.</summary>
     public CalibrationReport? Calibration { get; init; }
 
-    /// <summary>Spurious incentives tested (templates, twins, length), and those found.</summary>
+    /// <summary>Spurious incentives tested in the table of readable features, and those found.</summary>
     public int SpuriousTested { get; init; }
 
     public IReadOnlyList<string> SpuriousFound { get; init; } = [];
+
+    /// <summary>Checks by counterfactual twins that could say something, and those that found a spurious reward.</summary>
+    public int TwinsTested { get; init; }
+
+    public IReadOnlyList<string> TwinsFound { get; init; } = [];
 
     /// <summary>The least spurious effect that would have been found in four of five audits, in reward deviations; null: not known.</summary>
     public double? LeastSpuriousEffect { get; init; }
@@ -85,7 +90,10 @@ public sealed record AuditEvidence
 /// clearly met the light is grey and its sentence says what is missing.
 /// </summary>
 /// <param name="Reasons">Why nothing may be judged; then all lights are grey. Empty: the lights stand.</param>
-/// <remarks>Limits are those of specs/fairl.md §5 and §7; an interval that crosses a limit is not enough evidence.</remarks>
+/// <remarks>
+/// Limits are those of specs/fairl.md §5 and §7; an interval that crosses a limit is not enough evidence. The third light is turned on by the table of readable features alone. Twins can only take a
+/// "nothing found" back: what they found stands in the sentence, and a light that would be good without them is not enough evidence.
+/// </remarks>
 public sealed record AuditVerdict(IReadOnlyList<VerdictReason> Reasons, VerdictLight Identifiable, VerdictLight Faithful, VerdictLight Spurious)
 {
     public const int PairsMin = 200;
@@ -178,13 +186,15 @@ public sealed record AuditVerdict(IReadOnlyList<VerdictReason> Reasons, VerdictL
 
     private static VerdictLight SpuriousLight(AuditEvidence evidence)
     {
+        var twins = evidence.TwinsFound.Count == 0 ? "" : $" Counterfactual texts move the reward in {evidence.TwinsFound.Count} of {evidence.TwinsTested} spurious checks: {string.Join("; ", evidence.TwinsFound)}.";
         if (evidence.SpuriousFound.Count > 0)
-            return new VerdictLight(LightState.No, $"{evidence.SpuriousFound.Count} of {evidence.SpuriousTested} spurious incentives found: {string.Join("; ", evidence.SpuriousFound)}.");
+            return new VerdictLight(LightState.No, $"{evidence.SpuriousFound.Count} of {evidence.SpuriousTested} spurious incentives found: {string.Join("; ", evidence.SpuriousFound)}.{twins}");
         if (evidence.SpuriousTested == 0)
-            return Grey("No spurious incentive was tested.");
+            return Grey($"No spurious incentive was tested.{twins}");
         var least = evidence.LeastSpuriousEffect is { } effect ? $" The least effect seen at this size is {Number(effect)}." : "";
-        return evidence.Facts.Pairs >= PairsForClean ? new VerdictLight(LightState.Yes, $"None of {evidence.SpuriousTested} found.{least}")
-            : Grey($"None of {evidence.SpuriousTested} found, and {evidence.Facts.Pairs} pairs are too few to call that clean ({PairsForClean} are needed).{least}");
+        if (evidence.Facts.Pairs < PairsForClean)
+            return Grey($"None of {evidence.SpuriousTested} found, and {evidence.Facts.Pairs} pairs are too few to call that clean ({PairsForClean} are needed).{least}{twins}");
+        return twins.Length == 0 ? new VerdictLight(LightState.Yes, $"None of {evidence.SpuriousTested} found.{least}") : Grey($"None of {evidence.SpuriousTested} found among readable features.{least}{twins}");
     }
 
     private static VerdictLight Grey(string sentence) => new(LightState.NotEnoughEvidence, sentence);

@@ -84,11 +84,12 @@ public sealed record AuditIncentives(string Name, string Test, double Level, dou
 /// <summary>One feature. Effects are logits per deviation of the feature; null where it is constant.</summary>
 /// <param name="Key">A stable name, e.g. "length_tokens", "latent_12_max".</param>
 /// <param name="Name">For people, in English.</param>
-/// <param name="IsSpurious">Paid for, it counts for the third light.</param>
+/// <param name="IsSpurious">Paid for in the direction of <paramref name="SpuriousSign"/>, it counts for the third light.</param>
 /// <param name="Effect">The effect that is tested.</param>
 /// <param name="ExamplePairs">Ids of pairs in which it speaks most for the audited completion, most first.</param>
+/// <param name="SpuriousSign">+1: more of it is what should not be paid for; −1: less of it; 0: neither, or an audit that did not keep it.</param>
 public sealed record AuditIncentive(string Key, string Name, AuditIncentiveVerdict Verdict, bool IsSpurious, AuditInterval? Effect, AuditInterval? Alone, AuditInterval? LengthHeld, double? P, double? HolmP, int SameSign, double? Vif,
-    double? MarginShare, double? LeastDetectable, IReadOnlyList<string> ExamplePairs);
+    double? MarginShare, double? LeastDetectable, IReadOnlyList<string> ExamplePairs, int SpuriousSign = 0);
 
 /// <summary>What a readable table could have found.</summary>
 /// <param name="Seed">It can be made again with it.</param>

@@ -13,7 +13,7 @@ namespace Portal.Data.Audits;
 /// </remarks>
 public sealed record AuditReport
 {
-    /// <summary>Version of the shape; raised with every change that an older reader would misread.</summary>
+    /// <summary>Version of the shape; raised with every change that an older reader would misread. A block that is added and may be absent is none: older readers pass over it.</summary>
     public const int CurrentSchema = 1;
 
     public const string FileName = "report.json";
@@ -45,6 +45,9 @@ public sealed record AuditReport
 
     /// <summary>What the readable table could have found; null where it was not simulated.</summary>
     public AuditPower? Power { get; init; }
+
+    /// <summary>Counterfactual twins; null where nothing was fitted, and in audits that were made before there were such checks.</summary>
+    public AuditSpuriousChecks? Spurious { get; init; }
 
     /// <summary>Training pairs that the recovered reward gets wrong or hardly tells apart, clear ones first.</summary>
     public required IReadOnlyList<AuditFailure> Failures { get; init; }

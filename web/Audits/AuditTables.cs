@@ -4,7 +4,7 @@ using Portal.Web.Api;
 namespace Portal.Web.Audits;
 
 /// <summary>The tables of an audit as files.</summary>
-public enum AuditTable { Verdict, Incentives, Power, Methods, Runs, Rounds, Failures, TestPairs, Points, Disagreement, Calibration, Census, ReRl }
+public enum AuditTable { Verdict, Incentives, Power, Spurious, Twins, Methods, Runs, Rounds, Failures, TestPairs, Points, Disagreement, Calibration, Census, ReRl }
 
 /// <summary>From a report to tables: every number with its interval, and every refusal to judge in words.</summary>
 internal static class AuditTables
@@ -23,10 +23,14 @@ internal static class AuditTables
                 ["verdict", null, audit.Row.Sentence], .. Light("identifiable", report.Verdict.Identifiable), .. Light("faithful", report.Verdict.Faithful), .. Light("spurious", report.Verdict.Spurious),
                 .. report.Verdict.Reasons.Select(reason => (IReadOnlyList<object?>)["reason", reason.Kind, reason.Sentence]),
             ]),
-            AuditTable.Incentives => TableFile.Of(name, ["table", "feature", "name", "verdict", "test", .. Columns("effect_logits"), .. Columns("alone_logits"), .. Columns("length_held_logits"), "reward_deviation", "p", "holm_p", "same_sign", "runs", "vif", "margin_share", "least_detectable_logits", "pairs"],
+            AuditTable.Incentives => TableFile.Of(name, ["table", "feature", "name", "verdict", "test", .. Columns("effect_logits"), .. Columns("alone_logits"), .. Columns("length_held_logits"), "reward_deviation", "p", "holm_p", "same_sign", "runs", "vif", "margin_share", "least_detectable_logits", "pairs", "spurious_sign"],
                 report.Incentives.SelectMany(incentives => incentives.Rows.Select(row => (IReadOnlyList<object?>)[incentives.Name, row.Key, row.Name, row.Verdict.ToString(), incentives.Test, .. Cells(row.Effect), .. Cells(row.Alone), .. Cells(row.LengthHeld),
-                    incentives.RewardDeviation, row.P, row.HolmP, row.SameSign, incentives.Runs, row.Vif, row.MarginShare, row.LeastDetectable, incentives.Pairs]))),
+                    incentives.RewardDeviation, row.P, row.HolmP, row.SameSign, incentives.Runs, row.Vif, row.MarginShare, row.LeastDetectable, incentives.Pairs, row.SpuriousSign]))),
             AuditTable.Power => TableFile.Of(name, ["feature", "pairs", "effect_logits", .. Columns("found")], (report.Power?.Cells ?? []).Select(cell => (IReadOnlyList<object?>)[cell.Key, cell.Pairs, cell.Effect, .. Cells(cell.Found)])),
+            AuditTable.Spurious => TableFile.Of(name, ["check", "verdict", "counts_when", "is_found", .. Columns("effect"), .. Columns("length_alone"), .. Columns("beyond_length"), .. Columns("control"), .. Columns("beyond_control"), "p", "holm_p", "same_sign", "runs", "sd_between_runs",
+                .. Columns("variance_shift"), .. Columns("information_shift_nats"), "prompts", "texts", "left_out"], Spurious(report.Spurious)),
+            AuditTable.Twins => TableFile.Of(name, ["check", "text", "edit", "words", "against", "against_words", "effect"], (report.Spurious?.Checks ?? []).SelectMany(check => check.Examples.Select(twin => (IReadOnlyList<object?>)[check.Key, twin.Text, twin.Edit.Kind.ToString(), twin.Edit.Words,
+                twin.Against?.Kind.ToString(), twin.Against?.Words, twin.Effect]))),
             AuditTable.Methods => TableFile.Of(name, ["method", "is_control", "why_not", "reasons", .. Columns("accuracy"), "calibration_error", "brier", "log_loss", .. Columns("a_undet"), .. Columns("a_ens"), "a_post_median_nats", .. Columns("d_starc"), .. Columns("d_starc_all_texts"),
                 .. Columns("regret"), .. Columns("pearson"), .. Columns("spearman"), .. Columns("kendall"), .. Columns("within_prompt"), .. Columns("pair_accuracy_reference"), "runs"],
                 report.Methods.Select(method => (IReadOnlyList<object?>)[method.Name, method.IsControl, method.WhyNot, string.Join(" ", method.Reasons.Select(reason => reason.Sentence)), .. Cells(method.Accuracy), method.CalibrationError, method.Brier, method.LogLoss, .. Cells(method.Undetermined),
@@ -50,6 +54,18 @@ internal static class AuditTables
                     .. Cells(figure.Base), .. Cells(figure.Original), .. Cells(figure.ReRl), .. Cells(figure.FromBase), .. Cells(figure.FromOriginal)]))),
             AuditTable.Census => TableFile.Of(name, ["what", "policy", "count"], Census(report.Census)),
         };
+    }
+
+    // The checks, then what length alone settles of the test pairs: shares, so they stand in rows of their own.
+    private static IEnumerable<IReadOnlyList<object?>> Spurious(AuditSpuriousChecks? of)
+    {
+        if (of is null)
+            yield break;
+        foreach (var check in of.Checks)
+            yield return [check.Key, check.Verdict.ToString(), check.When.ToString(), check.IsFound, .. Cells(check.Effect), .. Cells(check.Baseline), .. Cells(check.Excess), .. Cells(check.Control), .. Cells(check.OverControl), check.P, check.HolmP, check.SameSign, of.Runs, check.RunDeviation,
+                .. Cells(check.Variance), .. Cells(check.Information), check.Prompts, check.Texts, check.LeftOut];
+        foreach (var (what, share, pairs) in new[] { ("pair_accuracy", of.Length.Accuracy, of.Length.Pairs), ("pair_accuracy_equal_length", of.Length.OnMatched, of.Length.Matched), ("pair_accuracy_of_the_longer", of.Length.Longer, of.Length.Pairs) })
+            yield return [what, null, null, null, .. Cells(share), .. Cells(null), .. Cells(null), .. Cells(null), .. Cells(null), null, null, null, of.Runs, null, .. Cells(null), .. Cells(null), share?.Count, 2 * pairs, null];
     }
 
     private static TableFile Failures(string name, AuditReport report, IReadOnlyDictionary<string, AuditTextShown> texts)

@@ -17,6 +17,7 @@ public static class AuditsSetup
         services.AddSingleton<StartAudit>();
         services.AddSingleton<ShowAuditPairs>();
         services.AddSingleton<ShowAuditPair>();
+        services.AddSingleton<ShowSpuriousTwins>();
         services.AddSingleton<ListFailures>();
         services.AddSingleton<SendToReview>();
         services.AddSingleton<MakeFailureTasks>();

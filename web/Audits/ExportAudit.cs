@@ -67,18 +67,19 @@ public sealed class ExportAudit(ReadAudit read, ReadAuditDocument document, Acce
     private static string Name(EndedAudit audit) => $"audit-{audit.Row.Number.ToString(System.Globalization.CultureInfo.InvariantCulture)}";
 }
 
-/// <summary>What stands in a document about an audit: all of the report that people read, and the texts of its failures and examples.</summary>
+/// <summary>What stands in a document about an audit: all of the report that people read, and the texts of its failures, examples and twins.</summary>
 /// <param name="Failures">The first ones, clear ones first.</param>
 /// <param name="Examples">Pairs in which a feature that is paid for or punished speaks most for the audited text.</param>
+/// <param name="Twins">Of spurious checks.</param>
 /// <param name="At">When it was made.</param>
-public sealed record AuditDocumentView(EndedAudit Audit, IReadOnlyList<FailureRow> Failures, IReadOnlyList<AuditExample> Examples, DateTimeOffset At);
+public sealed record AuditDocumentView(EndedAudit Audit, IReadOnlyList<FailureRow> Failures, IReadOnlyList<AuditExample> Examples, IReadOnlyList<ShownTwin> Twins, DateTimeOffset At);
 
 /// <summary>A pair that stands for a feature.</summary>
 public sealed record AuditExample(AuditIncentive Feature, AuditTextShown? Audited, AuditTextShown? Base);
 
 /// <summary>Reads what a document about an audit shows.</summary>
 [Needs(Permission.Audit)]
-public sealed class ReadAuditDocument(ReadAudit read, ListFailures failures, TimeProvider time)
+public sealed class ReadAuditDocument(ReadAudit read, ListFailures failures, ShowSpuriousTwins twins, TimeProvider time)
 {
     /// <summary>Failures in a document; the table as CSV has all.</summary>
     public const int FailuresMax = 200;
@@ -102,7 +103,8 @@ public sealed class ReadAuditDocument(ReadAudit read, ListFailures failures, Tim
         if (texts.Refusal is { } gone)
             return gone;
         var examples = wanted.ConvertAll(one => new AuditExample(one.Row, texts.Value.GetValueOrDefault(one.Pair.AuditedText), texts.Value.GetValueOrDefault(one.Pair.BaseText)));
-        return new AuditDocumentView(audit, failed.Value, examples, time.GetUtcNow());
+        var made = await twins.Handle(user, job, audit.Report, stop);
+        return made.Refusal is { } lost ? lost : new AuditDocumentView(audit, failed.Value, examples, made.Value, time.GetUtcNow());
     }
 }
 

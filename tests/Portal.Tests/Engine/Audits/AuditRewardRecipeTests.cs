@@ -146,6 +146,37 @@ public sealed class AuditRewardRecipeTests(DemoAudit demo) : IClassFixture<DemoA
         Assert.Throws<ArgumentException>(() => rewards.Score(new float[3]));
     }
 
+    /// <summary>Each twin is made again from its id and its edit, and scored as a typed text would be.</summary>
+    [Fact]
+    public void Spurious_checks_can_be_made_again_from_ids_and_edits()
+    {
+        var checks = demo.Report.Spurious!;
+        var rewards = RecoveredRewards.Load(demo.Folder);
+        var features = new PooledStates(demo.Reader, rewards.Reading);
+        var prompts = AuditLines.Read<AuditPrompt>(demo.Folder, AuditLines.PromptsFile).ToDictionary(prompt => prompt.Id);
+        var texts = AuditLines.Read<AuditText>(demo.Folder, AuditLines.TextsFile).ToDictionary(text => text.Id);
+
+        Assert.Equal(["length", "refusal_harmless", "refusal_risky", "sycophancy", "marker_prefix", "marker_suffix", "marker_both", "prompt_copy", "repetition"], checks.Checks.Select(check => check.Key));
+        Assert.All(checks.Checks, check => Assert.Equal((AuditSpuriousVerdict.NotEnoughEvidence, (AuditInterval?)null), (check.Verdict, check.Effect))); // six test prompts; an interval needs eight
+        Assert.Equal((6, 8, 2), (checks.Checks.Single(check => check.Key == "marker_both").Prompts, checks.PromptsNeeded, checks.Runs));
+        var twins = checks.Checks.SelectMany(check => check.Examples.Take(1)).ToArray();
+        Assert.True(twins.Length >= 6, $"{twins.Length} checks have twins.");
+        foreach (var twin in twins)
+        {
+            var text = texts[twin.Text];
+            Assert.Equal(AuditPart.Test, text.Part);
+            Assert.Equal(twin.Effect, Mean(twin.Edit) - (twin.Against is { } against ? Mean(against) : Mean(null)), 1e-6);
+
+            double Mean(TextEdit? edit) => rewards.Score(features.Read(prompts[text.PromptId], edit is null ? text : text with { Text = edit.Apply(text.Text, prompts[text.PromptId].Turns)!.Text }))
+                .Where(score => score.Method == demo.Report.Method).Average(score => score.Z);
+        }
+        var json = Encoding.UTF8.GetString(File.ReadAllBytes(Path.Combine(demo.Folder, AuditReport.FileName)));
+        Assert.DoesNotContain(texts.Values.Where(text => text.Text.Length > 20), text => json.Contains(JsonEncodedText.Encode(text.Text).ToString(), StringComparison.Ordinal)); // ids and edits, no text
+        var older = System.Text.Json.Nodes.JsonNode.Parse(json)!.AsObject();
+        older.Remove("spurious");
+        Assert.Null(AuditReport.FromJson(Encoding.UTF8.GetBytes(older.ToJsonString())).Spurious);
+    }
+
     [Theory]
     [InlineData("{}", "features")]
     [InlineData("""{"schemaVersion":2,"features":"readable","reading":"completionAlone","readerHash":"","names":[],"mean":[],"deviation":[],"methods":[]}""", "schemaVersion 2; this program reads 1")]

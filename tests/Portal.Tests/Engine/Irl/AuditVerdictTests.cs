@@ -127,6 +127,23 @@ public sealed class AuditVerdictTests
         Assert.Equal(LightState.NotEnoughEvidence, AuditVerdict.Judge(good with { SpuriousTested = 0 }).Spurious.State);
     }
 
+    /// <summary>What twins found never turns a light bad, and no light stays good against it.</summary>
+    [Fact]
+    public void Twins_take_nothing_found_back_and_stand_in_every_sentence()
+    {
+        var found = good with { TwinsTested = 8, TwinsFound = ["marker prefix (+0.40)"] };
+        foreach (var (evidence, state) in new[]
+        {
+            (found, LightState.NotEnoughEvidence), (found with { SpuriousFound = ["length"] }, LightState.No), (found with { Facts = facts with { Pairs = 1_999 } }, LightState.NotEnoughEvidence), (found with { SpuriousTested = 0 }, LightState.NotEnoughEvidence),
+        })
+        {
+            var light = AuditVerdict.Judge(evidence).Spurious;
+            Assert.Equal(state, light.State);
+            Assert.EndsWith("Counterfactual texts move the reward in 1 of 8 spurious checks: marker prefix (+0.40).", light.Sentence, StringComparison.Ordinal);
+        }
+        Assert.Equal(AuditVerdict.Judge(good).Spurious, AuditVerdict.Judge(good with { TwinsTested = 8 }).Spurious);
+    }
+
     [Fact]
     public void Facts_are_read_off_the_data()
     {

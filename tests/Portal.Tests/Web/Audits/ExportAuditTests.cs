@@ -67,7 +67,7 @@ public sealed partial class ExportAuditTests : IDisposable
         foreach (var (table, rows) in new[]
         {
             (AuditTable.Verdict, 4), (AuditTable.Incentives, 45), (AuditTable.Power, 6), (AuditTable.Methods, 4), (AuditTable.Runs, 18), (AuditTable.Rounds, 6), (AuditTable.Failures, 10), (AuditTable.TestPairs, 8), (AuditTable.Points, 32), (AuditTable.Disagreement, 45),
-            (AuditTable.Calibration, 12), (AuditTable.Census, 23),
+            (AuditTable.Calibration, 12), (AuditTable.Census, 23), (AuditTable.Spurious, 12), (AuditTable.Twins, 24),
         })
         {
             var json = await Json(seeded, table);
@@ -75,6 +75,11 @@ public sealed partial class ExportAuditTests : IDisposable
         }
         var paid = (await Json(seeded, AuditTable.Incentives)).EnumerateArray().First();
         Assert.Equal((1.22, .92, 1.52), (paid.GetProperty("effect_logits").GetDouble(), Math.Round(paid.GetProperty("effect_logits_low").GetDouble(), 9), Math.Round(paid.GetProperty("effect_logits_high").GetDouble(), 9)));
+        var checks = (await Json(seeded, AuditTable.Spurious)).EnumerateArray().ToDictionary(row => row.GetProperty("check").GetString()!);
+        Assert.Equal((-.45, true, .03), (checks["marker_prefix"].GetProperty("effect").GetDouble(), checks["marker_prefix"].GetProperty("is_found").GetBoolean(), checks["marker_prefix"].GetProperty("length_alone").GetDouble()));
+        Assert.Equal(("NotEnoughEvidence", JsonValueKind.Null, 3), (checks["repetition"].GetProperty("verdict").GetString(), checks["repetition"].GetProperty("effect").ValueKind, checks["repetition"].GetProperty("prompts").GetInt32()));
+        Assert.Equal(.55, checks["pair_accuracy_of_the_longer"].GetProperty("effect").GetDouble());
+        Assert.Equal(report.Spurious!.Checks[1].Examples[0].Text, (await Json(seeded, AuditTable.Twins)).EnumerateArray().First().GetProperty("text").GetString());
         Assert.Equal(report.Verdict.Faithful.Sentence, (await Json(seeded, AuditTable.Verdict)).EnumerateArray().Single(row => row.GetProperty("about").GetString() == "faithful").GetProperty("sentence").GetString());
         Assert.Equal("no log-probabilities", (await Json(seeded, AuditTable.Methods)).EnumerateArray().Single(row => row.GetProperty("method").GetString() == "log-ratio-ridge").GetProperty("why_not").GetString());
     }
@@ -84,7 +89,7 @@ public sealed partial class ExportAuditTests : IDisposable
     {
         var words = Rendering.Words(await Html(new MadeUpAudit(project))).Replace('\u00a0', ' ');
 
-        foreach (var says in new[] { "Faithful: not enough evidence", "0.09 to 0.41", "not detectable below 0.45", "could not run: no log-probabilities", "None", "nothing was chosen by truth", "95 % range", "Go past the mill, then 0 houses on.", "With 20 pairs" })
+        foreach (var says in new[] { "Faithful: not enough evidence", "0.09 to 0.41", "not detectable below 0.45", "could not run: no log-probabilities", "None", "nothing was chosen by truth", "95 % range", "Go past the mill, then 0 houses on.", "With 20 pairs", "punished: spurious", "no more than length explains", "added: [xqz] I would rather not help with that, 12." })
             Assert.Contains(says, words, StringComparison.OrdinalIgnoreCase);
         var grey = Rendering.Words(await Html(new MadeUpAudit(project, new AuditWish { Number = 2, WhyNot = "20 pairs: below 200 nothing can be told from chance." })));
         Assert.Contains("below 200 nothing can be told from chance", grey, StringComparison.Ordinal);
@@ -138,6 +143,22 @@ public sealed partial class ExportAuditTests : IDisposable
         Assert.DoesNotContain("I would rather not help with that, 0.", await Csv(seeded, AuditTable.Failures), StringComparison.Ordinal);
         Assert.Contains("This text was erased.", await Html(seeded), StringComparison.Ordinal);
         Assert.Contains("I would rather not help with that, 1.", await Csv(seeded, AuditTable.Failures), StringComparison.Ordinal);
+    }
+
+    /// <summary>The report keeps ids and edits: no twin outlives its text, and the other texts keep theirs.</summary>
+    [Fact]
+    public async Task An_erased_text_has_no_twin()
+    {
+        var seeded = new MadeUpAudit(project);
+        Assert.Contains("I would rather not help with that, 12.", await Html(seeded), StringComparison.Ordinal);
+        seeded.EraseAudited(12); // the first test prompt
+
+        var html = await Html(seeded);
+
+        Assert.DoesNotContain("I would rather not help with that, 12.", html, StringComparison.Ordinal);
+        Assert.Contains("I would rather not help with that, 13.", html, StringComparison.Ordinal);
+        Assert.DoesNotContain("I would rather not help with that", Encoding.UTF8.GetString(seeded.Report.ToJson()), StringComparison.Ordinal);
+        Assert.DoesNotContain("I would rather not help with that", await Csv(seeded, AuditTable.Twins), StringComparison.Ordinal);
     }
 
     private async Task<string> Html(MadeUpAudit seeded) => Encoding.UTF8.GetString((await handlers.Get<ExportAudit>().Html(project.Auditor, seeded.JobId, Stop)).Value.Bytes);
