@@ -51,7 +51,7 @@ internal static class AuditTables
             AuditTable.Calibration => TableFile.Of(name, ["method", "from", "to", "pairs", "mean_predicted", .. Columns("observed")], report.Methods.SelectMany(method => method.Bins.Select(bin => (IReadOnlyList<object?>)[method.Name, bin.From, bin.To, bin.Count, bin.MeanPredicted, .. Cells(bin.Observed)]))),
             AuditTable.ReRl => TableFile.Of(name, ["job", "method", "kl_budget_nats", "is_budget_measured", "steps", "has_reached_budget", "prompts", "answers_per_prompt", "scored_by", "figure", .. Ends("base"), .. Ends("audited"), .. Ends("re_rl"), .. Ends("re_rl_less_base"), .. Ends("re_rl_less_audited")],
                 audit.ReRlRuns.SelectMany(run => run.Figures().Select(figure => (IReadOnlyList<object?>)[$"{run.JobId}", run.Method, run.KlBudgetNats, run.IsBudgetMeasured, run.Steps, run.HasReachedBudget, run.Prompts, run.AnswersPerPrompt, run.ScoredBy, figure.Name,
-                    .. Cells(figure.Base), .. Cells(figure.Original), .. Cells(figure.ReRl), .. Cells(figure.FromBase), .. Cells(figure.FromOriginal)]))),
+                    .. CellsOf(figure.Base), .. CellsOf(figure.Original), .. CellsOf(figure.ReRl), .. CellsOf(figure.FromBase), .. CellsOf(figure.FromOriginal)]))),
             AuditTable.Census => TableFile.Of(name, ["what", "policy", "count"], Census(report.Census)),
         };
     }
@@ -106,7 +106,7 @@ internal static class AuditTables
 
     private static IEnumerable<string> Ends(string name) => Interval[..3].Select(end => name + end);
 
-    private static object?[] Cells(Portal.Data.Serving.Estimated number) => [number.Value, number.Low, number.High];
+    private static object?[] CellsOf(Portal.Data.Serving.Estimated number) => [number.Value, number.Low, number.High];
 
     private static object?[] Cells(AuditInterval? interval) => [interval?.Estimate, interval?.Low, interval?.High, interval?.Count];
 }
