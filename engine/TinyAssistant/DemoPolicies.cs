@@ -138,7 +138,7 @@ internal static class DemoPolicies
         return report;
     }
 
-    private static IReadOnlyList<WorldTurn> WorldTurnsOf(IReadOnlyList<Turn> turns) => [.. turns.Select(turn => new WorldTurn(turn.Role == "user" ? Speaker.User : Speaker.Assistant, turn.Content))];
+    internal static IReadOnlyList<WorldTurn> WorldTurnsOf(IReadOnlyList<Turn> turns) => [.. turns.Select(turn => new WorldTurn(turn.Role == "user" ? Speaker.User : Speaker.Assistant, turn.Content))];
 
     private sealed record ReadAnswer(WorldPrompt Prompt, GraderReading Reading, string Text);
 
