@@ -153,21 +153,27 @@ public sealed record AuditVerdict(IReadOnlyList<VerdictReason> Reasons, VerdictL
     private static VerdictLight FaithfulLight(AuditEvidence evidence)
     {
         if (evidence.Distance is { } distance)
-        {
-            var seen = $"d_STARC {Number(distance.Estimate)} ({Number(distance.Low)} to {Number(distance.High)}), limit {Number(DistanceMax)}.";
-            if (evidence.Facts.CandidatesMin < CandidatesForDistance)
-                return Grey($"A test prompt has {evidence.Facts.CandidatesMin} candidates; {CandidatesForDistance} are needed for a distance. {seen}");
-            if (distance.Low > DistanceOpposite)
-                return new VerdictLight(LightState.No, $"The policy is paid for the opposite of the reference. {seen}");
-            return distance.High <= DistanceMax ? new VerdictLight(LightState.Yes, $"The recovered reward orders answers as the reference does. {seen}")
-                : distance.Low > DistanceMax ? new VerdictLight(LightState.No, $"The recovered reward is not the reference. {seen}")
-                : Grey($"The interval crosses the limit: {seen}");
-        }
+            return FaithfulTo(distance, evidence.Facts.CandidatesMin);
         if (evidence.Calibration is not { } calibration)
             return Grey("There is no reference reward, and nothing was measured on unseen pairs.");
         var told = $"No reference reward is loaded; on {calibration.Count} unseen pairs the calibrated loss is {Number(calibration.LogLoss)} nats (chance {Number(Math.Log(2))}) and the calibration error {Number(calibration.ExpectedCalibrationError)}.";
         return calibration.LogLoss < Math.Log(2) && calibration.ExpectedCalibrationError <= CalibrationErrorMax
             ? new VerdictLight(LightState.Yes, $"It predicts unseen choices and knows how surely. {told}") : Grey(told);
+    }
+
+    /// <summary>The second light where there is a reference.</summary>
+    /// <param name="distance">d_STARC to it.</param>
+    /// <param name="candidatesMin">Fewest candidates of a test prompt.</param>
+    internal static VerdictLight FaithfulTo(ConfidenceInterval distance, int candidatesMin)
+    {
+        var seen = $"d_STARC {Number(distance.Estimate)} ({Number(distance.Low)} to {Number(distance.High)}), limit {Number(DistanceMax)}.";
+        if (candidatesMin < CandidatesForDistance)
+            return Grey($"A test prompt has {candidatesMin} candidates; {CandidatesForDistance} are needed for a distance. {seen}");
+        if (distance.Low > DistanceOpposite)
+            return new VerdictLight(LightState.No, $"The policy is paid for the opposite of the reference. {seen}");
+        return distance.High <= DistanceMax ? new VerdictLight(LightState.Yes, $"The recovered reward orders answers as the reference does. {seen}")
+            : distance.Low > DistanceMax ? new VerdictLight(LightState.No, $"The recovered reward is not the reference. {seen}")
+            : Grey($"The interval crosses the limit: {seen}");
     }
 
     private static VerdictLight SpuriousLight(AuditEvidence evidence)

@@ -6,6 +6,7 @@ using Portal.Data.Audits;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Serving;
+using Portal.Data.Storage;
 using Portal.Engine.Audits;
 using Portal.Engine.Endpoints;
 using Portal.Engine.Recipes;
@@ -70,6 +71,9 @@ public sealed class AuditRewardRunner(AddressGuard? guard = null) : IJobRunner<A
                 return; // it came to be after all
         await StoredAudit.Remove(run);
     }
+
+    /// <summary>Where a job that has not run yet finds a whole report, if somebody made one for it.</summary>
+    internal static string ReportOf(DataDirectory directory, JobId job) => Path.Combine(JobRun.CheckpointFolder(directory, job), ReportFolder);
 
     /// <summary>The verdict in one sentence: why it is grey, or what speaks against the policy, or else what was found.</summary>
     internal static string Sentence(AuditVerdictStrip verdict)

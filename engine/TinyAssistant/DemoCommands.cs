@@ -16,7 +16,7 @@ public static class DemoCommands
         var seed = new Option<ulong>("--seed") { DefaultValueFactory = _ => 1 };
         var keepBase = new Option<bool>("--keep-base") { Description = "Make everything but the base model anew." };
         var onlyFeatures = new Option<bool>("--only-features") { Description = "Make the readable reward model anew (its autoencoder and its head), nothing else." };
-        var onlyPolicies = new Option<bool>("--only-policies") { Description = "Make the policies with known rewards anew (P0 to P5, from the base), nothing else." };
+        var onlyPolicies = new Option<bool>("--only-policies") { Description = "Make the policies with known rewards anew (P0 to P5, from the base) and the audit of one of them, nothing else." };
         var policySteps = new Option<int?>("--policy-steps") { Description = "Limits the training of each of these policies, to try it out." };
         var work = new Option<DirectoryInfo>("--work") { Description = "Where the half-done run is kept. Default: ASSETS/.work." };
         var command = new Command("make-demo", "Make the shipped demo anew: tokenizer, base model, responses, simulated judgements, models and policies (about an hour on two cores).")

@@ -24,11 +24,11 @@ public sealed record DemoSample(IReadOnlyList<Turn> Prompt, bool IsBefore, int O
 
 /// <summary>
 /// Registers the reward model (which then serves), its sparse autoencoder with the readable reward model on it, the exhibit of over-optimisation
-/// (retired, so that nobody serves it; its results page shows what the warnings are about) and the policy (a candidate, for people to decide on)
-/// that the demo ships, with the numbers and answers that were measured when they were made.
+/// (retired, so that nobody serves it; its results page shows what the warnings are about), the policy that was paid for length (retired, too; an audit shows it) and the policy (a candidate, for people to decide
+/// on) that the demo ships, with the numbers and answers that were measured when they were made.
 /// </summary>
 internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbContext> contexts, WriteQueue writes, ContentHasher hasher, IdFactory ids,
-    TimeProvider time, ILogger log, string assets)
+    TimeProvider time, ILogger log, DataDirectory directory, string assets)
 {
     public const string RewardFolder = "reward-model";
     public const string SaeFolder = "sae";
@@ -36,8 +36,13 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
     public const string PolicyFolder = "policy";
     public const string ExhibitFolder = "policy-overoptimised";
 
+    private static readonly string PaidForLengthFolder = Path.Combine(DemoPolicies.Folder, DemoPolicies.NameOf(DemoAudit.Audited));
+
     /// <summary>How the exhibit was made, in words that tell it from a policy for people.</summary>
     public const string ExhibitMethod = "DPO, over-optimised on purpose";
+
+    /// <summary>The policy of the shipped audit.</summary>
+    public const string PaidForLengthMethod = "RLOO, paid for length on purpose";
 
     private const string SarmMethod = TrainSarmRunner.HeadMethod;
 
@@ -51,14 +56,40 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
             await Add(project, baseId, baseId, RewardFolder, ModelKind.RewardModel, stop);
         if (!known.Any(version => version.Method == ExhibitMethod))
             await Add(project, baseId, baseId, ExhibitFolder, ModelKind.Policy, stop);
-        if (!known.Any(version => version.Kind is ModelKind.Policy && version.Id != baseId && version.Method != ExhibitMethod))
+        if (!known.Any(version => version.Kind is ModelKind.Policy && version.Id != baseId && version.Method is not (ExhibitMethod or PaidForLengthMethod)))
             await Add(project, baseId, baseId, PolicyFolder, ModelKind.Policy, stop);
+        if (!known.Any(version => version.Method == PaidForLengthMethod))
+            await Add(project, baseId, baseId, PaidForLengthFolder, ModelKind.Policy, stop);
         // Also in an installation that an earlier release filled: its reward model is the one the features are of.
         if (!known.Any(version => version.Kind is ModelKind.SparseAutoencoder) && Shipped(await Known(project, stop)) is { } reward)
             await Add(project, reward.Id, baseId, SaeFolder, ModelKind.SparseAutoencoder, stop);
         if (!known.Any(version => version.Method == SarmMethod) && (await Known(project, stop)).Find(version => version is { Kind: ModelKind.SparseAutoencoder, JobId: null }) is { } sae)
             await Add(project, sae.Id, baseId, SarmFolder, ModelKind.RewardModel, stop);
         await Describe(project, stop);
+        await Audit(project, baseId, stop);
+    }
+
+    /// <summary>Asks for the shipped audit: a job that finds its report made and stores it. Once; also in an installation that an earlier release filled.</summary>
+    private async Task Audit(ProjectId project, ModelVersionId baseId, CancellationToken stop)
+    {
+        var folder = Path.Combine(assets, DemoAudit.Folder);
+        var known = await Known(project, stop);
+        if (known.Find(version => version.Method == PaidForLengthMethod) is not { } audited || !Directory.Exists(folder))
+            return;
+        Dictionary<string, string> prompts;
+        await using (var db = await contexts.CreateDbContextAsync(stop))
+        {
+            if (await db.Jobs.AnyAsync(j => j.ProjectId == project && j.Kind == nameof(AuditReward), stop))
+                return;
+            prompts = await db.Prompts.Where(p => p.ProjectId == project && p.ExternalId != null).ToDictionaryAsync(p => p.ExternalId!, p => $"{p.Id}", stop);
+        }
+        var job = ids.New<JobId>();
+        var spec = DemoAudit.Spec((ulong)audited.Seed) with { AuditedId = audited.Id, BaseId = baseId, ReferenceId = Shipped(known)?.Id };
+        if (DemoAudit.Place(folder, AuditRewardRunner.ReportOf(directory, job), spec, prompts))
+        {
+            File.Copy(Path.Combine(assets, DemoAudit.LexiconFile), Path.Combine(directory.Lexicons, Path.GetFileName(DemoAudit.LexiconFile)), overwrite: true);
+            await writes.WriteAsync(db => AskForJob.Add(db, job, project, spec, after: null, by: null, time.GetUtcNow()), stop);
+        }
     }
 
     /// <summary>Asks for the description of the readable reward model's features: a job as any other, on the rows of this installation. Once; what became of it is seen among the jobs.</summary>
@@ -95,14 +126,14 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
             TrainRewardModel reward => reward.Rules,
             TrainPreferencePolicy policy => policy.Rules,
             TrainSarm sarm => sarm.Rules,
-            TrainSae => null, // reads texts, no judgements
+            TrainSae or TrainRlooPolicy => null, // no judgements
             _ => throw new CannotTrain($"{folder}: report.json is of {spec.Kind}, which the demo does not ship."),
         };
         var manifest = new DatasetManifest(contexts, writes, hasher, ids, time);
         var dataset = rules is null ? (DatasetVersionId?)null
             : await manifest.Build(project, spec is TrainPreferencePolicy { Method: PreferenceMethod.Kto } ? TaskKind.Binary : TaskKind.Pairwise, rules, job: null, actor: null, stop);
         var id = ids.New<ModelVersionId>();
-        var isExhibit = name == ExhibitFolder;
+        var exhibit = name == ExhibitFolder ? ExhibitMethod : name == PaidForLengthFolder ? PaidForLengthMethod : null;
         var copied = id.Value.ToString("N");
         store.CopyIn(folder, copied, wanted: null, stop);
         var compared = InstallDemo.Measured<List<Measurement>>(folder, ComparisonFile) ?? [];
@@ -114,7 +145,7 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
             var version = new ModelVersion
             {
                 Id = id, ProjectId = project, Kind = kind, Number = ModelStore.NextNumber(db, project, kind),
-                Method = isExhibit ? ExhibitMethod : spec switch { TrainRewardModel => "reward model", TrainSae => TrainSaeRunner.Method, TrainSarm => SarmMethod, TrainPreferencePolicy { Method: PreferenceMethod.Kto } => "KTO", _ => "DPO" },
+                Method = exhibit ?? spec switch { TrainRewardModel => "reward model", TrainSae => TrainSaeRunner.Method, TrainSarm => SarmMethod, TrainPreferencePolicy { Method: PreferenceMethod.Kto } => "KTO", _ => "DPO" },
                 ParentId = parent, DatasetVersionId = dataset, JobId = null, SpecJson = report.Spec, Seed = spec.Seed, Commit = MakeDemo.Commit(), Folder = copied,
                 FilesJson = store.FilesJson(copied), IsSynthetic = true, CreatedAt = now,
             };
@@ -123,10 +154,10 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
             AuditChain.Append(db, now, actor: null, "model.import", "model", $"{id}", new { kind = kind.ToString(), version.Number, dataset = $"{dataset}", demo = true });
             if (name == RewardFolder)
                 ModelStore.Serve(db, db.Projects.First(p => p.Id == project), version, "the demo's reward model", ids, now);
-            if (isExhibit)
+            if (exhibit is not null)
                 version.Retire();
         }, stop);
-        log.LogInformation("The demo's {Kind} is registered", isExhibit ? "exhibit" : name == SarmFolder ? "readable reward model" : kind.Noun());
+        log.LogInformation("The demo's {Kind} is registered", exhibit is not null ? "exhibit" : name == SarmFolder ? "readable reward model" : kind.Noun());
     }
 
     private async Task StoreSamples(ProjectId project, ModelVersionId baseId, ModelVersionId candidate, string path, CancellationToken stop)

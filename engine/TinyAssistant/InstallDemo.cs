@@ -75,7 +75,7 @@ public sealed class InstallDemo
         if (import is not null)
             await Import(import, stop);
         if (await FindDemo(stop) is var (project, baseId))
-            await new DemoModels(Store, contexts, writes, hasher, ids, time, log, assets).Register(project, baseId, stop);
+            await new DemoModels(Store, contexts, writes, hasher, ids, time, log, directory, assets).Register(project, baseId, stop);
     }
 
     /// <summary>An import of ours that an earlier start did not finish.</summary>

@@ -203,7 +203,7 @@ public static class MakeDemo
             });
             DemoTraining.Run(assets, folder, demo, options.Seed, context);
             DemoFeatures.Run(assets, options.Seed, context);
-            var policies = DemoPolicies.Run(assets, options.Seed, new DemoPoliciesOptions(), context);
+            var policies = MakePolicies(assets, options.Seed, new DemoPoliciesOptions(), context);
             WriteJson(Path.Combine(assets, ManifestFile), new { seed = options.Seed, options, commit = Commit(), judgements = demo.JudgementsHash(), files = Hashes(assets) });
             DemoPolicies.Demand(policies);
         }
@@ -212,12 +212,20 @@ public static class MakeDemo
     /// <summary>Only the readable reward model, from the reward model and the rows that lie there; the rest stays as it is, byte for byte.</summary>
     public static void RunFeatures(string assets, RecipeContext context) => Add(assets, "features", "commitOfFeatures", seed => DemoFeatures.Run(assets, seed, context));
 
-    /// <summary>Only the policies with known rewards, from the base that lies there; the rest stays as it is, byte for byte.</summary>
+    private static IReadOnlyList<PolicyCheck> MakePolicies(string assets, ulong seed, DemoPoliciesOptions options, RecipeContext context)
+    {
+        var checks = DemoPolicies.Run(assets, seed, options, context);
+        if (options.Policies.Contains(DemoAudit.Audited))
+            DemoAudit.Run(assets, seed, context);
+        return checks;
+    }
+
+    /// <summary>Only the policies with known rewards, from the base that lies there, and the audit of one of them; the rest stays as it is, byte for byte.</summary>
     /// <exception cref="CannotTrain">All were made and are listed, and one did not do what it must; or there is no demo.</exception>
     public static void RunPolicies(string assets, DemoPoliciesOptions options, RecipeContext context)
     {
         IReadOnlyList<PolicyCheck> checks = [];
-        Add(assets, "policies", "commitOfPolicies", seed => checks = DemoPolicies.Run(assets, seed, options, context));
+        Add(assets, "policies", "commitOfPolicies", seed => checks = MakePolicies(assets, seed, options, context));
         DemoPolicies.Demand(checks);
     }
 

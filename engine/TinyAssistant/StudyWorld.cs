@@ -104,18 +104,6 @@ internal sealed class StudyWorld
         })];
     }
 
-    /// <summary>Answers to train prompts; those to hold-out prompts are held out. None of a test prompt.</summary>
-    public TrainingSplit<ResponseText> Texts()
-    {
-        return new TrainingSplit<ResponseText>(Of(Set.Train), Of(Set.HoldOut));
-
-        List<ResponseText> Of(IReadOnlyList<WorldPrompt> prompts)
-        {
-            var ids = prompts.Select(prompt => prompt.Id).ToHashSet(StringComparer.Ordinal);
-            return [.. Set.Responses.Where(response => ids.Contains(response.PromptId)).Select(response => new ResponseText(response.PromptId, MakeDemo.TurnsOf(Prompts[response.PromptId].Turns), response.Text))];
-        }
-    }
-
     /// <summary>Test pairs with the truly better response first.</summary>
     public IReadOnlyList<PreferencePair> Ordered(IReadOnlyList<StudyPair> pairs) =>
         [.. pairs.Select(pair =>

@@ -1,0 +1,29 @@
+using Portal.Data.Audits;
+using Portal.Data.JobSpecs;
+using Portal.Engine.Audits;
+
+namespace Portal.Engine.TinyAssistant;
+
+/// <summary>A policy that several audits with the same prompts and seed ask: it writes its completions once. What it is asked a second time, it answers as it did.</summary>
+internal sealed class RememberedTexts(IPolicyTexts policy) : IPolicyTexts
+{
+    private readonly Dictionary<string, IReadOnlyList<IReadOnlyList<PolicyCompletion>>> written = new(StringComparer.Ordinal);
+
+    /// <inheritdoc/>
+    public AuditedPolicy Identity => policy.Identity;
+
+    /// <inheritdoc/>
+    public bool GivesLogProbs => policy.GivesLogProbs;
+
+    /// <inheritdoc/>
+    public async Task<IReadOnlyList<IReadOnlyList<PolicyCompletion>>> Complete(IReadOnlyList<AuditPrompt> prompts, int perPrompt, SamplingSpec sampling, CancellationToken stop)
+    {
+        var asked = $"{perPrompt} {sampling} {string.Join(' ', prompts.Select(prompt => prompt.Id))}";
+        if (!written.TryGetValue(asked, out var completions))
+            written[asked] = completions = await policy.Complete(prompts, perPrompt, sampling, stop);
+        return completions;
+    }
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<double?>> LogProbs(IReadOnlyList<AnswerToScore> answers, CancellationToken stop) => policy.LogProbs(answers, stop);
+}
