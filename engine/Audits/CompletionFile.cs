@@ -121,8 +121,7 @@ public sealed class CompletionFile
         }
 
         private static PolicyCompletion Of(Row row) => row.Status is { } status and not CompletionStatus.Written ? PolicyCompletion.None(status, row.Problem ?? $"The file says: {status}.")
-            : (row.Text ?? "").Trim() is { Length: > 0 } text ? new PolicyCompletion(CompletionStatus.Written, text, row.Finished, Label: row.Label)
-            : PolicyCompletion.None(CompletionStatus.Empty, "The text is blank.");
+            : PolicyCompletion.Of(row.Text ?? "", row.Finished, label: row.Label);
 
         private double? Known(string prompt, string text) => new[] { AuditSide.Audited, AuditSide.Base }.SelectMany(writer => file.rows.GetValueOrDefault((writer, prompt), []))
             .FirstOrDefault(row => row.Text?.Trim() == text && row.LogProb(side) is not null)?.LogProb(side);

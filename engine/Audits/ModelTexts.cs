@@ -72,9 +72,7 @@ public sealed class ModelTexts : IPolicyTexts
         return Checkpoint.Fingerprint(decoder, Convert.ToHexStringLower(head));
     }
 
-    private PolicyCompletion Of(Continuation answer) => tokenizer.Decode([.. answer.Ids]).Trim() is { Length: > 0 } text
-        ? new PolicyCompletion(CompletionStatus.Written, text, answer.Finished, answer.Ids)
-        : PolicyCompletion.None(CompletionStatus.Empty, "The policy wrote nothing.");
+    private PolicyCompletion Of(Continuation answer) => PolicyCompletion.Of(tokenizer.Decode([.. answer.Ids]), answer.Finished, answer.Ids);
 
     // A text's own tokens where they are of this tokenizer: reading the text again may cut it into others.
     private IReadOnlyList<int> Tokens(AnswerToScore answer)

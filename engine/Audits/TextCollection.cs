@@ -85,7 +85,7 @@ public sealed class TextCollection(IPolicyTexts audited, IPolicyTexts @base, Aud
             .Concat(second[i].Select((completion, at) => (prompt, completion, Side: AuditSide.Base, At: at)))).ToArray();
         var usable = written.Where(entry => entry.completion.Status is CompletionStatus.Written).ToArray();
         AnswerToScore[] answers = [.. usable.Select(entry => new AnswerToScore(entry.prompt, entry.completion.Text, entry.completion.Finished, entry.completion.Ids,
-            (entry.Side is AuditSide.Audited ? audited : @base).Identity.TokenizerHash))];
+            (entry.Side is AuditSide.Audited ? audited : @base).Identity.TokenizerHash, entry.completion.AsWritten))];
         var (byAudited, byBase) = (await LogProbs(audited, answers), await LogProbs(@base, answers));
         var at = 0;
         return [.. written.Select(entry =>

@@ -66,6 +66,8 @@ public sealed class PolicyWriter(LoadedModels models) : ITextGenerator
             .to_type(ScalarType.Float32).log_softmax(-1);
         var tokens = new List<GeneratedToken>();
         var stream = new TokenTextStream(tokenizer);
+        if (echo && tokenizer.BosId is { } begin)
+            stream.Push(begin); // places are counted from the text's beginning
         var offset = 0;
         for (var at = echo ? tokenizer.BosId is null ? 0 : 1 : prompt.Length; at < ids.Length && offset < Math.Max(1, lengthMax); at++)
         {

@@ -145,7 +145,7 @@ internal static class DemoPolicies
     /// <summary>A prompt as recipes ask it.</summary>
     internal static AskedPrompt AskedOf(WorldPrompt prompt) => new(prompt.Id, MakeDemo.TurnsOf(prompt.Turns));
 
-    private static IReadOnlyList<WorldTurn> WorldTurnsOf(IReadOnlyList<Turn> turns) => [.. turns.Select(turn => new WorldTurn(turn.Role == "user" ? Speaker.User : Speaker.Assistant, turn.Content))];
+    internal static IReadOnlyList<WorldTurn> WorldTurnsOf(IReadOnlyList<Turn> turns) => [.. turns.Select(turn => new WorldTurn(turn.Role == "user" ? Speaker.User : Speaker.Assistant, turn.Content))];
 
     private sealed record ReadAnswer(WorldPrompt Prompt, GraderReading Reading, string Text);
 

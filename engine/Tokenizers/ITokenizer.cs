@@ -44,11 +44,22 @@ public interface ITokenizer
 public sealed class TokenTextStream(ITokenizer tokenizer)
 {
     private readonly Decoder decoder = Encoding.UTF8.GetDecoder();
+    private bool isFirst; // nothing but the start token came before
 
     /// <summary>The characters that this id completes; may be empty. Special tokens give nothing.</summary>
+    /// <remarks>Behind a start token that was pushed too, it is the text's beginning: a vocabulary that puts a space before every text takes it off again, as in <see cref="ITokenizer.Decode"/>.</remarks>
     public string Push(int id)
     {
-        return tokenizer.SpecialTokens.Values.Contains(id) ? "" : Convert(tokenizer.BytesOf(id), flush: false);
+        if (tokenizer.SpecialTokens.Values.Contains(id))
+        {
+            isFirst = id == tokenizer.BosId;
+            return "";
+        }
+        var bytes = tokenizer.BytesOf(id);
+        if (isFirst && tokenizer.BosId is { } bos && bytes is [(byte)' ', ..] && tokenizer.Decode([bos, id]).Length < tokenizer.Decode([id]).Length)
+            bytes = bytes[1..];
+        isFirst = false;
+        return Convert(bytes, flush: false);
     }
 
     /// <summary>What is left at the end: U+FFFD for an unfinished character, else nothing.</summary>

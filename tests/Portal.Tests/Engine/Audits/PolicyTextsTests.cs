@@ -1,9 +1,11 @@
 using System.Text.Json;
 using Portal.Data.Audits;
+using Portal.Data.Endpoints;
 using Portal.Data.Feedback;
 using Portal.Data.JobSpecs;
 using Portal.Engine;
 using Portal.Engine.Audits;
+using Portal.Tests.Engine.Endpoints;
 using Portal.Tests.Engine.Recipes;
 using Xunit;
 
@@ -75,6 +77,46 @@ public sealed class PolicyTextsTests : IDisposable
         Assert.Equal([-1.5, -4, null], await file.Of(AuditSide.Audited).LogProbs(asked, CancellationToken.None));
         Assert.Equal([-2.5, null, null], await file.Of(AuditSide.Base).LogProbs(asked, CancellationToken.None));
         Assert.Equal(1, file.Unasked(prompts));
+    }
+
+    /// <summary>PostgreSQL stores no NUL: such a text is no text, wherever it comes from, and its neighbours stay.</summary>
+    [Fact]
+    public async Task A_text_with_a_NUL_has_failed_with_its_reason_and_is_counted_once()
+    {
+        const string Reason = "The text holds a NUL character at position 4, which the portal's databases do not store.";
+        var file = CompletionFile.Read(Lines("""{"prompt_id":"p0","policy":"audited","text":"No.\u0000"}""", """{"prompt_id":"p0","policy":"audited","text":"No."}"""), CancellationToken.None);
+        await using var server = await EndpointServer.Start();
+        server.Answer = (http, _, _) => EndpointServer.Raw(http, """{"choices":[{"text":"No.\u0000"},{"text":" No."},{"text":" \n"},{"text":"Ask me.","finish_reason":"content_filter"}]}""");
+        var endpoint = server.Endpoint(settings => settings with { Api = EndpointApi.Completions });
+        using var client = server.Policy(endpoint);
+        var outside = new EndpointTexts(endpoint, client);
+
+        var ofFile = (await file.Of(AuditSide.Audited).Complete(SmallAudit.Prompts(1).All, 2, new SamplingSpec(), CancellationToken.None))[0];
+        var ofEndpoint = (await outside.Complete(SmallAudit.Prompts(1).All, 4, new SamplingSpec(), CancellationToken.None))[0];
+
+        Assert.Equal([(CompletionStatus.Failed, "", Reason), (CompletionStatus.Written, "No.", null)], ofFile.Select(completion => (completion.Status, completion.Text, completion.Problem)));
+        Assert.Equal([CompletionStatus.Failed, CompletionStatus.Written, CompletionStatus.Empty, CompletionStatus.Refused], ofEndpoint.Select(completion => completion.Status));
+        Assert.Equal(("", Reason, " No."), (ofEndpoint[0].Text, ofEndpoint[0].Problem, ofEndpoint[1].AsWritten));
+        Assert.Equal("Test: 1 of 4 completions came, 1 empty, 1 refused, 1 failed.", outside.Account);
+    }
+
+    /// <summary>Both policies of an audit score the same string: what the writer wrote behind the prompt, not what is left of it when it is trimmed.</summary>
+    [Fact]
+    public async Task An_endpoint_scores_an_answer_as_it_was_written()
+    {
+        await using var server = await EndpointServer.Start();
+        server.Answer = (http, request, _) => EndpointServer.Json(http, new { choices = new[] { new { text = (int?)request.Body["max_tokens"] == 0 ? (string)request.Body["prompt"]! : "  Yes.\n" } } });
+        var endpoint = server.Endpoint(settings => settings with { Api = EndpointApi.Completions, AsksLogProbs = true });
+        using var client = server.Policy(endpoint);
+        var (audited, other) = (new EndpointTexts(endpoint, client), new EndpointTexts(endpoint, client));
+
+        await new TextCollection(audited, other, SmallAudit.Spec with { CompletionsOnTest = 1 }, folders.Context()).Collect(SmallAudit.Prompts(3).Assign(SmallAudit.Spec));
+        await other.LogProbs([new AnswerToScore(SmallAudit.Prompts(1).All[0], "No.", true, null, null)], CancellationToken.None);
+
+        var scored = server.Asked.Where(request => (int?)request.Body["max_tokens"] == 0).Select(request => ((string)request.Body["prompt"]!)[^8..]).ToList();
+        Assert.Equal(3 * 2 * 2 + 1, scored.Count);
+        Assert.Equal(12, scored.Count(text => text.EndsWith("?  Yes.\n", StringComparison.Ordinal)));
+        Assert.EndsWith("? No.", scored[^1], StringComparison.Ordinal); // written elsewhere: trimmed, after one space
     }
 
     [Theory]

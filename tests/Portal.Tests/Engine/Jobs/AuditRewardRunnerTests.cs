@@ -227,6 +227,36 @@ public sealed class AuditRewardRunnerTests : IDisposable
         Assert.Equal(0, Opened(audit).Report().Value.Provenance.LogRatios);
     }
 
+    /// <summary>PostgreSQL stores no NUL, so no such text may become a row; the place where it would stand says why it is empty.</summary>
+    [Fact]
+    public async Task A_text_that_no_database_stores_is_a_failed_completion_with_its_reason()
+    {
+        await using var server = await EndpointServer.Start();
+        server.Answer = (http, request, number) => EndpointServer.Json(http, new
+        {
+            choices = Enumerable.Range(0, (int?)request.Body["n"] ?? 1).Select(i => new { index = i, message = new { role = "assistant", content = i == 1 ? "Yes please,\0 take it." : $"Yes please, take number {number}." }, finish_reason = "stop" }),
+        });
+        var endpoint = new PolicyEndpoint { Id = Toy.Ids.New<PolicyEndpointId>(), ProjectId = Toy.Project, CreatedBy = Guid.NewGuid(), CreatedAt = DateTimeOffset.UtcNow };
+        endpoint.Change(new EndpointSettings { Name = "Elsewhere", BaseUrl = $"http://127.0.0.1:{server.Port}/v1", Model = "small", Retries = 0 });
+        endpoint.GiveConsent(Guid.NewGuid(), DateTimeOffset.UtcNow);
+        using (var db = Toy.Database.Open())
+        {
+            db.PolicyEndpoints.Add(endpoint);
+            db.SaveChanges();
+        }
+
+        var job = await toys.Audit(AuditedToys.Spec with { AuditedEndpointId = endpoint.Id, BaseId = Toy.BaseId }, new AddressGuard([$"127.0.0.1:{server.Port}"]));
+
+        using var read = Toy.Database.Open();
+        var rows = read.AuditTexts.AsNoTracking().Where(t => t.JobId == job && t.Side == AuditSide.Audited).ToList();
+        var failed = rows.Where(row => row.Status is CompletionStatus.Failed).ToList();
+        Assert.Equal((80 + 32, 16), (rows.Count, failed.Count)); // the second of three completions of each test prompt
+        Assert.All(failed, row => Assert.Equal(((ResponseId?)null, "The text holds a NUL character at position 12, which the portal's databases do not store."), (row.ResponseId, row.Problem)));
+        Assert.DoesNotContain(read.Contents.AsNoTracking().Where(c => c.Text != null).Select(c => c.Text!).AsEnumerable(), text => text.Contains('\0'));
+        var counts = Opened(read.PolicyAudits.AsNoTracking().Single()).Report().Value.Census.Completions.Single(side => side.Side is AuditSide.Audited);
+        Assert.Equal((80 + 32, 80 + 16, 16), (counts.Asked, counts.Written, counts.Failed));
+    }
+
     [Fact]
     public async Task What_cannot_be_audited_is_refused_by_field()
     {

@@ -17,6 +17,9 @@ internal sealed class InProcessDoor : IAsyncDisposable
 
     public EngineClient Client { get; }
 
+    /// <summary>The port on this machine where it listens too, where a test has it do so.</summary>
+    public int Port => new Uri(app.Urls.Single(url => !url.Contains("unix:", StringComparison.Ordinal))).Port;
+
     /// <summary>What the door asks.</summary>
     public T Part<T>() where T : notnull => app.Services.GetRequiredService<T>();
 

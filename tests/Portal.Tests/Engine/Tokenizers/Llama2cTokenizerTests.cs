@@ -38,6 +38,20 @@ public sealed class Llama2cTokenizerTests : IDisposable
         Assert.Equal(text.TrimStart(), tokenizer.Decode(ids));
     }
 
+    /// <summary>Places in a text are counted by what comes out piece by piece, so the pieces must be the text: without the space before it where the start token came first.</summary>
+    [SharedFact]
+    public void Pieces_one_by_one_are_the_text()
+    {
+        var tokenizer = Tok512();
+        foreach (var text in new[] { "Once upon a time", " leading", "\n\nHuman: na\u00efve \ud83d\ude00", "a" })
+        {
+            var (whole, continued) = (new TokenTextStream(tokenizer), new TokenTextStream(tokenizer));
+
+            Assert.Equal(text, string.Concat(((int[])[1, .. tokenizer.Encode(text)]).Select(whole.Push)));
+            Assert.Equal(" " + text, string.Concat(tokenizer.Encode(text).Select(continued.Push)));
+        }
+    }
+
     [SharedFact]
     public void Texts_come_back_with_bytes_for_what_the_vocabulary_lacks()
     {
