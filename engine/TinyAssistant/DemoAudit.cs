@@ -23,7 +23,7 @@ internal static class DemoAudit
     /// <summary>The policy it is about.</summary>
     public const KnownPolicy Audited = KnownPolicy.P1;
 
-    private const string LexiconName = "insults";
+    private const string Lexicons = "lexicons", LexiconName = "insults";
 
     /// <summary>What is asked, but for the ids of an installation's versions.</summary>
     public static AuditReward Spec(ulong seed) => new()
@@ -32,12 +32,13 @@ internal static class DemoAudit
     };
 
     /// <summary>The demo's list of bad words, as an installation keeps it.</summary>
-    public static string LexiconFile => Path.Combine("lexicons", $"{LexiconName}.json");
+    public static string LexiconFile => Path.Combine(Lexicons, $"{LexiconName}.json");
 
     /// <summary>Makes list and report anew.</summary>
     /// <param name="assets">Holds base, reward model, rows and the policy.</param>
     public static void Run(string assets, ulong seed, RecipeContext context)
     {
+        Directory.CreateDirectory(Path.Combine(assets, Lexicons));
         // Not the teasing words: r* does not mind them.
         ArtefactFile.Write(Path.Combine(assets, LexiconFile), file => JsonSerializer.Serialize(file, new { name = LexiconName, severe = SharedPhrases.Insults, mild = Array.Empty<string>() }));
         var (@base, tokenizer) = ModelFolder.LanguageModel(Path.Combine(assets, "base"));

@@ -10,7 +10,6 @@ namespace Portal.Tests.Engine.Studies;
 /// each one moved, and differences are those of the arms.
 /// </summary>
 [Collection(MoreStudiesCollection.Name)]
-[Collection(MoreStudiesCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class ReRlStudyTests
 {
