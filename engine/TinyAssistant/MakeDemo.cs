@@ -229,6 +229,9 @@ public static class MakeDemo
         DemoPolicies.Demand(checks);
     }
 
+    /// <summary>Only the audit, of the policy that lies there; the rest stays as it is, byte for byte.</summary>
+    public static void RunAudit(string assets, RecipeContext context) => Add(assets, "an audit", "commitOfAudit", seed => DemoAudit.Run(assets, seed, context));
+
     /// <summary>Makes one part anew, by the seed of the demo that lies there, and writes the list of files again.</summary>
     private static void Add(string assets, string what, string commitOf, Action<ulong> make)
     {
