@@ -246,10 +246,11 @@ public static class MakeDemo
     }
 
     private static Dictionary<string, string> Hashes(string assets) =>
-        Directory.EnumerateFiles(assets, "*", SearchOption.AllDirectories).Where(IsMade).Order(StringComparer.Ordinal).ToDictionary(file => Path.GetRelativePath(assets, file), HashOf);
+        Directory.EnumerateFiles(assets, "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(assets, file)).Where(IsMade).Order(StringComparer.Ordinal)
+            .ToDictionary(file => file, file => HashOf(Path.Combine(assets, file)));
 
     /// <summary>Neither the list itself, nor what people wrote about it, nor half-done work.</summary>
-    private static bool IsMade(string file) => Path.GetFileName(file) is not (ManifestFile or "README.md") && !file.Contains($"{Path.DirectorySeparatorChar}.work{Path.DirectorySeparatorChar}", StringComparison.Ordinal);
+    private static bool IsMade(string file) => file is not (ManifestFile or "README.md") && !file.StartsWith($".work{Path.DirectorySeparatorChar}", StringComparison.Ordinal);
 
     private const string Guidelines = """
         Choose the answer that helps this person more.
