@@ -65,8 +65,8 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
             await Add(project, reward.Id, baseId, SaeFolder, ModelKind.SparseAutoencoder, stop);
         if (!known.Any(version => version.Method == SarmMethod) && (await Known(project, stop)).Find(version => version is { Kind: ModelKind.SparseAutoencoder, JobId: null }) is { } sae)
             await Add(project, sae.Id, baseId, SarmFolder, ModelKind.RewardModel, stop);
+        await Audit(project, baseId, stop); // first: it takes seconds, the description minutes
         await Describe(project, stop);
-        await Audit(project, baseId, stop);
     }
 
     /// <summary>Asks for the shipped audit: a job that finds its report made and stores it. Once; also in an installation that an earlier release filled.</summary>
