@@ -11,12 +11,17 @@ namespace Portal.Engine;
 /// </remarks>
 public static class TrainingProcess
 {
-    /// <param name="threads">Threads of an operator; null for all cores.</param>
+    /// <summary>How many threads an operator has where nobody says otherwise, on a machine that others compute on too: BLAS's threads wait for each other by spinning, and take turns with those of the other processes.</summary>
+    public const string ThreadsVariable = "PORTAL_THREADS";
+
+    /// <param name="threads">Threads of an operator; null for what <see cref="ThreadsVariable"/> says, or else all cores.</param>
     /// <exception cref="CannotTrain">Fewer than one thread; or libtorch, or the shim over it, is not there; the message says what to do.</exception>
     public static void Prepare(int? threads = null)
     {
         if (threads < 1)
             throw new CannotTrain($"--threads is {threads}; it must be at least 1.");
+        if (threads is null && Environment.GetEnvironmentVariable(ThreadsVariable) is { Length: > 0 } said)
+            threads = int.TryParse(said, System.Globalization.CultureInfo.InvariantCulture, out var number) && number >= 1 ? number : throw new CannotTrain($"{ThreadsVariable} is \"{said}\"; it must be a whole number of at least 1.");
         try
         {
 #if !OFFICIAL_PACKAGES

@@ -9,7 +9,6 @@ namespace Portal.Tests.Engine.Studies;
 /// One seed of the study of reward audits in small, on the shipped policies, as <c>./bench evidence audits --quick --seeds 1</c> runs it. What no size changes must hold, and what is far from any doubt: a policy
 /// paid for the opposite is told from one that was paid for the truth, and labels drawn by lot teach nothing.
 /// </summary>
-[Collection(StudiesCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class AuditsStudyTests
 {

@@ -9,7 +9,6 @@ namespace Portal.Tests.Engine.Studies;
 /// One seed of the detoxification study in small, each part as <c>./bench evidence detox --quick --seeds 1 --only PART</c> runs it: the base is toxic and the policy less so, the census adds up to the
 /// pairs, and exchanged labels teach nothing. What is learnt from so few pairs is not evidence, and the verdict says so.
 /// </summary>
-[Collection(StudiesCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class DetoxStudyTests
 {

@@ -8,7 +8,6 @@ namespace Portal.Tests.Engine.Studies;
 /// One seed of the study of known features in small, as <c>./bench evidence features --quick --seeds 1</c> runs it. At this size features prove little; what must hold is that probes see what
 /// is plainly there, that the built detector of reward is found out, and that every row was measured on the same prompts.
 /// </summary>
-[Collection(StudiesCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class FeaturesStudyTests
 {

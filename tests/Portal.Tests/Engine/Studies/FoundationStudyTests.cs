@@ -8,7 +8,6 @@ namespace Portal.Tests.Engine.Studies;
 /// One seed of the foundation study in small, on the shipped base, as <c>./bench evidence foundation --quick --seeds 1</c> runs it: in a process of its own, which has
 /// the engine's settings. Thresholds are far below what the full study reaches; the control trained on shuffled votes has to stay behind.
 /// </summary>
-[Collection(StudiesCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class FoundationStudyTests
 {

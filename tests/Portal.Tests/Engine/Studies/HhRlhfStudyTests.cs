@@ -8,7 +8,6 @@ namespace Portal.Tests.Engine.Studies;
 /// <summary>
 /// Real preferences: one seed of the study in miniature, as <c>./bench evidence hh-rlhf --quick --seeds 1</c> runs it, and every pair of the file.
 /// </summary>
-[Collection(MoreStudiesCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class HhRlhfStudyTests
 {

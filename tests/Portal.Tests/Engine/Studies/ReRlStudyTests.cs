@@ -9,7 +9,6 @@ namespace Portal.Tests.Engine.Studies;
 /// One seed of the study of training anew with recovered rewards in small, as <c>./bench evidence re-rl --quick --seeds 1</c> runs it, on a stand-in for P0 that it trains itself: all arms answer the same prompts,
 /// each one moved, and differences are those of the arms.
 /// </summary>
-[Collection(MoreStudiesCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class ReRlStudyTests
 {

@@ -8,7 +8,6 @@ namespace Portal.Tests.Engine.Studies;
 /// One seed of the sweep in small, on the shipped base, as <c>./bench evidence sae-sweep --quick --seeds 1</c> runs it. The numbers prove nothing at this size; what must
 /// hold is that every combination was trained and measured, and what no size changes.
 /// </summary>
-[Collection(MoreStudiesCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class SaeSweepStudyTests
 {

@@ -8,7 +8,6 @@ namespace Portal.Tests.Engine.Studies;
 /// One seed of the study of sparse reward models in small, on the shipped base, as <c>./bench evidence sarm --quick --seeds 1</c> runs it. The numbers prove
 /// nothing at this size; what must hold is that every model of the table was trained and measured on the same pairs, and what no size changes.
 /// </summary>
-[Collection(MoreStudiesCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class SarmStudyTests
 {

@@ -8,7 +8,6 @@ namespace Portal.Tests.Engine.Studies;
 /// One seed of the study of a changing taste in small, as <c>./bench evidence shift --quick --seeds 1</c> runs it: every way of following the new votes is measured on the same pairs, and the
 /// old reward, which was paid for warm openings, is worse on the new taste than on the rest.
 /// </summary>
-[Collection(StudiesCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class ShiftStudyTests
 {

@@ -8,7 +8,6 @@ namespace Portal.Tests.Engine.Studies;
 /// One seed of the study of toggles in small, as <c>./bench evidence toggles --quick --seeds 1</c> runs it. At this size no target is claimed; what must hold is that the phrase was learnt, that
 /// features are named from the votes, and that they beat features of equal mass where the phrase decides.
 /// </summary>
-[Collection(MoreStudiesCollection.Name)]
 [Trait("Speed", "slow")]
 public sealed class TogglesStudyTests
 {
