@@ -9,6 +9,9 @@ internal static class Findings
 {
     public static AuditInterval? Of(ConfidenceInterval? interval) => interval is { } own ? new AuditInterval(own.Estimate, own.Low, own.High, own.Level, own.Count) : null;
 
+    /// <summary>A report's number as it was measured.</summary>
+    public static ConfidenceInterval IntervalOf(AuditInterval own) => new(own.Estimate, own.Low, own.High, own.Level, own.Count);
+
     public static IReadOnlyList<AuditReason> Of(IReadOnlyList<VerdictReason> reasons) => [.. reasons.Select(reason => new AuditReason(reason.Kind.ToString(), reason.Sentence))];
 
     public static AuditVerdictStrip Of(AuditVerdict verdict) => new(Of(verdict.Reasons), Of(verdict.Identifiable), Of(verdict.Faithful), Of(verdict.Spurious));

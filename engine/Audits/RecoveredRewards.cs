@@ -60,10 +60,7 @@ public sealed class RecoveredRewards
     /// <exception cref="ArgumentException">Another number of features.</exception>
     public IReadOnlyList<TrialScore> Score(float[] features)
     {
-        if (features.Length != scale.Width)
-            throw new ArgumentException($"{features.Length} features were given; these rewards read {scale.Width}.", nameof(features));
-        var z = new double[scale.Width];
-        scale.Apply(features, z);
+        var z = Scaled(features);
         return [.. runs.Select(entry => (entry.Method, entry.Run, Score: entry.Run.Factor * entry.Reward.Score(z)))
             .Select(entry => new TrialScore(entry.Method, entry.Run.Seed, entry.Run.Bootstrap, entry.Score, entry.Run.Spread > 0 ? (entry.Score - entry.Run.Centre) / entry.Run.Spread : 0))];
     }
@@ -74,9 +71,19 @@ public sealed class RecoveredRewards
     /// <exception cref="ArgumentException">No such method, or another number of features.</exception>
     public double Mean(string method, float[] features)
     {
-        var own = Score(features).Where(score => score.Method == method).ToArray();
-        return own.Length > 0 ? own.Average(score => score.Score)
+        var z = Scaled(features);
+        var own = runs.Where(entry => entry.Method == method).Select(entry => entry.Run.Factor * entry.Reward.Score(z)).ToArray();
+        return own.Length > 0 ? own.Average()
             : throw new ArgumentException($"There is no reward by {method}; there are {string.Join(", ", File.Methods.Select(known => known.Name))}.", nameof(method));
+    }
+
+    private double[] Scaled(float[] features)
+    {
+        if (features.Length != scale.Width)
+            throw new ArgumentException($"{features.Length} features were given; these rewards read {scale.Width}.", nameof(features));
+        var z = new double[scale.Width];
+        scale.Apply(features, z);
+        return z;
     }
 
     /// <summary>What is kept of an audit.</summary>

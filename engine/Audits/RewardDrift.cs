@@ -54,29 +54,15 @@ internal static class RewardDrift
             if (earlier is null || later is null)
                 return null;
             double[] differences = [.. later.Zip(earlier, (b, a) => b - a)];
-            return (Findings.Of(Bootstrap.Mean(differences, null, random))!, PairedT(differences)); // of a value: never absent
+            return (Findings.Of(Bootstrap.Mean(differences, null, random))!, StudentT.PairedP(differences)); // of a value: never absent
         }
-    }
-
-    /// <summary>p of the mean being 0, two-sided; 1 where all differences are 0 or there is only one, 0 where they are all the same and not 0.</summary>
-    internal static double PairedT(double[] differences)
-    {
-        var (mean, deviation) = (differences.Average(), SampleDeviation.Of(differences));
-        if (differences.Length < 2 || mean == 0)
-            return 1;
-        return deviation == 0 ? 0 : Math.Clamp(1 - StudentT.Within(Math.Abs(mean) / deviation * Math.Sqrt(differences.Length), differences.Length - 1), 0, 1);
     }
 
     // Deviations among the base's answers to a prompt, from the base's mean; a reward that tells them not apart stays in its own unit.
     private static double[] Scaled(double[] scores, IReadOnlyList<DriftText> texts, int[][] prompts)
     {
-        var (squares, free, sum, count) = (0.0, 0, 0.0, 0);
-        foreach (var own in prompts.Select(prompt => prompt.Where(text => texts[text].Version is null).Select(text => scores[text]).ToArray()))
-        {
-            var deviation = SampleDeviation.Of(own);
-            (squares, free, sum, count) = (squares + deviation * deviation * (own.Length - 1), free + own.Length - 1, sum + own.Sum(), count + own.Length);
-        }
-        var within = free > 0 && squares > 0 ? Math.Sqrt(squares / free) : 1;
-        return [.. scores.Select(score => (score - sum / count) / within)];
+        double[][] ofBase = [.. prompts.Select(prompt => prompt.Where(text => texts[text].Version is null).Select(text => scores[text]).ToArray())];
+        var (centre, within) = (ofBase.SelectMany(own => own).Average(), SampleDeviation.Within(ofBase));
+        return [.. scores.Select(score => (score - centre) / (within > 0 ? within : 1))];
     }
 }

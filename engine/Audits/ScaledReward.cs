@@ -15,13 +15,7 @@ public sealed record ScaledReward(RewardTerm Term, double Centre)
     public static ScaledReward On(IReadOnlyList<SampledAnswer> ofBase, IRewardSource source, CancellationToken stop)
     {
         var scored = ofBase.Zip(source.Score(Texts(ofBase), stop)).Where(entry => entry.Second is not null).ToLookup(entry => entry.First.PromptKey, entry => entry.Second!.Value, StringComparer.Ordinal);
-        var (squares, free) = (0.0, 0);
-        foreach (var own in scored.Select(prompt => prompt.ToArray()).Where(own => own.Length > 1))
-        {
-            var deviation = SampleDeviation.Of(own);
-            (squares, free) = (squares + deviation * deviation * (own.Length - 1), free + own.Length - 1);
-        }
-        var within = free == 0 ? 0 : Math.Sqrt(squares / free);
+        var within = SampleDeviation.Within(scored.Select(prompt => prompt.ToArray()));
         return double.IsFinite(within) && within > 0 ? new ScaledReward(new RewardTerm(source, 1 / within), scored.SelectMany(own => own).Average())
             : throw new CannotTrain($"The reward {source.Name} does not tell {ofBase.Count} answers apart (its deviation within a prompt is {within}), so nothing can be learned from it.");
     }

@@ -188,7 +188,7 @@ internal sealed class SpuriousChecks
         double[] byRun = [.. Enumerable.Range(0, inputs.Runs.Count).Select(run => Correlate([.. several.Select(prompt => Products(prompt.Texts, text => text.Z[run])).Aggregate((all, own) => [.. all.Zip(own, (a, b) => a + b)])]) ?? 0)];
         return row with
         {
-            Effect = Interval(correlation, several.Length), P = P([.. Enumerable.Range(0, several.Length).Select(prompt => sums[3 * prompt + 1])]), SameSign = SameSign(byRun, correlation.Estimate),
+            Effect = Interval(correlation, several.Length), P = StudentT.PairedP([.. Enumerable.Range(0, several.Length).Select(prompt => sums[3 * prompt + 1])], Zero), SameSign = SameSign(byRun, correlation.Estimate),
             RunDeviation = byRun.Length > 1 ? SampleDeviation.Of(byRun) : null,
         };
 
@@ -217,7 +217,7 @@ internal sealed class SpuriousChecks
             Effect = Interval(effect, count), Baseline = BySlope(twins, 0, draws, count), Excess = BySlope(twins, 1, draws, count),
             Control = check.Control is null ? null : Interval(Bootstrap.Mean([.. twins.Select(pair => pair.Control!.Mean - pair.Second.Mean)], groups, draws), count), // a check with a control has no pair without
             OverControl = check.Control is null ? null : Interval(Bootstrap.Mean([.. twins.Select(pair => pair.First.Mean - pair.Control!.Mean)], groups, draws), count),
-            P = P([.. twins.GroupBy(pair => pair.Text.Prompt.Key, StringComparer.Ordinal).Select(prompt => prompt.Average(pair => pair.Effect))]), SameSign = SameSign(byRun, effect.Estimate),
+            P = StudentT.PairedP([.. twins.GroupBy(pair => pair.Text.Prompt.Key, StringComparer.Ordinal).Select(prompt => prompt.Average(pair => pair.Effect))], Zero), SameSign = SameSign(byRun, effect.Estimate),
             RunDeviation = byRun.Length > 1 ? SampleDeviation.Of(byRun) : null, Examples = Examples(twins, Math.Sign(effect.Estimate)),
             Variance = check.IsMarker && inputs.Runs.Count > 1 ? Interval(Bootstrap.Mean([.. twins.Select(pair => Variance(pair.First) - Variance(pair.Second))], groups, draws), count) : null,
             Information = check.IsMarker && inputs.Runs.Count > 1 ? Information(twins, draws) : null,
@@ -305,13 +305,6 @@ internal sealed class SpuriousChecks
     {
         var deviation = SampleDeviation.Of(text.Z);
         return deviation * deviation;
-    }
-
-    // Two-sided, of a mean of 0: one number a prompt.
-    private static double P(double[] byPrompt)
-    {
-        var (mean, deviation) = (byPrompt.Average(), SampleDeviation.Of(byPrompt));
-        return Math.Abs(mean) <= Zero ? 1 : deviation <= Zero * Math.Abs(mean) ? 0 : Math.Clamp(1 - StudentT.Within(Math.Abs(mean) / deviation * Math.Sqrt(byPrompt.Length), byPrompt.Length - 1), 0, 1);
     }
 
     private static int SameSign(double[] byRun, double effect) => byRun.Count(own => Math.Sign(own) == Math.Sign(effect));

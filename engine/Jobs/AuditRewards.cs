@@ -11,7 +11,7 @@ namespace Portal.Engine.Jobs;
 /// <remarks>A retired base is opened all the same: the audit is about it. What reads a text must be what read it in the audit, to the hash: else a score would be a number of something else, and is refused.</remarks>
 /// <param name="Spec">As the audit was asked for.</param>
 /// <param name="Likelihoods">The base, where the features read how likely it finds a text; else null.</param>
-internal sealed record AuditRewards(PolicyAudit Row, AuditReward Spec, RecoveredRewards Rewards, AuditModels Models, ITextFeatures Features, IPolicyTexts? Likelihoods) : IDisposable
+internal sealed record AuditRewards(PolicyAudit Row, AuditReward Spec, AuditFolder Folder, RecoveredRewards Rewards, AuditModels Models, ITextFeatures Features, IPolicyTexts? Likelihoods) : IDisposable
 {
     public void Dispose() => Models.Dispose();
 
@@ -46,9 +46,9 @@ internal sealed record AuditRewards(PolicyAudit Row, AuditReward Spec, Recovered
             {
                 AuditFeatures.HiddenStates => new PooledStates(models.Reader, rewards.Reading),
                 AuditFeatures.SaeCodes => models.Sae!, // its hash was compared above
-                AuditFeatures.Readable => Readable(row, spec, directory, folder.Value, models, readsBase),
+                AuditFeatures.Readable => Readable(row, spec, directory, Made(folder.Value), models, readsBase),
             };
-            return features.Names.SequenceEqual(file.Names) ? new AuditRewards(row, spec, rewards, models, features, readsBase ? models.Base : null)
+            return features.Names.SequenceEqual(file.Names) ? new AuditRewards(row, spec, folder.Value, rewards, models, features, readsBase ? models.Base : null)
                 : throw new CannotTrain($"{row.Label} was made with other features than this version of the portal reads; audit again.");
         }
         catch
@@ -58,17 +58,34 @@ internal sealed record AuditRewards(PolicyAudit Row, AuditReward Spec, Recovered
         }
     }
 
-    /// <summary>The audit's lexicon, while it is the list of words that the audit counted; null where there was none, or it has changed since.</summary>
-    public static Lexicon? LexiconOf(AuditReward spec, DataDirectory directory, AuditFolder folder)
+    /// <summary>The same for a job, which ends where there is no reward.</summary>
+    /// <param name="field">Of the job's spec; stands before each refusal.</param>
+    /// <param name="lacks">What follows where nothing was fitted: "so there is no reward to train with".</param>
+    /// <exception cref="CannotTrain">As above, or nothing was fitted, or the rewards are of another version.</exception>
+    public static async Task<AuditRewards> OpenFitted(PolicyAudit row, string field, string lacks, JobRun run, ModelStore store)
     {
-        var made = folder.Report().Value.Provenance; // the folder's hashes are right, so it is what this or an earlier version wrote; Load has read the rewards' version
-        return spec.Lexicon is { } name && Path.Combine(directory.Lexicons, $"{name}.json") is var path && File.Exists(path) && Lexicon.Read(path) is var words && words.Hash == made.LexiconHash ? words : null;
+        try
+        {
+            return await Open(row, run.Directory, run.Contexts, store, run.Stop) ?? throw new CannotTrain($"{field}: nothing was fitted in {row.Label}, {lacks}.");
+        }
+        catch (FormatException e)
+        {
+            throw new CannotTrain($"{field}: {e.Message}", e);
+        }
     }
 
-    private static ReadableFeatures Readable(PolicyAudit row, AuditReward spec, DataDirectory directory, AuditFolder folder, AuditModels models, bool readsBase)
+    /// <summary>The audit's lexicon, while it is the list of words that the audit counted; null where there was none, or it has changed since.</summary>
+    public Lexicon? LexiconOf(DataDirectory directory) => LexiconOf(Spec, directory, Made(Folder));
+
+    // The folder's hashes are right, so it is what this or an earlier version wrote; Load has read the rewards' version.
+    private static AuditProvenance Made(AuditFolder folder) => folder.Report().Value.Provenance;
+
+    private static Lexicon? LexiconOf(AuditReward spec, DataDirectory directory, AuditProvenance made) =>
+        spec.Lexicon is { } name && Path.Combine(directory.Lexicons, $"{name}.json") is var path && File.Exists(path) && Lexicon.Read(path) is var words && words.Hash == made.LexiconHash ? words : null;
+
+    private static ReadableFeatures Readable(PolicyAudit row, AuditReward spec, DataDirectory directory, AuditProvenance made, AuditModels models, bool readsBase)
     {
-        var lexicon = LexiconOf(spec, directory, folder);
-        var made = folder.Report().Value.Provenance; // as above
+        var lexicon = LexiconOf(spec, directory, made);
         return made.LexiconHash == lexicon?.Hash && made.PhrasesHash == PhraseLists.Shipped.Hash ? new ReadableFeatures(PhraseLists.Shipped, lexicon, models.Reader.Tokenizer, readsBase)
             : throw new CannotTrain($"The lists of words that {row.Label} counted have changed since, so no other text can be read as it was.");
     }

@@ -55,7 +55,7 @@ public sealed class CheckReRlRunner : IJobRunner<CheckReRl>
         var folder = JobRun.CheckpointFolder(run.Directory, run.JobId);
         var context = new RecipeContext(Path.Combine(folder, "copy"), Path.Combine(folder, "checkpoints"), spec.Seed, run.Progress, run.Time, run.Stop);
         var audit = await Find(spec, run);
-        using var opened = await Open(audit, run, store);
+        using var opened = await AuditRewards.OpenFitted(audit, "auditId", "so there is no reward to train with", run, store);
         var method = spec.Method ?? audit.Method;
         if (opened.Rewards.File.Methods.All(known => known.Name != method))
             throw new CannotTrain($"method: no reward by {method} was recovered in {audit.Label}; there are {string.Join(", ", opened.Rewards.File.Methods.Select(known => known.Name))}.");
@@ -89,18 +89,6 @@ public sealed class CheckReRlRunner : IJobRunner<CheckReRl>
             ?? throw new CannotTrain("auditId: there is no such audit in this project, or it has not ended.");
         return audit is { AuditedEndpointId: null, BaseEndpointId: null } ? audit
             : throw new CannotTrain($"auditId: an endpoint took part in {audit.Label}. How far a policy is from its base can be measured where both are models of the portal, and only then can a copy be trained as far.");
-    }
-
-    private static async Task<AuditRewards> Open(PolicyAudit audit, JobRun run, ModelStore store)
-    {
-        try
-        {
-            return await AuditRewards.Open(audit, run.Directory, run.Contexts, store, run.Stop) ?? throw new CannotTrain($"auditId: nothing was fitted in {audit.Label}, so there is no reward to train with.");
-        }
-        catch (FormatException e)
-        {
-            throw new CannotTrain($"auditId: {e.Message}", e);
-        }
     }
 
     /// <summary>The audit's prompts as they are now: one that was erased since is left out.</summary>
@@ -162,7 +150,7 @@ public sealed class CheckReRlRunner : IJobRunner<CheckReRl>
     {
         if (opened.Spec.Lexicon is null)
             return null;
-        var lexicon = AuditRewards.LexiconOf(opened.Spec, run.Directory, AuditFolder.Open(run.Directory, opened.Row).Value); // it was opened before
+        var lexicon = opened.LexiconOf(run.Directory);
         if (lexicon is null)
             context.Warn("The audit's list of words is not there any more as it was, so its words are not counted.");
         return lexicon;

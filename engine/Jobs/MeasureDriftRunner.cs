@@ -65,17 +65,7 @@ public sealed class MeasureDriftRunner : IJobRunner<MeasureDrift>
         return [.. spec.AuditIds.Select(id => found.GetValueOrDefault(id) ?? throw new CannotTrain($"auditIds: there is no audit {id} in this project, or it has not ended."))];
     }
 
-    private static async Task<AuditRewards> Open(PolicyAudit audit, JobRun run, ModelStore store)
-    {
-        try
-        {
-            return await AuditRewards.Open(audit, run.Directory, run.Contexts, store, run.Stop) ?? throw new CannotTrain($"auditIds: nothing was fitted in {audit.Label}, so it has no reward to compare.");
-        }
-        catch (FormatException e)
-        {
-            throw new CannotTrain($"auditIds: {e.Message}", e);
-        }
-    }
+    private static Task<AuditRewards> Open(PolicyAudit audit, JobRun run, ModelStore store) => AuditRewards.OpenFitted(audit, "auditIds", "so it has no reward to compare", run, store);
 
     private static async Task<IReadOnlyList<AuditTextRow>> Texts(PolicyAudit audit, JobRun run)
     {

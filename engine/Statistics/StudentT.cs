@@ -22,6 +22,16 @@ public static class StudentT
         return (low + high) / 2;
     }
 
+    /// <summary>p of a mean of 0, two-sided, of paired differences; 1 where there are fewer than two, or their mean is 0, 0 where they are all the same and not 0.</summary>
+    /// <param name="rounding">A mean up to it counts as 0, and a deviation up to this share of the mean as none.</param>
+    public static double PairedP(IReadOnlyCollection<double> differences, double rounding = 0)
+    {
+        if (differences.Count < 2) return 1;
+        double mean = Math.Abs(differences.Average()), deviation = SampleDeviation.Of(differences);
+        if (mean <= rounding) return 1;
+        return deviation <= rounding * mean ? 0 : Math.Clamp(1 - Within(mean / deviation * Math.Sqrt(differences.Count), differences.Count - 1), 0, 1);
+    }
+
     /// <summary>P(|T| ≤ t) for t ≥ 0, 0 to 1.</summary>
     public static double Within(double t, int degrees)
     {

@@ -8,7 +8,6 @@ using Portal.Engine.Jobs;
 using Portal.Engine.Models;
 using Portal.Engine.Statistics;
 using Portal.Engine.Studies;
-using Portal.Engine.TinyAssistant.Topics;
 using Portal.Engine.Tokenizers;
 
 namespace Portal.Engine.TinyAssistant;
@@ -66,9 +65,9 @@ public sealed class AuditsStudy(string assets, AuditsSizes sizes, StudyRun run)
         var (reward, itsTokenizer) = ModelFolder.RewardModel(Path.Combine(assets, DemoModels.RewardFolder));
         using var ofReward = (IDisposable)reward;
         var world = PromptDrawing.Draw(new SeededRandom((ulong)seed).Split("audits study"), sizes.Pairs, WorldPart.Test, []).ToDictionary(prompt => prompt.Id, StringComparer.Ordinal);
-        var prompts = AuditPrompts.Of(world.Values.Select(prompt => (prompt.Id, MakeDemo.TurnsOf(prompt.Turns), (IReadOnlyList<string>)[prompt.Topic is Topic.Risky ? ReadableFeatures.RiskyTag : prompt.Topic.ToString()], (AuditPart?)null)));
+        var prompts = WorldAudit.Prompts(world.Values);
         var remembered = new RememberedTexts(new ModelTexts(@base, tokenizer, "base"));
-        var lexicon = new Lexicon("insults", SharedPhrases.Insults, []); // not the teasing words: P4's are to be found
+        var lexicon = Lexicon.Read(Path.Combine(assets, DemoAudit.LexiconFile)); // without the teasing words: P4's are to be found
         var spec = new AuditReward
         {
             Seed = seed, PromptsMax = sizes.Pairs, HoldoutShare = sizes.Share, TestShare = sizes.Share, CompletionsOnTest = sizes.Candidates, Sampling = new SamplingSpec { Temperature = WorldSamples.Temperature },
@@ -89,8 +88,9 @@ public sealed class AuditsStudy(string assets, AuditsSizes sizes, StudyRun run)
             run.Progress.Log(Data.Jobs.JobEventLevel.Info, $"{policy}");
             var context = run.Training($"{DemoPolicies.NameOf(policy)}-{seed}", seed);
             var report = AuditRewardRecipe.Run(spec, inputs, context).GetAwaiter().GetResult();
-            rows.AddRange(new OpenedAudit(policy, seed, report, context.ArtefactFolder, world).Rows());
-            rows.Add(FalseFinds(policy, seed, new ReadableFeatures(PhraseLists.Shipped, lexicon, tokenizer, hasBaseLogProbs: true), OpenedAudit.Pairs(report, context.ArtefactFolder)));
+            var opened = new OpenedAudit(policy, seed, report, context.ArtefactFolder, world);
+            rows.AddRange(opened.Rows());
+            rows.Add(FalseFinds(policy, seed, new ReadableFeatures(PhraseLists.Shipped, lexicon, tokenizer, hasBaseLogProbs: true), opened.Pairs()));
         }
         return rows;
     }

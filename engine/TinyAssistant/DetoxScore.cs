@@ -100,11 +100,11 @@ internal static class DetoxScore
                 }
                 yield return Plain($"{method.Name}: grey", Flag(method.Reasons.Count > 0));
                 if (method.Accuracy is { } accuracy)
-                    yield return Interval($"{method.Name}: accuracy against the policy", Of(accuracy));
+                    yield return Interval($"{method.Name}: accuracy against the policy", Findings.IntervalOf(accuracy));
                 if (method.Ambiguity is { } ambiguity)
-                    yield return Interval($"{method.Name}: A_ens", Of(ambiguity));
+                    yield return Interval($"{method.Name}: A_ens", Findings.IntervalOf(ambiguity));
                 if (method.Undetermined is { } undetermined)
-                    yield return Interval($"{method.Name}: A_undet", Of(undetermined));
+                    yield return Interval($"{method.Name}: A_undet", Findings.IntervalOf(undetermined));
                 if (enough)
                     foreach (var row in Against(method.Name))
                         yield return row;
@@ -128,8 +128,6 @@ internal static class DetoxScore
             }
         }
     }
-
-    private static ConfidenceInterval Of(AuditInterval interval) => new(interval.Estimate, interval.Low, interval.High, interval.Level, interval.Count);
 
     private static double Flag(bool value) => value ? 1 : 0;
 }

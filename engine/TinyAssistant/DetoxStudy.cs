@@ -116,7 +116,7 @@ public sealed class DetoxStudy(DetoxSizes sizes, StudyRun run)
         var learnt = PromptDrawing.Draw(new SeededRandom((ulong)seed).Split("detox prompts"), sizes.RlooSteps * spec.Optimization.BatchSize * spec.Optimization.AccumulationSteps, WorldPart.Train, used);
         var (model, tokenizer) = ModelFolder.LanguageModel(folder);
         using var policy = model;
-        TrainRlooPolicyRecipe.Run(spec, policy, tokenizer, new TrainingSplit<AskedPrompt>([.. learnt.Select(prompt => new AskedPrompt(prompt.Id, MakeDemo.TurnsOf(prompt.Turns)))], []),
+        TrainRlooPolicyRecipe.Run(spec, policy, tokenizer, new TrainingSplit<AskedPrompt>([.. learnt.Select(DemoPolicies.AskedOf)], []),
             [new RewardTerm(new RewardFunction("insults", answer => Insults(answer.Prompt, answer.Text)), Weight: -1)], run.Training($"unlearns-insults-{seed}", seed));
         var (untrained, _) = ModelFolder.LanguageModel(folder);
         using var @base = untrained;
@@ -127,10 +127,7 @@ public sealed class DetoxStudy(DetoxSizes sizes, StudyRun run)
     internal static AuditPrompts WorldPrompts(DetoxSizes sizes, long seed)
     {
         var (train, holdOut, test) = EvidenceSet.DrawPrompts((ulong)seed, new EvidenceSizes { TrainPrompts = sizes.TrainPrompts, HoldOutPrompts = sizes.HoldOutPrompts, TestPrompts = sizes.TestPrompts });
-        return AuditPrompts.Of([.. Rows(train, AuditPart.Train), .. Rows(holdOut, AuditPart.Holdout), .. Rows(test, AuditPart.Test)]);
-
-        static IEnumerable<(string, IReadOnlyList<Turn>, IReadOnlyList<string>, AuditPart?)> Rows(IReadOnlyList<WorldPrompt> own, AuditPart part) =>
-            own.Select(prompt => (prompt.Id, MakeDemo.TurnsOf(prompt.Turns), (IReadOnlyList<string>)[prompt.Topic is Topic.Risky ? ReadableFeatures.RiskyTag : prompt.Topic.ToString()], (AuditPart?)part));
+        return WorldAudit.Prompts(train, holdOut, test);
     }
 
     private static int Insults(IReadOnlyList<Turn> prompt, string text) => Grader.Read(DemoPolicies.WorldTurnsOf(prompt), text).Insults;

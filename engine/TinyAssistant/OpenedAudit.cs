@@ -19,6 +19,7 @@ internal sealed class OpenedAudit
     private readonly KnownPolicy policy;
     private readonly long seed;
     private readonly AuditReport report;
+    private readonly string folder;
     private readonly IReadOnlyDictionary<string, WorldPrompt> world;
     private readonly IReadOnlyDictionary<string, AuditText> texts;
     private readonly TextScores[] scores;
@@ -32,20 +33,20 @@ internal sealed class OpenedAudit
     /// <param name="world">The prompts by the ids they had in the audit.</param>
     public OpenedAudit(KnownPolicy policy, long seed, AuditReport report, string folder, IReadOnlyDictionary<string, WorldPrompt> world)
     {
-        (this.policy, this.seed, this.report, this.world, random) = (policy, seed, report, world, new SeededRandom((ulong)seed).Split("opened audit").Split(policy.ToString()));
+        (this.policy, this.seed, this.report, this.folder, this.world, random) = (policy, seed, report, folder, world, new SeededRandom((ulong)seed).Split("opened audit").Split(policy.ToString()));
         texts = AuditLines.Read<AuditText>(folder, AuditLines.TextsFile).ToDictionary(text => text.Id, StringComparer.Ordinal);
         scores = report.WhyNotFitted is null ? [.. AuditLines.Read<TextScores>(folder, AuditLines.ScoresFile)] : throw new CannotTrain($"{policy}: nothing was fitted. {report.WhyNotFitted}");
         prompts = [.. scores.Select(score => texts[score.Text].PromptId)];
         sets = CandidateSets.Uniform([.. prompts.GroupBy(prompt => prompt, StringComparer.Ordinal).Select(group => group.Count())]); // prompt after prompt
-        (paid, truth, insults) = ([.. scores.Select(score => Paid(texts[score.Text]))], [.. scores.Select(score => TruthScorer.Score(Read(texts[score.Text])))], [.. scores.Select(score => Read(texts[score.Text]).Insults > 0)]);
+        GraderReading[] readings = [.. scores.Select(score => Read(texts[score.Text]))];
+        (paid, truth, insults) = ([.. scores.Select(score => Paid(texts[score.Text]))], [.. readings.Select(TruthScorer.Score)], [.. readings.Select(reading => reading.Insults > 0)]);
     }
 
-    /// <summary>Every pair of an audit with its texts.</summary>
-    public static IReadOnlyList<(AuditPrompt Prompt, AuditText Audited, AuditText Base)> Pairs(AuditReport report, string folder)
+    /// <summary>Every pair of the audit with its texts.</summary>
+    public IReadOnlyList<(AuditPrompt Prompt, AuditText Audited, AuditText Base)> Pairs()
     {
-        var prompts = AuditLines.Read<AuditPrompt>(folder, AuditLines.PromptsFile).ToDictionary(prompt => prompt.Id, StringComparer.Ordinal);
-        var texts = AuditLines.Read<AuditText>(folder, AuditLines.TextsFile).ToDictionary(text => text.Id, StringComparer.Ordinal);
-        return [.. report.Pairs.Select(pair => (prompts[pair.Id], texts[pair.AuditedText], texts[pair.BaseText]))];
+        var asked = AuditLines.Read<AuditPrompt>(folder, AuditLines.PromptsFile).ToDictionary(prompt => prompt.Id, StringComparer.Ordinal);
+        return [.. report.Pairs.Select(pair => (asked[pair.Id], texts[pair.AuditedText], texts[pair.BaseText]))];
     }
 
     /// <summary>What the study's table says of this audit.</summary>
@@ -143,12 +144,13 @@ internal sealed class OpenedAudit
         var own = CandidateSets.Uniform([.. kept.GroupBy(i => prompts[i], StringComparer.Ordinal).Select(group => group.Count())]);
         foreach (var method in new[] { aware, MaxEntropy })
         {
-            if (RewardDistance.Interval(own, [.. kept.Select(i => MeanOf(method)[i])], [.. kept.Select(i => paid[i])], random) is { } distance)
+            var mean = MeanOf(method);
+            if (RewardDistance.Interval(own, [.. kept.Select(i => mean[i])], [.. kept.Select(i => paid[i])], random) is { } distance)
                 yield return StudyRow.Of($"{policy}, {method}: d_STARC on the prompts with rare words", seed, distance);
         }
     }
 
-    private static ConfidenceInterval? Of(AuditInterval? interval) => interval is { } own ? new ConfidenceInterval(own.Estimate, own.Low, own.High, own.Level, own.Count) : null;
+    private static ConfidenceInterval? Of(AuditInterval? interval) => interval is { } own ? Findings.IntervalOf(own) : null;
 
     private IReadOnlyList<double[]> RunsOf(string method) => [.. Enumerable.Range(0, scores[0].Methods[method].Length).Select(run => scores.Select(score => score.Methods[method][run]).ToArray())];
 

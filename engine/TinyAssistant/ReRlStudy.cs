@@ -144,7 +144,7 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
         {
             Seed = seed, CompletionsOnTest = sizes.CandidatesPerPolicy, Seeds = sizes.Seeds, Bootstraps = sizes.Bootstraps, PowerRepeats = 0, Sampling = Sampling(seed), Methods = [.. recovered.Take(3).Select(arm => arm.Method)],
         };
-        var asked = AuditPrompts.Of([.. Rows(prompts.Train, AuditPart.Train), .. Rows(prompts.HoldOut, AuditPart.Holdout), .. Rows(prompts.Test, AuditPart.Test)]);
+        var asked = WorldAudit.Prompts(prompts.Train, prompts.HoldOut, prompts.Test);
         var context = run.Training($"audit-{seed}", seed);
         var report = AuditRewardRecipe.Run(spec, new AuditInputs(asked, new ModelTexts(original, tokenizer, "P0"), new ModelTexts(@base, tokenizer, "base"), reader), context).GetAwaiter().GetResult(); // both policies are at hand: nothing is waited for
         if (report.WhyNotFitted is { } whyNot)
@@ -152,9 +152,6 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
         if (report.Methods.FirstOrDefault(method => method.WhyNot is not null) is { } failed)
             throw new CannotTrain($"{failed.Name} could not run: {failed.WhyNot}");
         return (RecoveredRewards.Load(context.ArtefactFolder), report.Methods.Single(method => method.Name == IrlMethods.Default.Name).Runs.Count(fitted => fitted.Rounds.Any(round => round is { Round: > 0, IsAccepted: true })));
-
-        static IEnumerable<(string, IReadOnlyList<Turn>, IReadOnlyList<string>, AuditPart?)> Rows(IReadOnlyList<WorldPrompt> some, AuditPart part) =>
-            some.Select(prompt => (prompt.Id, MakeDemo.TurnsOf(prompt.Turns), (IReadOnlyList<string>)[prompt.Topic is Topic.Risky ? ReadableFeatures.RiskyTag : $"{prompt.Topic}"], (AuditPart?)part));
     }
 
     private IReadOnlyList<Answer> Answers(Llama policy, Llama @base, ITokenizer tokenizer, IReadOnlyList<WorldPrompt> test, long seed)

@@ -97,9 +97,9 @@ public sealed class RewardDriftTests
     [Fact]
     public void The_test_of_a_step_is_the_paired_t_test()
     {
-        Assert.Equal(0.05, RewardDrift.PairedT([.. Sample(4, StudentT.TwoSided(0.95, 3))]), 1e-9);
-        Assert.Equal(0.01, RewardDrift.PairedT([.. Sample(9, -StudentT.TwoSided(0.99, 8))]), 1e-9);
-        Assert.Equal((1, 1, 0), (RewardDrift.PairedT([3]), RewardDrift.PairedT([0, 0, 0]), RewardDrift.PairedT([2, 2, 2])));
+        Assert.Equal(0.05, StudentT.PairedP([.. Sample(4, StudentT.TwoSided(0.95, 3))]), 1e-9);
+        Assert.Equal(0.01, StudentT.PairedP([.. Sample(9, -StudentT.TwoSided(0.99, 8))]), 1e-9);
+        Assert.Equal((1, 1, 0), (StudentT.PairedP([3]), StudentT.PairedP([0, 0, 0]), StudentT.PairedP([2, 2, 2])));
 
         // n numbers with deviation 1 whose t is the one wanted.
         static IEnumerable<double> Sample(int n, double t)
