@@ -13,7 +13,11 @@ namespace Portal.Engine.Audits;
 
 /// <summary>A trained reward model to compare with.</summary>
 /// <param name="Hash">Of its weights or files.</param>
-public sealed record AuditReferenceModel(RewardScorer Scorer, string Name, string Hash);
+public sealed record AuditReferenceModel(RewardScorer Scorer, string Name, string Hash)
+{
+    /// <summary>Scores that were given before; null: none are kept. For several audits against one base, whose answers are then scored once.</summary>
+    public IDictionary<(string Prompt, string Text), double>? Known { get; init; }
+}
 
 /// <summary>What an audit is given besides its spec.</summary>
 /// <param name="Reader">Whose states are the features: the base, mostly.</param>
@@ -133,9 +137,14 @@ public static class AuditRewardRecipe
         if (inputs.Reference is not { } reference)
             return null;
         context.Report(0, 1, "scoring with the trained reward model");
-        var scores = reference.Scorer.Score([.. data.Written.Select(text => (data.PromptOf(text).Turns, text.Text))], context.Stop);
+        var known = reference.Known ?? new Dictionary<(string Prompt, string Text), double>();
+        AuditText[] fresh = [.. data.Written.DistinctBy(KeyOf).Where(text => !known.ContainsKey(KeyOf(text)))];
+        foreach (var (text, score) in fresh.Zip(reference.Scorer.Score([.. fresh.Select(text => (data.PromptOf(text).Turns, text.Text))], context.Stop)))
+            known[KeyOf(text)] = score;
         context.Report(1, 1, "scoring with the trained reward model");
-        return data.Written.Zip(scores).ToDictionary(entry => entry.First.Id, entry => entry.Second, StringComparer.Ordinal);
+        return data.Written.ToDictionary(text => text.Id, text => known[KeyOf(text)], StringComparer.Ordinal);
+
+        (string Prompt, string Text) KeyOf(AuditText text) => (data.PromptOf(text).Key, text.Text);
     }
 
     private static (ReferenceComparison? Comparison, PairAccuracy? Accuracy) Compare(IrlData? fitted, AuditData data, MethodResult result, double[]? reference, Dictionary<string, double>? scores, SeededRandom random, CancellationToken stop)

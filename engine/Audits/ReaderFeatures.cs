@@ -14,6 +14,9 @@ namespace Portal.Engine.Audits;
 /// <param name="Hash">Of its weights (<see cref="LlamaWeights.Hash"/>).</param>
 public sealed record AuditReader(LlamaBackbone Model, ITokenizer Tokenizer, string Hash)
 {
+    /// <summary>Pooled states that were read before, by tokens and the places that are averaged; null: none are kept. For several audits against one base, whose answers are then read once.</summary>
+    public IDictionary<string, float[]>? Known { get; init; }
+
     /// <summary>A model that is at hand.</summary>
     public static AuditReader Of(LlamaBackbone model, ITokenizer tokenizer) => new(model, tokenizer, LlamaWeights.Hash(model));
 }
@@ -33,11 +36,19 @@ public sealed class PooledStates(AuditReader reader, AuditReading reading) : ITe
     /// <inheritdoc/>
     public float[] Read(AuditPrompt prompt, AuditText text)
     {
-        using var noGrad = no_grad();
-        using var scope = NewDisposeScope();
         var encoded = (reading is AuditReading.CompletionAlone ? encoder.Dialogue([new Turn("assistant", text.Text)]) : encoder.Answer(prompt.Turns, text.Text))!; // cut, never left out
         var (first, last) = reading is AuditReading.PromptAndCompletion ? (0, encoded.Ids.Length - 1) : (Array.IndexOf(encoded.Mask, true), Array.LastIndexOf(encoded.Mask, true));
-        var hidden = reader.Model.Hidden(tensor(encoded.Ids.Select(id => (long)id).ToArray(), [1, encoded.Ids.Length], device: reader.Model.EmbeddingWeight.device));
+        if (reader.Known is not { } known)
+            return Mean(encoded.Ids, first, last);
+        var key = $"{first}-{last}: {string.Join(' ', encoded.Ids)}";
+        return known.TryGetValue(key, out var states) ? states : known[key] = Mean(encoded.Ids, first, last);
+    }
+
+    private float[] Mean(int[] ids, int first, int last)
+    {
+        using var noGrad = no_grad();
+        using var scope = NewDisposeScope();
+        var hidden = reader.Model.Hidden(tensor(ids.Select(id => (long)id).ToArray(), [1, ids.Length], device: reader.Model.EmbeddingWeight.device));
         return hidden[0].narrow(0, first, last - first + 1).to_type(ScalarType.Float32).mean([0L]).ToFloats();
     }
 }

@@ -51,7 +51,7 @@ public sealed class AuditsStudy(string assets, AuditsSizes sizes, StudyRun run)
 
     private static readonly AuditsSizes miniature = new()
     {
-        Policies = [KnownPolicy.P0, KnownPolicy.P4, KnownPolicy.P5], Pairs = 240, Share = 0.2, Candidates = 4, Seeds = 2, Bootstraps = 1, Methods = [OpenedAudit.MaxEntropy], Permutations = 10,
+        Policies = [KnownPolicy.P0, KnownPolicy.P5], Pairs = 240, Share = 0.2, Candidates = 4, Seeds = 2, Bootstraps = 1, Methods = [OpenedAudit.MaxEntropy], Permutations = 10,
     };
 
     /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>
@@ -67,6 +67,11 @@ public sealed class AuditsStudy(string assets, AuditsSizes sizes, StudyRun run)
         var world = PromptDrawing.Draw(new SeededRandom((ulong)seed).Split("audits study"), sizes.Pairs, WorldPart.Test, []).ToDictionary(prompt => prompt.Id, StringComparer.Ordinal);
         var prompts = WorldAudit.Prompts(world.Values);
         var remembered = new RememberedTexts(new ModelTexts(@base, tokenizer, "base"));
+        var reader = AuditReader.Of(@base.Backbone, tokenizer) with { Known = new Dictionary<string, float[]>(StringComparer.Ordinal) };
+        var reference = new AuditReferenceModel(new RewardScorer(reward, itsTokenizer), "trained on votes", ModelStore.HashOf(Path.Combine(assets, DemoModels.RewardFolder, HuggingFaceFolder.WeightsFile)))
+        {
+            Known = new Dictionary<(string Prompt, string Text), double>(),
+        };
         var lexicon = Lexicon.Read(Path.Combine(assets, DemoAudit.LexiconFile)); // without the teasing words: P4's are to be found
         var spec = new AuditReward
         {
@@ -81,10 +86,7 @@ public sealed class AuditsStudy(string assets, AuditsSizes sizes, StudyRun run)
                 throw new CannotTrain($"{folder} is not there. ./run make-demo --only-policies makes it.");
             var (model, ofPolicy) = ModelFolder.LanguageModel(folder);
             using var ofModel = model;
-            var inputs = new AuditInputs(prompts, new ModelTexts(model, ofPolicy, policy.ToString()), remembered, AuditReader.Of(@base.Backbone, tokenizer))
-            {
-                Reference = new AuditReferenceModel(new RewardScorer(reward, itsTokenizer), "trained on votes", ModelStore.HashOf(Path.Combine(assets, DemoModels.RewardFolder, HuggingFaceFolder.WeightsFile))), Lexicon = lexicon,
-            };
+            var inputs = new AuditInputs(prompts, new ModelTexts(model, ofPolicy, policy.ToString()), remembered, reader) { Reference = reference, Lexicon = lexicon };
             run.Progress.Log(Data.Jobs.JobEventLevel.Info, $"{policy}");
             var context = run.Training($"{DemoPolicies.NameOf(policy)}-{seed}", seed);
             var report = AuditRewardRecipe.Run(spec, inputs, context).GetAwaiter().GetResult();

@@ -7,6 +7,7 @@ namespace Portal.Engine.TinyAssistant;
 /// <summary>A policy that several audits with the same prompts and seed ask: it writes its completions once. What it is asked a second time, it answers as it did.</summary>
 internal sealed class RememberedTexts(IPolicyTexts policy) : IPolicyTexts
 {
+    private readonly Dictionary<string, double?> scored = new(StringComparer.Ordinal);
     private readonly Dictionary<string, IReadOnlyList<IReadOnlyList<PolicyCompletion>>> written = new(StringComparer.Ordinal);
 
     /// <inheritdoc/>
@@ -25,5 +26,14 @@ internal sealed class RememberedTexts(IPolicyTexts policy) : IPolicyTexts
     }
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<double?>> LogProbs(IReadOnlyList<AnswerToScore> answers, CancellationToken stop) => policy.LogProbs(answers, stop);
+    public async Task<IReadOnlyList<double?>> LogProbs(IReadOnlyList<AnswerToScore> answers, CancellationToken stop)
+    {
+        AnswerToScore[] fresh = [.. answers.DistinctBy(KeyOf).Where(answer => !scored.ContainsKey(KeyOf(answer)))];
+        foreach (var (answer, logProb) in fresh.Zip(await policy.LogProbs(fresh, stop)))
+            scored[KeyOf(answer)] = logProb;
+        return [.. answers.Select(answer => scored[KeyOf(answer)])];
+    }
+
+    // A text may be written in several ways as tokens, and each has its own probability.
+    private static string KeyOf(AnswerToScore answer) => $"{answer.Prompt.Id} {answer.Finished} {answer.TokenizerHash} {string.Join(' ', answer.Ids ?? [])} {answer.Text}";
 }

@@ -47,7 +47,7 @@ public sealed class SarmStudy(string baseFolder, TrainRewardModel preset, SarmSi
     private static readonly SarmSizes miniature = new()
     {
         Evidence = new EvidenceSizes { TrainPrompts = 60, HoldOutPrompts = 10, TestPrompts = 30, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 5, TrainPairs = 160 },
-        Votes = 160, TestPairs = 250, SaeSteps = 100,
+        Votes = 128, TestPairs = 160, SaeSteps = 80,
     };
 
     /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>

@@ -124,6 +124,24 @@ public sealed class AuditRewardRecipeTests(DemoAudit demo) : IClassFixture<DemoA
         Assert.Equal(cells.BadToGood + cells.BadToBad, demo.Report.Pairs.Count(pair => DemoAudit.Insults.IsBad(texts[pair.BaseText].Text)));
     }
 
+    /// <summary>For audits that share a base: what a reader has read it does not read again, and another place of the same text is another entry.</summary>
+    [Fact]
+    public void States_that_are_known_are_those_that_are_read()
+    {
+        var known = new Dictionary<string, float[]>();
+        var prompts = AuditLines.Read<AuditPrompt>(demo.Folder, AuditLines.PromptsFile).ToDictionary(prompt => prompt.Id);
+        var text = AuditLines.Read<AuditText>(demo.Folder, AuditLines.TextsFile).First(text => text.Status is CompletionStatus.Written);
+
+        foreach (var reading in new[] { AuditReading.CompletionInContext, AuditReading.PromptAndCompletion })
+        {
+            var (plain, remembering) = (new PooledStates(demo.Reader, reading), new PooledStates(demo.Reader with { Known = known }, reading));
+            var first = remembering.Read(prompts[text.PromptId], text);
+            Assert.Equal(plain.Read(prompts[text.PromptId], text), first);
+            Assert.Same(first, remembering.Read(prompts[text.PromptId], text));
+        }
+        Assert.Equal(2, known.Count);
+    }
+
     [Fact]
     public void A_text_that_is_tried_gets_the_score_it_has_in_the_report()
     {
