@@ -51,7 +51,7 @@ public sealed class AuditsStudy(string assets, AuditsSizes sizes, StudyRun run)
 
     private static readonly AuditsSizes miniature = new()
     {
-        Policies = [KnownPolicy.P0, KnownPolicy.P5], Pairs = 240, Share = 0.2, Candidates = 4, Seeds = 2, Bootstraps = 1, Methods = [OpenedAudit.MaxEntropy], Permutations = 10,
+        Policies = [KnownPolicy.P0, KnownPolicy.P4, KnownPolicy.P5], Pairs = 240, Share = 0.2, Candidates = 4, Seeds = 2, Bootstraps = 1, Methods = [OpenedAudit.MaxEntropy], Permutations = 10,
     };
 
     /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>

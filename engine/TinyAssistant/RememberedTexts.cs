@@ -4,7 +4,7 @@ using Portal.Engine.Audits;
 
 namespace Portal.Engine.TinyAssistant;
 
-/// <summary>A policy that several audits with the same prompts and seed ask: it writes its completions once. What it is asked a second time, it answers as it did.</summary>
+/// <summary>A policy that several audits with the same prompts and seed ask: it writes its completions once, and reads an answer once. What it is asked a second time, it answers as it did.</summary>
 internal sealed class RememberedTexts(IPolicyTexts policy) : IPolicyTexts
 {
     private readonly Dictionary<string, double?> scored = new(StringComparer.Ordinal);
@@ -28,12 +28,16 @@ internal sealed class RememberedTexts(IPolicyTexts policy) : IPolicyTexts
     /// <inheritdoc/>
     public async Task<IReadOnlyList<double?>> LogProbs(IReadOnlyList<AnswerToScore> answers, CancellationToken stop)
     {
-        AnswerToScore[] fresh = [.. answers.DistinctBy(KeyOf).Where(answer => !scored.ContainsKey(KeyOf(answer)))];
-        foreach (var (answer, logProb) in fresh.Zip(await policy.LogProbs(fresh, stop)))
-            scored[KeyOf(answer)] = logProb;
-        return [.. answers.Select(answer => scored[KeyOf(answer)])];
+        string[] keys = [.. answers.Select(KeyOf)];
+        var fresh = keys.Index().DistinctBy(entry => entry.Item).Where(entry => !scored.ContainsKey(entry.Item)).ToArray();
+        if (fresh.Length > 0)
+        {
+            foreach (var (entry, logProb) in fresh.Zip(await policy.LogProbs([.. fresh.Select(entry => answers[entry.Index])], stop)))
+                scored[entry.Item] = logProb;
+        }
+        return [.. keys.Select(key => scored[key])];
     }
 
     // A text may be written in several ways as tokens, and each has its own probability.
-    private static string KeyOf(AnswerToScore answer) => $"{answer.Prompt.Id} {answer.Finished} {answer.TokenizerHash} {string.Join(' ', answer.Ids ?? [])} {answer.Text}";
+    private static string KeyOf(AnswerToScore answer) => $"{answer.Prompt.Id} {answer.Finished} {answer.TokenizerHash} {string.Join(' ', answer.Ids ?? [])} {answer.AsWritten ?? answer.Text}";
 }
