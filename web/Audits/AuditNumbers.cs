@@ -33,6 +33,9 @@ internal static class AuditNumbers
     /// <summary>A method's name for people; its key where there is none.</summary>
     public static string Method(IStringLocalizer<Texts> T, string method) => T[$"Method.{method}"] is { ResourceNotFound: false } text ? text.Value : method;
 
+    /// <summary>A spurious check's name for people; one that this version does not know keeps its key.</summary>
+    public static string Check(IStringLocalizer<Texts> T, string check) => T[$"Check.{check}"] is { ResourceNotFound: false } text ? text.Value : check;
+
     public static BadgeKind Kind(AuditLightState state) => state switch
     {
         AuditLightState.Yes => BadgeKind.Good,

@@ -102,11 +102,11 @@ internal static class AuditTables
         yield return [about, light.State.ToString(), light.Sentence];
     }
 
-    private static IEnumerable<string> Columns(string name) => Interval.Select(end => name + end);
+    internal static IEnumerable<string> Columns(string name) => Interval.Select(end => name + end);
 
     private static IEnumerable<string> Ends(string name) => Interval[..3].Select(end => name + end);
 
     private static object?[] CellsOf(Portal.Data.Serving.Estimated number) => [number.Value, number.Low, number.High];
 
-    private static object?[] Cells(AuditInterval? interval) => [interval?.Estimate, interval?.Low, interval?.High, interval?.Count];
+    internal static object?[] Cells(AuditInterval? interval) => [interval?.Estimate, interval?.Low, interval?.High, interval?.Count];
 }

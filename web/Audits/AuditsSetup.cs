@@ -26,6 +26,7 @@ public static class AuditsSetup
         services.AddSingleton<StartCheckReRl>();
         services.AddSingleton<StartMeasureDrift>();
         services.AddSingleton<ShowDrift>();
+        services.AddSingleton<ExportDrift>();
         services.AddSingleton<ReadAuditDocument>();
         services.AddSingleton<AuditHtml>();
         services.AddSingleton<ExportAudit>();
@@ -39,6 +40,10 @@ public static class AuditsSetup
         files.MapGet("/audits/{job:guid}/report.html", async (Guid job, ClaimsPrincipal user, ExportAudit export, CancellationToken stop) => File(await export.Html(user, new JobId(job), stop), "text/html; charset=utf-8"));
         files.MapGet("/audits/{job:guid}/tables/{table}.{format:regex(^(csv|json)$)}", async (Guid job, string table, string format, ClaimsPrincipal user, ExportAudit export, CancellationToken stop) =>
             Enum.TryParse<AuditTable>(table, ignoreCase: true, out var which) && Enum.IsDefined(which) // a bound enum would be read by its exact letters
+                ? (await export.Table(user, new JobId(job), which, stop)).ToFile(format)
+                : Results.NotFound());
+        files.MapGet("/audits/drift/{job:guid}/{table}.{format:regex(^(csv|json)$)}", async (Guid job, string table, string format, ClaimsPrincipal user, ExportDrift export, CancellationToken stop) =>
+            Enum.TryParse<DriftTable>(table, ignoreCase: true, out var which) && Enum.IsDefined(which)
                 ? (await export.Table(user, new JobId(job), which, stop)).ToFile(format)
                 : Results.NotFound());
 

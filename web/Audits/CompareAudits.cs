@@ -43,22 +43,33 @@ public sealed record ComparedIncentive(string Key, string Name, AuditIncentive? 
 /// <summary>A method in both audits; null where it was not run there.</summary>
 public sealed record ComparedMethod(string Name, bool IsControl, AuditedMethod? First, AuditedMethod? Second, ComparedNumber Accuracy, ComparedNumber Ambiguity, ComparedNumber? Distance);
 
+/// <summary>A spurious check in both audits; null where that audit does not have it.</summary>
+public sealed record ComparedCheck(string Key, AuditSpuriousCheck? First, AuditSpuriousCheck? Second, ComparedNumber Effect);
+
 /// <summary>What may be said of two reports side by side, and why some of it may not.</summary>
 /// <param name="WhyNoIncentives">Why effects are not subtracted; empty: they are.</param>
+/// <param name="WhyNoChecks">Why effects of spurious checks are not subtracted; empty: they are.</param>
 /// <param name="WhyNoDistances">Why d_STARC is not subtracted; empty: it is.</param>
 /// <param name="Notes">What differs between the two and does not forbid a comparison.</param>
-public sealed record AuditComparison(IReadOnlyList<string> WhyNoIncentives, IReadOnlyList<string> WhyNoDistances, IReadOnlyList<string> Notes, IReadOnlyList<ComparedIncentive> Incentives, IReadOnlyList<ComparedMethod> Methods)
+public sealed record AuditComparison(IReadOnlyList<string> WhyNoIncentives, IReadOnlyList<string> WhyNoChecks, IReadOnlyList<string> WhyNoDistances, IReadOnlyList<string> Notes, IReadOnlyList<ComparedIncentive> Incentives,
+    IReadOnlyList<ComparedCheck> Checks, IReadOnlyList<ComparedMethod> Methods)
 {
     /// <summary>Compares.</summary>
     public static AuditComparison Of(AuditReport first, AuditReport second)
     {
         var (one, other) = (Readable(first), Readable(second));
         var noIncentives = WhyNoIncentivesOf(first, second, one, other).ToList();
+        var noChecks = WhyNoChecksOf(first, second).ToList();
         var noDistances = WhyNoDistancesOf(first, second).ToList();
         var rows = (one?.Rows ?? []).Concat(other?.Rows ?? []).DistinctBy(row => row.Key).Select(row =>
         {
             var (a, b) = (one?.Rows.FirstOrDefault(own => own.Key == row.Key), other?.Rows.FirstOrDefault(own => own.Key == row.Key));
-            return new ComparedIncentive(row.Key, row.Name, a, b, noIncentives.Count > 0 ? new ComparedNumber(a?.Effect, b?.Effect, null, IntervalRelation.Missing) : ComparedNumber.Of(a?.Effect, b?.Effect));
+            return new ComparedIncentive(row.Key, row.Name, a, b, Compared(noIncentives, a?.Effect, b?.Effect));
+        });
+        var checks = (first.Spurious?.Checks ?? []).Concat(second.Spurious?.Checks ?? []).DistinctBy(check => check.Key).Select(check =>
+        {
+            var (a, b) = (first.Spurious?.Checks.FirstOrDefault(own => own.Key == check.Key), second.Spurious?.Checks.FirstOrDefault(own => own.Key == check.Key));
+            return new ComparedCheck(check.Key, a, b, Compared(noChecks, a?.Effect, b?.Effect));
         });
         var methods = first.Methods.Concat(second.Methods).DistinctBy(method => method.Name).Select(method =>
         {
@@ -66,7 +77,9 @@ public sealed record AuditComparison(IReadOnlyList<string> WhyNoIncentives, IRea
             return new ComparedMethod(method.Name, method.IsControl, a, b, ComparedNumber.Of(a?.Accuracy, b?.Accuracy), ComparedNumber.Of(a?.Ambiguity, b?.Ambiguity),
                 noDistances.Count > 0 ? null : ComparedNumber.Of(a?.Reference?.Distance, b?.Reference?.Distance));
         });
-        return new AuditComparison(noIncentives, noDistances, [.. NotesOf(first, second)], [.. rows], [.. methods]);
+        return new AuditComparison(noIncentives, noChecks, noDistances, [.. NotesOf(first, second)], [.. rows], [.. checks], [.. methods]);
+
+        static ComparedNumber Compared(List<string> whyNot, AuditInterval? a, AuditInterval? b) => whyNot.Count > 0 ? new ComparedNumber(a, b, null, IntervalRelation.Missing) : ComparedNumber.Of(a, b);
     }
 
     private static AuditIncentives? Readable(AuditReport report) => report.Incentives.FirstOrDefault(table => table.Name == "readable");
@@ -87,6 +100,24 @@ public sealed record AuditComparison(IReadOnlyList<string> WhyNoIncentives, IRea
             yield return "Lengths are counted in tokens of different tokenizers.";
         if (first.Provenance.PhrasesHash != second.Provenance.PhrasesHash || first.Provenance.LexiconHash != second.Provenance.LexiconHash)
             yield return "The phrases or the lexicon are not the same, so that features of one name count different things.";
+    }
+
+    // A check's effect is in deviations of the rewards themselves, so other texts or another reader forbid nothing; another edit does, and so does a reward that may mean nothing.
+    private static IEnumerable<string> WhyNoChecksOf(AuditReport first, AuditReport second)
+    {
+        var hasBoth = true;
+        foreach (var (report, which) in new[] { (first, "first"), (second, "second") })
+        {
+            if (report.Spurious is null)
+            {
+                hasBoth = false;
+                yield return $"The {which} audit has no spurious checks: {report.WhyNotFitted ?? "it was made before there were any."}";
+            }
+            else if (report.Verdict.Reasons.Count > 0)
+                yield return $"The {which} audit may not judge, so its rewards may mean nothing.";
+        }
+        if (hasBoth && first.Provenance.PhrasesHash != second.Provenance.PhrasesHash)
+            yield return "The phrases are not the same, so that twins of one name were edited differently.";
     }
 
     private static IEnumerable<string> WhyNoDistancesOf(AuditReport first, AuditReport second)

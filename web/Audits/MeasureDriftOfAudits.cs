@@ -74,6 +74,8 @@ public sealed class ShowDrift(IDbContextFactory<PortalDbContext> contexts, Acces
 {
     public const int LinksMax = 20;
 
+    internal static readonly Problem NoSuch = new("drift", "There is no such comparison of versions, or it has not ended.", ProblemKind.NotFound);
+
     /// <param name="drift">Its job; null: the list alone.</param>
     public async Task<Outcome<DriftsShown>> Handle(ClaimsPrincipal user, ProjectId project, JobId? drift, CancellationToken stop)
     {
@@ -86,7 +88,7 @@ public sealed class ShowDrift(IDbContextFactory<PortalDbContext> contexts, Acces
         if (drift is not { } id)
             return new DriftsShown(links, null);
         if (await db.DriftRuns.AsNoTracking().FirstOrDefaultAsync(r => r.JobId == id && r.ProjectId == project, stop) is not { } run)
-            return new Problem("drift", "There is no such comparison of versions, or it has not ended.", ProblemKind.NotFound);
+            return NoSuch;
         var report = run.Report();
         var audits = new List<AuditReport>();
         foreach (var version in report.Versions)

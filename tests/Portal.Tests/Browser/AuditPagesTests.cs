@@ -79,6 +79,15 @@ public sealed class AuditPagesTests(AdminPagesFixture fixture)
         await p.ClickAsync("#drift-start");
         await p.Locator("[role=alert]:has-text('another base')").WaitForAsync(); // each made-up audit has a base of its own
         await page.IsInOrderInEveryLook("audit-drift");
+        foreach (var table in Enum.GetNames<DriftTable>())
+        {
+            Assert.Equal(1, await p.Locator($"a[download][href='audits/drift/{drift.JobId}/{table.ToLowerInvariant()}.csv']").CountAsync());
+            Assert.Equal((200, "text/csv; charset=utf-8"), ((await p.APIRequest.GetAsync(new Uri(fixture.Address, $"/audits/drift/{drift.JobId}/{table.ToLowerInvariant()}.csv").ToString())) is var answer ? answer.Status : 0, answer.Headers["content-type"]));
+        }
+        Assert.Equal(404, (await p.APIRequest.GetAsync(new Uri(fixture.Address, $"/audits/drift/{drift.JobId}/nothing.csv").ToString())).Status);
+        await p.GotoAsync(new Uri(fixture.Address, $"/audits/compare?first={first.JobId}&second={second.JobId}").ToString());
+        await p.Locator("#compare-checks").WaitForAsync();
+        await page.IsInOrderInEveryLook("audits-side-by-side");
 
         Assert.Empty(page.Problems);
         using var db = fixture.Project.Open();

@@ -53,6 +53,33 @@ public sealed class CompareAuditsTests : IDisposable
     }
 
     [Fact]
+    public void Checks_are_compared_where_twins_were_edited_alike_and_both_audits_may_judge()
+    {
+        var report = new MadeUpAudit(project).Report;
+        var checks = report.Spurious!; // it has them
+        var moved = report with { Spurious = checks with { Checks = [.. checks.Checks.Where(check => check.Key != "length").Select(check => check.Key == "refusal_harmless" ? check with { Effect = new AuditInterval(2, 1.9, 2.1, .95, 8) } : check)] } };
+
+        var compared = AuditComparison.Of(report, moved);
+        Assert.Empty(compared.WhyNoChecks);
+        var row = Assert.Single(compared.Checks, check => check.Key == "refusal_harmless");
+        Assert.Equal((IntervalRelation.SecondAbove, 1.39), (row.Effect.Relation, Math.Round(row.Effect.Difference!.Value, 9))); // both are there
+        Assert.Equal((IntervalRelation.Overlap, 0.0), (compared.Checks.Single(check => check.Key == "marker_prefix").Effect.Relation, compared.Checks.Single(check => check.Key == "marker_prefix").Effect.Difference));
+        Assert.Null(Assert.Single(compared.Checks, check => check.Key == "length").Second);
+        Assert.All(compared.Checks.Where(check => check.Key is "length" or "repetition"), check => Assert.Equal((IntervalRelation.Missing, null), (check.Effect.Relation, check.Effect.Difference))); // not there; too few prompts
+
+        foreach (var (other, says) in new (AuditReport, string)[]
+        {
+            (report with { Spurious = null }, "The second audit has no spurious checks: it was made before there were any."), (report with { Spurious = null, WhyNotFitted = "All texts are alike." }, "no spurious checks: All texts are alike."),
+            (report with { Provenance = Copy(report.Provenance, phrases: "other") }, "edited differently"), (report with { Verdict = report.Verdict with { Reasons = [new AuditReason("TooFewPairs", "Too few.")] } }, "The second audit may not judge"),
+        })
+        {
+            var comparison = AuditComparison.Of(report, other);
+            Assert.Contains(says, Assert.Single(comparison.WhyNoChecks), StringComparison.Ordinal);
+            Assert.All(comparison.Checks, check => Assert.Null(check.Effect.Difference));
+        }
+    }
+
+    [Fact]
     public void Distances_are_compared_to_the_same_reward_model_only()
     {
         var with = new MadeUpAudit(project).Report;

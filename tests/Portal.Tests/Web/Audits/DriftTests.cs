@@ -1,10 +1,14 @@
 using System.Security.Claims;
+using System.Text;
 using System.Text.Json;
+using Microsoft.AspNetCore.Http;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
 using Portal.Data;
 using Portal.Data.Audits;
 using Portal.Data.JobSpecs;
 using Portal.Tests.Data;
+using Portal.Web.Api;
 using Portal.Web.Audits;
 using Portal.Web.Train;
 using Xunit;
@@ -70,6 +74,57 @@ public sealed class DriftTests(PostgresFixture postgres)
         Assert.Equal(ProblemKind.Forbidden, (await handlers.Get<ShowDrift>().Handle(project.Reviewer, project.Id, null, Stop)).Refusal?.Kind);
         Assert.Equal(ProblemKind.NotFound, (await handlers.Get<ShowDrift>().Handle(project.Admin, project.Id, new JobId(Guid.NewGuid()), Stop)).Refusal?.Kind);
         Assert.Null((await handlers.Get<ShowDrift>().Handle(project.Admin, project.Id, null, Stop)).Value.Shown);
+    }
+
+    [Fact]
+    public async Task Its_tables_leave_as_files_with_every_number_and_are_written_down()
+    {
+        using var project = new SeededProject();
+        using var handlers = new AuditHandlers(project);
+        var (first, second) = (new MadeUpAudit(project), new MadeUpAudit(project, new AuditWish { Number = 2, AuditedName = "=HYPERLINK(\"x\")" }));
+        var run = Run(project, first, second);
+        project.Add(run);
+
+        var distances = await File(handlers, project, run, DriftTable.Distances, "csv");
+        var trajectories = JsonDocument.Parse(await File(handlers, project, run, DriftTable.Trajectories, "json")).RootElement;
+        var incentives = JsonDocument.Parse(await File(handlers, project, run, DriftTable.Incentives, "json")).RootElement;
+
+        var lines = distances.Split("\r\n", StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal("version,audit,audited,other_version,other_audit,other_audited,d_starc,d_starc_low,d_starc_high,d_starc_n", lines[0]);
+        Assert.StartsWith($"1,Audit 1,{first.Row.AuditedName},2,Audit 2,\"'=HYPERLINK(\"\"x\"\")\",0.42,0.3", Assert.Single(lines.Skip(1)), StringComparison.Ordinal); // no spreadsheet takes the name for a formula
+        Assert.Equal(4, trajectories.GetArrayLength());
+        var length = trajectories.EnumerateArray().Single(row => row.GetProperty("measure").GetString() == DriftTrajectory.LengthTokens && row.GetProperty("version").GetInt32() == 2);
+        Assert.Equal((31, 11, .0004, true), (length.GetProperty("value").GetDouble(), length.GetProperty("step").GetDouble(), length.GetProperty("step_holm_p").GetDouble(), length.GetProperty("is_change").GetBoolean()));
+        Assert.All(trajectories.EnumerateArray().Where(row => row.GetProperty("version").GetInt32() == 1), row => Assert.Equal(JsonValueKind.Null, row.GetProperty("step").ValueKind)); // before the first there is none
+        Assert.Equal(2 * first.Report.Incentives.Single(table => table.Name == "readable").Rows.Count, incentives.GetArrayLength());
+        Assert.Equal("Overlap", incentives.EnumerateArray().Single(row => row.GetProperty("feature").GetString() == "length_tokens" && row.GetProperty("version").GetInt32() == 2).GetProperty("against_version_before").GetString());
+        using var db = project.Open();
+        Assert.Equal(3, db.AuditEvents.Count(e => e.Action == "audit.drift.export" && e.EntityId == $"{run.JobId}"));
+    }
+
+    [Fact]
+    public async Task Its_tables_are_for_those_who_may_audit()
+    {
+        using var project = new SeededProject();
+        using var handlers = new AuditHandlers(project);
+        var run = Run(project, new MadeUpAudit(project), new MadeUpAudit(project, new AuditWish { Number = 2 }));
+        project.Add(run);
+
+        foreach (var person in new[] { project.Reviewer, project.Annotator, new ClaimsPrincipal() })
+            Assert.Equal(ProblemKind.Forbidden, (await handlers.Get<ExportDrift>().Table(person, run.JobId, DriftTable.Distances, Stop)).Refusal?.Kind);
+        Assert.Equal(ProblemKind.NotFound, (await handlers.Get<ExportDrift>().Table(project.Auditor, new JobId(Guid.NewGuid()), DriftTable.Distances, Stop)).Refusal?.Kind);
+        using var db = project.Open();
+        Assert.Equal(0, db.AuditEvents.Count(e => e.Action == "audit.drift.export"));
+    }
+
+    private static async Task<string> File(AuditHandlers handlers, SeededProject project, DriftRun run, DriftTable table, string format)
+    {
+        using var services = new ServiceCollection().AddLogging().BuildServiceProvider();
+        using var stream = new MemoryStream();
+        var http = new DefaultHttpContext { RequestServices = services };
+        http.Response.Body = stream;
+        await (await handlers.Get<ExportDrift>().Table(project.Auditor, run.JobId, table, Stop)).ToFile(format).ExecuteAsync(http);
+        return Encoding.UTF8.GetString(stream.ToArray());
     }
 
     /// <summary>A comparison of two versions that ended, with made-up numbers.</summary>
