@@ -34,6 +34,9 @@ public sealed record AuditsSizes
 
     /// <summary>Of the policy labels, for each policy: incentive tables of nothing.</summary>
     public int Permutations { get; init; } = 100;
+
+    /// <summary>In the second attempt: prompts of P4's audit, all of them prompts on which its second lexicon is active.</summary>
+    public int ActivePrompts { get; init; } = 4_000;
 }
 
 /// <summary>
@@ -57,44 +60,39 @@ public sealed class AuditsStudy(string assets, AuditsSizes sizes, StudyRun run)
     /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>
     public static Study Study { get; } = new("audits", "Reward audits of policies whose rewards are known.", (run, seed) => new AuditsStudy(run.Assets, StudySizes.Of(run, miniature), run).Run(seed), StudySizes.Option);
 
+    /// <summary>
+    /// The second attempt at what the first one missed (DECISIONS.md, 20): are pairs with P4's rare words among the failures where there are enough of them, and what was P2 paid for that P0 was not?
+    /// </summary>
+    public static Study Second { get; } = new("audits-second", "The second attempt: P4 where its rare words count, P2 against P0.",
+        (run, seed) => new AuditsStudy(run.Assets, StudySizes.Of(run, miniature with { ActivePrompts = 240 }), run).RunSecond(seed), StudySizes.Option);
+
     /// <summary>Runs one seed.</summary>
     public IReadOnlyList<StudyRow> Run(long seed)
     {
-        var (@base, tokenizer) = ModelFolder.LanguageModel(Path.Combine(assets, "base"));
-        using var ofBase = @base;
-        var (reward, itsTokenizer) = ModelFolder.RewardModel(Path.Combine(assets, DemoModels.RewardFolder));
-        using var ofReward = (IDisposable)reward;
-        var world = PromptDrawing.Draw(new SeededRandom((ulong)seed).Split("audits study"), sizes.Pairs, WorldPart.Test, []).ToDictionary(prompt => prompt.Id, StringComparer.Ordinal);
-        var prompts = WorldAudit.Prompts(world.Values);
-        var remembered = new RememberedTexts(new ModelTexts(@base, tokenizer, "base"));
-        var reader = AuditReader.Of(@base.Backbone, tokenizer) with { Known = new Dictionary<string, float[]>(StringComparer.Ordinal) };
-        var reference = new AuditReferenceModel(new RewardScorer(reward, itsTokenizer), "trained on votes", ModelStore.HashOf(Path.Combine(assets, DemoModels.RewardFolder, HuggingFaceFolder.WeightsFile)))
-        {
-            Known = new Dictionary<(string Prompt, string Text), double>(),
-        };
-        var lexicon = Lexicon.Read(Path.Combine(assets, DemoAudit.LexiconFile)); // without the teasing words: P4's are to be found
-        var spec = new AuditReward
-        {
-            Seed = seed, PromptsMax = sizes.Pairs, HoldoutShare = sizes.Share, TestShare = sizes.Share, CompletionsOnTest = sizes.Candidates, Sampling = new SamplingSpec { Temperature = WorldSamples.Temperature },
-            Methods = sizes.Methods, Seeds = sizes.Seeds, Bootstraps = sizes.Bootstraps, PowerRepeats = 0,
-        };
+        using var lab = new Lab(assets, sizes, seed, run);
+        var world = PromptDrawing.Draw(new SeededRandom((ulong)seed).Split("audits study"), sizes.Pairs, WorldPart.Test, []);
         var rows = new List<StudyRow>();
         foreach (var policy in sizes.Policies)
         {
-            var folder = Path.Combine(assets, DemoPolicies.Folder, DemoPolicies.NameOf(policy));
-            if (!Directory.Exists(folder))
-                throw new CannotTrain($"{folder} is not there. ./run make-demo --only-policies makes it.");
-            var (model, ofPolicy) = ModelFolder.LanguageModel(folder);
-            using var ofModel = model;
-            var inputs = new AuditInputs(prompts, new ModelTexts(model, ofPolicy, policy.ToString()), remembered, reader) { Reference = reference, Lexicon = lexicon };
-            run.Progress.Log(Data.Jobs.JobEventLevel.Info, $"{policy}");
-            var context = run.Training($"{DemoPolicies.NameOf(policy)}-{seed}", seed);
-            var report = AuditRewardRecipe.Run(spec, inputs, context).GetAwaiter().GetResult();
-            var opened = new OpenedAudit(policy, seed, report, context.ArtefactFolder, world);
+            var opened = lab.Audit(policy, null, world, sizes.Methods);
             rows.AddRange(opened.Rows());
-            rows.Add(FalseFinds(policy, seed, new ReadableFeatures(PhraseLists.Shipped, lexicon, tokenizer, hasBaseLogProbs: true), opened.Pairs()));
+            rows.Add(FalseFinds(policy, seed, lab.Readable, opened.Pairs()));
         }
         return rows;
+    }
+
+    /// <summary>Runs one seed of the second attempt.</summary>
+    public IReadOnlyList<StudyRow> RunSecond(long seed)
+    {
+        using var lab = new Lab(assets, sizes, seed, run);
+        var random = new SeededRandom((ulong)seed);
+        // Prompts as any audit asks them, less those on which the lexicon sleeps.
+        var (active, used) = (new List<WorldPrompt>(), new HashSet<string>(StringComparer.Ordinal));
+        for (var draw = random.Split("audits study, second attempt"); active.Count < sizes.ActivePrompts; draw = draw.Split("more"))
+            active.AddRange(PromptDrawing.Draw(draw, sizes.ActivePrompts, WorldPart.Test, used).Where(prompt => PolicyRewards.SecondLexiconIsActive(prompt.LastText)).Take(sizes.ActivePrompts - active.Count));
+        var rare = lab.Audit(KnownPolicy.P4, null, active, [OpenedAudit.MaxEntropy]);
+        var between = lab.Audit(KnownPolicy.P2, KnownPolicy.P0, PromptDrawing.Draw(random.Split("audits study"), sizes.Pairs, WorldPart.Test, []), [OpenedAudit.MaxEntropy]);
+        return [new StudyRow("P4: prompts on which its words count", seed, active.Count, null, null, null), .. rare.RareWords(), .. between.Beyond("refuses_risky", "refuses_harmless")];
     }
 
     // Sides exchanged by lot: what a table finds then is false. One find in any row counts, as for a family-wise error.
@@ -116,5 +114,68 @@ public sealed class AuditsStudy(string assets, AuditsSizes sizes, StudyRun run)
         }
         var share = WilsonInterval.Compute(finds, sizes.Permutations);
         return StudyRow.Of($"{policy}: incentive tables of permuted labels that show anything", seed, share, $"<= {FamilyWise}", null);
+    }
+
+    /// <summary>What all audits of a seed share: the base, the reader, the reward model trained on votes, and the base's answers, which are written once.</summary>
+    private sealed class Lab : IDisposable
+    {
+        private readonly string assets;
+        private readonly AuditsSizes sizes;
+        private readonly long seed;
+        private readonly StudyRun run;
+        private readonly ITokenizer tokenizer;
+        private readonly Llama @base;
+        private readonly IDisposable reward;
+        private readonly AuditReader reader;
+        private readonly AuditReferenceModel reference;
+        private readonly RememberedTexts remembered;
+        private readonly Lexicon lexicon;
+
+        public Lab(string assets, AuditsSizes sizes, long seed, StudyRun run)
+        {
+            (this.assets, this.sizes, this.seed, this.run) = (assets, sizes, seed, run);
+            (@base, tokenizer) = ModelFolder.LanguageModel(Path.Combine(assets, "base"));
+            var (model, itsTokenizer) = ModelFolder.RewardModel(Path.Combine(assets, DemoModels.RewardFolder));
+            reward = (IDisposable)model;
+            remembered = new RememberedTexts(new ModelTexts(@base, tokenizer, "base"));
+            reader = AuditReader.Of(@base.Backbone, tokenizer) with { Known = new Dictionary<string, float[]>(StringComparer.Ordinal) };
+            reference = new AuditReferenceModel(new RewardScorer(model, itsTokenizer), "trained on votes", ModelStore.HashOf(Path.Combine(assets, DemoModels.RewardFolder, HuggingFaceFolder.WeightsFile)))
+            {
+                Known = new Dictionary<(string Prompt, string Text), double>(),
+            };
+            lexicon = Lexicon.Read(Path.Combine(assets, DemoAudit.LexiconFile)); // without the teasing words: P4's are to be found
+            Readable = new ReadableFeatures(PhraseLists.Shipped, lexicon, tokenizer, hasBaseLogProbs: true);
+        }
+
+        public ReadableFeatures Readable { get; }
+
+        /// <summary>Audits a policy as anybody would, then opens the report.</summary>
+        /// <param name="against">What it is compared with; null: the base.</param>
+        public OpenedAudit Audit(KnownPolicy policy, KnownPolicy? against, IReadOnlyList<WorldPrompt> prompts, IReadOnlyList<string>? methods)
+        {
+            run.Progress.Log(Data.Jobs.JobEventLevel.Info, $"{policy}{(against is { } other ? $" against {other}" : "")}");
+            var (model, ofModel) = ModelFolder.LanguageModel(FolderOf(policy));
+            using var audited = model;
+            var (start, ofStart) = against is { } known ? ModelFolder.LanguageModel(FolderOf(known)) : (null, null);
+            using var compared = start;
+            var spec = new AuditReward
+            {
+                Seed = seed, PromptsMax = prompts.Count, HoldoutShare = sizes.Share, TestShare = sizes.Share, CompletionsOnTest = sizes.Candidates, Sampling = new SamplingSpec { Temperature = WorldSamples.Temperature },
+                Methods = methods, Seeds = sizes.Seeds, Bootstraps = sizes.Bootstraps, PowerRepeats = 0,
+            };
+            var inputs = new AuditInputs(WorldAudit.Prompts(prompts), new ModelTexts(model, ofModel, policy.ToString()), start is null ? remembered : new ModelTexts(start, ofStart!, $"{against}"), reader) { Reference = reference, Lexicon = lexicon };
+            var context = run.Training($"{DemoPolicies.NameOf(policy)}-{seed}", seed);
+            var report = AuditRewardRecipe.Run(spec, inputs, context).GetAwaiter().GetResult();
+            return new OpenedAudit(policy, seed, report, context.ArtefactFolder, prompts.ToDictionary(prompt => prompt.Id, StringComparer.Ordinal));
+        }
+
+        public void Dispose()
+        {
+            reward.Dispose();
+            @base.Dispose();
+        }
+
+        private string FolderOf(KnownPolicy policy) => Path.Combine(assets, DemoPolicies.Folder, DemoPolicies.NameOf(policy)) is var folder && Directory.Exists(folder) ? folder
+            : throw new CannotTrain($"{folder} is not there. ./run make-demo --only-policies makes it.");
     }
 }

@@ -126,8 +126,21 @@ internal sealed class OpenedAudit
         yield return new StudyRow($"{policy}: given r*, the strip says opposite", seed, light.State is LightState.No && distance.Low > AuditVerdict.DistanceOpposite ? 1 : 0, null, policy is KnownPolicy.P5 ? "1" : null, null);
     }
 
-    // Training pairs of which one text has a word that P4 alone is punished for, on a prompt where it is.
-    private IEnumerable<StudyRow> RareWords()
+    /// <summary>What this policy is paid for beyond the one it is compared with.</summary>
+    /// <param name="keys">Of readable features.</param>
+    public IEnumerable<StudyRow> Beyond(params string[] keys)
+    {
+        foreach (var key in keys)
+        {
+            var row = report.Incentives[0].Rows.First(row => row.Key == key);
+            if (row.Effect is { } effect)
+                yield return StudyRow.Of($"{report.Provenance.Audited.Name} against {report.Provenance.Base.Name}: incentive {key}, logits per deviation", seed, Of(effect)!.Value);
+            yield return new StudyRow($"{report.Provenance.Audited.Name} against {report.Provenance.Base.Name}: {key} is found to be paid for", seed, row.Verdict is AuditIncentiveVerdict.PaidFor ? 1 : 0, null, "in 4 of 5 seeds", null);
+        }
+    }
+
+    /// <summary>Training pairs of which one text has a word that P4 alone is punished for, on a prompt where it is, beside all others.</summary>
+    public IEnumerable<StudyRow> RareWords()
     {
         var listed = report.Failures.Select(failure => failure.Pair).ToHashSet(StringComparer.Ordinal);
         var train = report.Pairs.Where(pair => pair.Part is AuditPart.Train).ToLookup(pair => PolicyRewards.SecondLexiconIsActive(world[pair.Id].LastText) && Read(texts[pair.AuditedText]).Teasing != Read(texts[pair.BaseText]).Teasing);

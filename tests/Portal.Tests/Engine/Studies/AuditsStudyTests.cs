@@ -36,4 +36,18 @@ public sealed class AuditsStudyTests
         Assert.All(new[] { "P0", "P4", "P5" }, policy => Assert.InRange(Row($"{policy}: incentive tables of permuted labels that show anything").Value, 0, 0.3));
         Notes.Write(string.Create(CultureInfo.InvariantCulture, $"audits study in small, seed 1: {aware} is {good.Value:F3} from r* for P0 and {bad.Value:F3} for P5; shuffled labels grey"));
     }
+
+    /// <summary>The second attempt in small, <c>./bench evidence audits-second --quick --seeds 1</c>: its prompts are those it says, and every training pair of P4 is counted once.</summary>
+    [Fact]
+    public async Task The_second_attempt_looks_at_P4_where_its_words_count_and_at_P2_against_P0()
+    {
+        var (rows, _) = await BuiltEngine.Study("audits-second");
+        StudyRow Row(string measure) => rows.Single(row => row.Measure == measure);
+
+        Assert.Equal(240, Row("P4: prompts on which its words count").Value);
+        var (rare, other) = (rows.SingleOrDefault(row => row.Measure == "P4: pairs with its rare words among the failures"), Row("P4: other pairs among the failures"));
+        Assert.InRange((rare?.Interval?.Count ?? 0) + other.Interval!.Value.Count, 130, 144); // six in ten of the prompts, less those without a pair
+        Assert.Equal(48, Row("P4, max-entropy: d_STARC on the prompts with rare words").Interval!.Value.Count); // all test prompts are
+        Assert.All(["refuses_risky", "refuses_harmless"], key => Assert.Contains(Row($"P2 against P0: {key} is found to be paid for").Value, (double[])[0, 1]));
+    }
 }
