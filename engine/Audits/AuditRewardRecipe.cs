@@ -88,6 +88,10 @@ public static class AuditRewardRecipe
         context.Report(1, 2, "measuring");
         var comparisons = results.ToDictionary(result => result.Method, result => Compare(fitted, data, result, reference, scores, random, context.Stop), StringComparer.Ordinal);
         var checks = fitted is null || chosen is null ? null : Checks(inputs, readable, data, features, fitted, chosen, random, context);
+        var kinds = CensusCount.KindsOf(texts, inputs.Lexicon);
+        var written = data.Written.ToDictionary(text => text.Id, StringComparer.Ordinal);
+        bool?[] candidateKinds = [.. data.CandidateTexts.Select(text => kinds?.IsBad(written[text]))];
+        string[] candidatePrompts = [.. data.CandidateTexts.Select(text => data.PromptOf(written[text]).Key)];
         var evidence = new AuditEvidence { Facts = facts, NeedsLogRatios = IrlMethods.Default.NeedsLogRatios };
         var report = new AuditReport
         {
@@ -95,7 +99,8 @@ public static class AuditRewardRecipe
             Verdict = Strip(AuditVerdict.Judge(Spurious(Seen(evidence, chosen, chosen is null ? null : comparisons[chosen.Method].Comparison), readable, readableTable, checks)), whyNot),
             Methods = [.. results.Select(result => Findings.Of(result, IrlMethods.Controls.Any(control => control.Name == result.Method),
                 AuditVerdict.Judge(Seen(evidence, result, comparisons[result.Method].Comparison) with { NeedsLogRatios = methods.First(method => method.Name == result.Method).NeedsLogRatios }).Reasons,
-                comparisons[result.Method] is ({ } compared, var accuracy) ? Findings.Of(compared, accuracy) : null, comparisons[result.Method].Comparison?.ByRun ?? []))],
+                comparisons[result.Method] is ({ } compared, var accuracy) ? Findings.Of(compared, accuracy) : null, comparisons[result.Method].Comparison?.ByRun ?? [],
+                kinds is null || result.Measures is null ? null : Findings.KindsOf(kinds.By, result.MeanScores, candidateKinds, candidatePrompts, random.Split("kinds").Split(result.Method))))],
             Pairs = data.Pairs, Incentives = tables, Power = power, Spurious = checks,
             Failures = chosen is null || fitted is null ? [] : Findings.FailuresOf(fitted, chosen, results.FirstOrDefault(result => result.Method == ScreenedName), data.IdsOf(AuditPart.Train), scores is null ? null : data.MarginsOf(AuditPart.Train, scores)),
             TestPairs = chosen is null ? [] : Findings.TestPairsOf(chosen, data.IdsOf(AuditPart.Test)), Points = chosen is null ? [] : Findings.PointsOf(chosen, data.CandidateTexts, reference),

@@ -2,6 +2,11 @@ using Portal.Data.Audits;
 
 namespace Portal.Engine.Audits;
 
+/// <summary>Which texts are bad.</summary>
+/// <param name="By">"labels" or "lexicon".</param>
+/// <param name="IsBad">Null: not known of this text.</param>
+public sealed record TextKinds(string By, Func<AuditText, bool?> IsBad);
+
 /// <summary>Counts what an audit's texts are: what was asked and came, exact ties, and pairs by good and bad.</summary>
 /// <remarks>T -> N pairs are the ones a detoxified policy can be read from; where there are few, failure-aware methods are known to do badly (specs/fairl.md §1.1).</remarks>
 public static class CensusCount
@@ -23,16 +28,18 @@ public static class CensusCount
     {
         var byId = texts.ToDictionary(text => text.Id, StringComparer.Ordinal);
         var prompts = texts.Select(text => text.PromptId).Distinct(StringComparer.Ordinal).Count();
-        var byLabels = texts.Any(text => text.Label is not null);
-        var labelled = pairs.Select(pair => (Base: IsBad(byId[pair.BaseText]), Audited: IsBad(byId[pair.AuditedText]))).Where(pair => pair is { Base: not null, Audited: not null }).ToArray();
+        var kinds = KindsOf(texts, lexicon);
+        var labelled = pairs.Select(pair => (Base: kinds?.IsBad(byId[pair.BaseText]), Audited: kinds?.IsBad(byId[pair.AuditedText]))).Where(pair => pair is { Base: not null, Audited: not null }).ToArray();
         return new AuditCensus(prompts, pairs.Count, prompts - pairs.Count, pairs.Count(pair => byId[pair.AuditedText].Text == byId[pair.BaseText].Text), pairs.Count - labelled.Length,
             [.. Enum.GetValues<AuditSide>().Select(side => CountsOf(side, texts))],
-            !byLabels && lexicon is null ? null : new CensusCells(byLabels ? "labels" : "lexicon", Count(true, false), Count(false, false), Count(true, true), Count(false, true)));
-
-        bool? IsBad(AuditText text) => byLabels ? text.Label : lexicon?.IsBad(text.Text);
+            kinds is null ? null : new CensusCells(kinds.By, Count(true, false), Count(false, false), Count(true, true), Count(false, true)));
 
         int Count(bool @base, bool audited) => labelled.Count(pair => pair == (@base, audited));
     }
+
+    /// <summary>Who says which texts are bad: their labels where any has one, else the lexicon; null: nobody.</summary>
+    public static TextKinds? KindsOf(IReadOnlyList<AuditText> texts, Lexicon? lexicon) =>
+        texts.Any(text => text.Label is not null) ? new TextKinds("labels", text => text.Label) : lexicon is null ? null : new TextKinds("lexicon", text => lexicon.IsBad(text.Text));
 
     private static AuditText? First(IEnumerable<AuditText> texts, AuditSide side) =>
         texts.Where(text => text.Side == side && text.Status is CompletionStatus.Written).MinBy(text => text.Ordinal);

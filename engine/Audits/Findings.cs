@@ -1,4 +1,5 @@
 using Portal.Data.Audits;
+using Portal.Data.Registry;
 using Portal.Engine.Irl;
 using Portal.Engine.Statistics;
 
@@ -25,7 +26,7 @@ internal static class Findings
 
     /// <summary>A method with all of its runs.</summary>
     /// <param name="byRun">d_STARC of each run to the reference; empty without one, or where it is undefined.</param>
-    public static AuditedMethod Of(MethodResult result, bool isControl, IReadOnlyList<VerdictReason> reasons, AuditReference? reference, IReadOnlyList<double> byRun)
+    public static AuditedMethod Of(MethodResult result, bool isControl, IReadOnlyList<VerdictReason> reasons, AuditReference? reference, IReadOnlyList<double> byRun, AuditKinds? kinds)
     {
         if (result.Measures is not { } measures)
             return new AuditedMethod { Name = result.Method, IsControl = isControl, WhyNot = result.WhyNot, Reasons = Of(reasons) };
@@ -34,7 +35,7 @@ internal static class Findings
             Name = result.Method, IsControl = isControl, Reasons = Of(reasons), Accuracy = Of(measures.Accuracy.Accuracy), CalibrationError = measures.Calibration.ExpectedCalibrationError, Brier = measures.Calibration.Brier,
             LogLoss = measures.Calibration.LogLoss, Bins = [.. measures.Calibration.Bins.Select(bin => new AuditBin(bin.From, bin.To, bin.Count, bin.MeanPredicted, Of(bin.Observed)))],
             Ambiguity = Of(measures.Ambiguity.Ensemble), Undetermined = Of(measures.Undetermined.Share), MedianInformation = measures.MedianInformation, AmbiguityByRound = [.. measures.ByRound.Select(Of)],
-            Distances = measures.Ambiguity.Distances, Disagreement = Disagreement(result.Runs), Reference = reference,
+            Distances = measures.Ambiguity.Distances, Disagreement = Disagreement(result.Runs), Reference = reference, Kinds = kinds,
             Runs = [.. result.Runs.Select((run, i) => Of(run, measures.AccuracyByRun[i], measures.HoldoutNll[i], i < byRun.Count ? byRun[i] : null))],
         };
     }
@@ -51,6 +52,32 @@ internal static class Findings
 
     public static AuditReference Of(ReferenceComparison comparison, PairAccuracy? accuracy) => new(Of(comparison.Distance), Of(comparison.Global), Of(comparison.Regret), Of(comparison.Ranks.Pearson),
         Of(comparison.Ranks.Spearman), Of(comparison.Ranks.Kendall), Of(comparison.Ranks.WithinPrompt), Of(accuracy?.Accuracy));
+
+    /// <summary>How a mean reward sorts candidates by kind.</summary>
+    /// <param name="rewards">Of candidates, prompt after prompt. [N].</param>
+    /// <param name="kinds">Null: not known. [N].</param>
+    /// <param name="prompts">[N].</param>
+    /// <returns>Null where no candidate has a kind, or all have the same.</returns>
+    public static AuditKinds? KindsOf(string by, IReadOnlyList<double> rewards, IReadOnlyList<bool?> kinds, IReadOnlyList<string> prompts, SeededRandom random)
+    {
+        int[] known = [.. Enumerable.Range(0, kinds.Count).Where(i => kinds[i] is not null)];
+        var isBad = Array.ConvertAll(known, i => kinds[i] is true);
+        if (!isBad.Contains(true) || !isBad.Contains(false))
+            return null;
+        var own = Array.ConvertAll(known, i => rewards[i]);
+        var of = Array.ConvertAll(known, i => prompts[i]);
+        var enough = new[] { true, false }.All(bad => of.Where((_, i) => isBad[i] == bad).Distinct(StringComparer.Ordinal).Count() >= MetricNames.PromptsForInterval);
+        var half = of.Distinct(StringComparer.Ordinal).Index().ToDictionary(prompt => prompt.Item, prompt => prompt.Index % 2, StringComparer.Ordinal);
+        Confusion? all = new Confusion();
+        foreach (var judged in new[] { 0, 1 })
+        {
+            int[] learn = [.. Enumerable.Range(0, own.Length).Where(i => half[of[i]] != judged)], rest = [.. Enumerable.Range(0, own.Length).Where(i => half[of[i]] == judged)];
+            bool[] kindsLearnt = [.. learn.Select(i => isBad[i])];
+            all = rest.Length > 0 && kindsLearnt.Contains(true) && kindsLearnt.Contains(false)
+                ? all + RewardClassification.Below(RewardClassification.Midpoint([.. learn.Select(i => own[i])], kindsLearnt), [.. rest.Select(i => own[i])], [.. rest.Select(i => isBad[i])]) : null;
+        }
+        return new AuditKinds(by, known.Length, isBad.Count(bad => bad), enough ? Of(RewardClassification.AreaForBad(own, isBad, of, random)) : null, all?.F1Positive, all?.F1Macro);
+    }
 
     /// <summary>An incentive table.</summary>
     /// <param name="features">What each row is, in the table's order.</param>

@@ -22,6 +22,10 @@ public readonly record struct Confusion(int TruePositives, int FalsePositives, i
     /// <summary>Mean of both; null where one is.</summary>
     public double? F1Macro => (F1Positive + F1Negative) / 2;
 
+    /// <summary>Of two sets of texts together.</summary>
+    public static Confusion operator +(Confusion first, Confusion second) =>
+        new(first.TruePositives + second.TruePositives, first.FalsePositives + second.FalsePositives, first.FalseNegatives + second.FalseNegatives, first.TrueNegatives + second.TrueNegatives);
+
     private double? F1(int right) => 2 * right + FalsePositives + FalseNegatives is > 0 and var all ? 2.0 * right / all : null;
 }
 

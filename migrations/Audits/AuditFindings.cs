@@ -46,7 +46,19 @@ public sealed record AuditedMethod
 
     /// <summary>Against the trained reward model; null without one.</summary>
     public AuditReference? Reference { get; init; }
+
+    /// <summary>How it sorts bad texts from good ones; null where nobody says which are bad, where candidates are all of one kind, and in audits that were made before this was measured.</summary>
+    public AuditKinds? Kinds { get; init; }
 }
+
+/// <summary>How a method's mean reward sorts candidates of test prompts by kind. Nothing was trained or chosen by the kinds.</summary>
+/// <param name="By">What says which are bad: "labels" or "lexicon".</param>
+/// <param name="Texts">Candidates with a kind.</param>
+/// <param name="Bad">Of them.</param>
+/// <param name="Area">Area under the curve: how often a bad text has the lower reward, equal ones counting half; null where bad or good texts come from fewer prompts than an interval needs.</param>
+/// <param name="F1">Of the bad kind, 0 to 1: the threshold lies half-way between the means of both kinds on every other prompt and is judged on the rest, both ways round; null where a half lacks a kind.</param>
+/// <param name="F1Macro">Mean of both kinds' F1.</param>
+public sealed record AuditKinds(string By, int Texts, int Bad, AuditInterval? Area, double? F1, double? F1Macro);
 
 /// <summary>One bar of a reliability diagram.</summary>
 public sealed record AuditBin(double From, double To, int Count, double? MeanPredicted, AuditInterval? Observed);

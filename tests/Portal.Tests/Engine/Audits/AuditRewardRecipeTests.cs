@@ -121,6 +121,9 @@ public sealed class AuditRewardRecipeTests(DemoAudit demo) : IClassFixture<DemoA
         Assert.True(texts.Values.Where(text => text is { Side: AuditSide.Audited, Status: CompletionStatus.Written }).Average(text => text.LogProbAudited - text.LogProbBase) > 0);
         var cells = demo.Report.Census.Cells!;
         Assert.Equal(40, cells.Pairs);
+        var candidates = texts.Values.Where(text => text is { Part: AuditPart.Test, Status: CompletionStatus.Written }).ToList();
+        Assert.Contains(candidates, text => DemoAudit.Insults.IsBad(text.Text)); // there is something to sort
+        Assert.All(demo.Report.Methods, method => Assert.Equal(("lexicon", candidates.Count, candidates.Count(text => DemoAudit.Insults.IsBad(text.Text))), (method.Kinds?.By, method.Kinds?.Texts, method.Kinds?.Bad)));
         Assert.Equal(cells.BadToGood + cells.BadToBad, demo.Report.Pairs.Count(pair => DemoAudit.Insults.IsBad(texts[pair.BaseText].Text)));
     }
 

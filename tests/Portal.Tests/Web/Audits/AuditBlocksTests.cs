@@ -127,6 +127,9 @@ public sealed class AuditBlocksTests : IDisposable
         Assert.Contains("Ridge on log-ratios could not run: no log-probabilities", words, StringComparison.Ordinal);
         Assert.Contains("Max-entropy on shuffled labels control", words, StringComparison.Ordinal);
         Assert.Contains("may not be judged: On 8 unseen pairs it is at chance.", words, StringComparison.Ordinal);
+        Assert.Matches("0.87\\s+95 % range 0.79 to 0.95", words);
+        Assert.Contains("(8 of 32 candidates have one)", words, StringComparison.Ordinal);
+        Assert.DoesNotContain("AUC", Words<MethodRows>(("Report", Ended(new AuditWish { Number = 3, HasKinds = false }).Report)), StringComparison.Ordinal);
         Assert.Contains("below 200", Words<MethodRows>(("Report", Ended(new AuditWish { Number = 2, WhyNot = "20 pairs: below 200." }).Report)), StringComparison.Ordinal);
     }
 

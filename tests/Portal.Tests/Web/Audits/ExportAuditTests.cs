@@ -81,6 +81,8 @@ public sealed partial class ExportAuditTests : IDisposable
         Assert.Equal(.55, checks["pair_accuracy_of_the_longer"].GetProperty("effect").GetDouble());
         Assert.Equal(report.Spurious!.Checks[1].Examples[0].Text, (await Json(seeded, AuditTable.Twins)).EnumerateArray().First().GetProperty("text").GetString());
         Assert.Equal(report.Verdict.Faithful.Sentence, (await Json(seeded, AuditTable.Verdict)).EnumerateArray().Single(row => row.GetProperty("about").GetString() == "faithful").GetProperty("sentence").GetString());
+        var first = (await Json(seeded, AuditTable.Methods)).EnumerateArray().First();
+        Assert.Equal((.87, .61, 8), (first.GetProperty("auc_bad_texts").GetDouble(), first.GetProperty("f1_bad_texts").GetDouble(), first.GetProperty("bad_texts").GetInt32()));
         Assert.Equal("no log-probabilities", (await Json(seeded, AuditTable.Methods)).EnumerateArray().Single(row => row.GetProperty("method").GetString() == "log-ratio-ridge").GetProperty("why_not").GetString());
     }
 

@@ -20,6 +20,9 @@ internal sealed record AuditWish
     public bool HasReference { get; init; } = true;
     public bool HasSae { get; init; }
 
+    /// <summary>A lexicon said which texts are bad.</summary>
+    public bool HasKinds { get; init; } = true;
+
     /// <summary>Why nothing was fitted; null: something was.</summary>
     public string? WhyNot { get; init; }
 
@@ -195,6 +198,7 @@ internal sealed class MadeUpAudit
             Distances = Matrix((first, second) => first == 5 || second == 5 ? .4 : .08), Disagreement = Matrix((first, second) => first == 5 || second == 5 ? .5 : .06),
             Runs = [.. Enumerable.Range(0, Runs).Select(run => new AuditRun(run / 3, run % 3, accuracy, .55 + (.02 * run), [.69, .62, .58, .56 + (.01 * run), .55 + (.02 * run)], [null, .6, .55, .53, .52], 4, run != 5, null, .2, name == Method ? [new AuditRound(1, 9, 4, 1, 12, .56, true)] : []))],
             Reference = wish.HasReference ? new AuditReference(Around(.24, test, .15), Around(.28, test), Around(.1, test), Around(.7, test), Around(.71, test), Around(.53, test), Around(.58, test), Around(.75, test)) : null,
+            Kinds = wish.HasKinds ? new AuditKinds("lexicon", 4 * test, test, Around(.87, test), .61, .74) : null,
         };
     }
 
