@@ -26,16 +26,16 @@ namespace Portal.Engine.Jobs;
 /// </remarks>
 public sealed class CheckReRlRunner : IJobRunner<CheckReRl>
 {
-    /// <summary>Training prompts on which the audited policy's divergence is measured and the reward is scaled; and answers to each.</summary>
+    /// <summary>Hold-out prompts on which the audited policy's divergence is measured, and as many training prompts on which the reward is scaled; and answers to each.</summary>
     private const int MeasuredPrompts = 128, MeasuredAnswers = 4;
 
-    /// <summary>Steps over which the copy's divergence is averaged, 512 answers: one step's 64 lie up to twice the truth.</summary>
-    private const int KlBudgetSteps = 8;
+    /// <summary>Steps after which the copy's divergence is looked at, on the same hold-out prompts.</summary>
+    private const int KlEverySteps = 2;
 
     /// <summary>Below it two policies are the same for this purpose, nats.</summary>
     private const double KlLeast = 0.05;
 
-    private sealed record Asked(IReadOnlyList<AskedPrompt> Train, IReadOnlyList<AskedPrompt> Test);
+    private sealed record Asked(IReadOnlyList<AskedPrompt> Train, IReadOnlyList<AskedPrompt> HoldOut, IReadOnlyList<AskedPrompt> Test);
 
     private sealed record Policies(Llama Base, Llama Original, Llama ReRl, ITokenizer Tokenizer) : IDisposable
     {
@@ -65,7 +65,7 @@ public sealed class CheckReRlRunner : IJobRunner<CheckReRl>
         var reward = ScaledReward.On(ofBase, new RecoveredRewardSource(opened.Rewards, method, opened.Features, opened.Likelihoods), run.Stop);
         context.Log(string.Create(CultureInfo.InvariantCulture, $"A copy of {audit.BaseName} learns from the reward that {method} recovered in {audit.Label}, on {asked.Train.Count} prompts, up to {budget:F2} nats from it."));
 
-        var report = TrainRlooPolicyRecipe.Run(RecipeOf(spec, budget), policies.ReRl, policies.Tokenizer, new TrainingSplit<AskedPrompt>(asked.Train, []), [reward.Term], context);
+        var report = TrainRlooPolicyRecipe.Run(RecipeOf(spec, budget), policies.ReRl, policies.Tokenizer, new TrainingSplit<AskedPrompt>(asked.Train, asked.HoldOut), [reward.Term], context);
         var hasReached = report.Steps < spec.StepsMax;
         if (!hasReached)
             context.Warn(string.Create(CultureInfo.InvariantCulture, $"After {report.Steps} steps the copy has not got as far from the base as {budget:F2} nats: what is compared is not at matched divergence."));
@@ -98,9 +98,9 @@ public sealed class CheckReRlRunner : IJobRunner<CheckReRl>
         // Over (JobId, PromptId, Side, Ordinal).
         var rows = await db.AuditTexts.AsNoTracking().Where(t => t.JobId == audit.JobId).Select(t => new { t.PromptId, t.Part }).Distinct().OrderBy(t => t.PromptId).ToListAsync(run.Stop);
         var stored = await StoredTexts.Prompts(db, rows.Select(row => row.PromptId), run.Stop);
-        var asked = new Asked(Of(AuditPart.Train), [.. Of(AuditPart.Test).Take(spec.Prompts)]);
-        return asked is { Train.Count: > 0, Test.Count: > 0 } ? asked
-            : throw new CannotTrain($"auditId: of the prompts of {audit.Label} {asked.Train.Count} to learn on and {asked.Test.Count} to measure on are left; at least one of each is needed.");
+        var asked = new Asked(Of(AuditPart.Train), [.. Of(AuditPart.Holdout).Take(MeasuredPrompts)], [.. Of(AuditPart.Test).Take(spec.Prompts)]);
+        return asked is { Train.Count: > 0, HoldOut.Count: > 0, Test.Count: > 0 } ? asked
+            : throw new CannotTrain($"auditId: of the prompts of {audit.Label} {asked.Train.Count} to learn on, {asked.HoldOut.Count} to see how far the copy is, and {asked.Test.Count} to measure on are left; at least one of each is needed.");
 
         IReadOnlyList<AskedPrompt> Of(AuditPart part) => [.. rows.Where(row => row.Part == part && stored.ContainsKey(row.PromptId)).Select(row => stored[row.PromptId]).Select(prompt => new AskedPrompt(prompt.Key, prompt.Turns))];
     }
@@ -122,16 +122,15 @@ public sealed class CheckReRlRunner : IJobRunner<CheckReRl>
 
     private static (double Budget, IReadOnlyList<SampledAnswer> OfBase) Measure(CheckReRl spec, PolicyAudit audit, Asked asked, Policies policies, RecipeContext context)
     {
-        IReadOnlyList<AskedPrompt> some = [.. asked.Train.Take(MeasuredPrompts)];
         context.Report(0, 0, "measuring the policies");
-        var ofBase = Write(policies.Base);
+        var ofBase = Write(policies.Base, [.. asked.Train.Take(MeasuredPrompts)]);
         if (spec.KlBudgetNats is { } given)
             return (given, ofBase);
-        var kl = Write(policies.Original).Average(answer => answer.LogProb - answer.BaseLogProb);
+        var kl = Write(policies.Original, asked.HoldOut).Average(answer => answer.LogProb - answer.BaseLogProb);
         return kl >= KlLeast ? (kl, ofBase)
             : throw new CannotTrain(string.Create(CultureInfo.InvariantCulture, $"klBudgetNats: {audit.AuditedName} is {kl:F3} nats from {audit.BaseName}, too near for a copy to be trained as far. Name a budget."));
 
-        IReadOnlyList<SampledAnswer> Write(Llama policy) => PolicySamples.Write(policy, policies.Base, policies.Tokenizer, some, MeasuredAnswers, SamplingOf(spec), null, context.Stop);
+        IReadOnlyList<SampledAnswer> Write(Llama policy, IReadOnlyList<AskedPrompt> prompts) => PolicySamples.Write(policy, policies.Base, policies.Tokenizer, prompts, MeasuredAnswers, SamplingOf(spec), null, context.Stop);
     }
 
     private static TrainRlooPolicy RecipeOf(CheckReRl spec, double budget)
@@ -139,8 +138,8 @@ public sealed class CheckReRlRunner : IJobRunner<CheckReRl>
         var usual = new TrainRlooPolicy();
         return usual with
         {
-            Seed = spec.Seed, Temperature = spec.Temperature, TokensMax = spec.TokensMax, Beta = spec.Beta, KlBudgetNats = budget, KlBudgetSteps = KlBudgetSteps, KlControl = KlControl.Stop,
-            Optimization = usual.Optimization with { LearningRate = spec.LearningRate, StepsMax = spec.StepsMax },
+            Seed = spec.Seed, Temperature = spec.Temperature, TokensMax = spec.TokensMax, Beta = spec.Beta, KlBudgetNats = budget, KlControl = KlControl.Match, HeldOutPrompts = MeasuredPrompts,
+            Optimization = usual.Optimization with { LearningRate = spec.LearningRate, StepsMax = spec.StepsMax, EvaluateEverySteps = KlEverySteps },
         };
     }
 

@@ -240,9 +240,19 @@ public sealed class SampleResponsesRunner : IJobRunner<SampleResponses>
             var prompts = asked.Where(prompt => PolicySamples.Fits(model, encoder, prompt.Asked.Turns)).ToList();
             if (prompts.Count < asked.Count)
                 run.Progress.Log(JobEventLevel.Warning, $"{asked.Count - prompts.Count} prompts fill the context of {version.Label} and are not asked.");
-            return (prompts, PolicySamples.Texts(model, tokenizer, [.. prompts.Select(prompt => prompt.Asked)], count, sampling, run.Stop,
+            var (texts, unstorable) = Storable(PolicySamples.Texts(model, tokenizer, [.. prompts.Select(prompt => prompt.Asked)], count, sampling, run.Stop,
                 finished => run.Progress.Report(done + finished, total, "answering", null)));
+            if (unstorable > 0)
+                run.Progress.Log(JobEventLevel.Warning, $"{unstorable} answers of {version.Label} hold a NUL character, which the portal's databases do not store. They are dropped like blank ones.");
+            return (prompts, texts);
         }
+    }
+
+    /// <summary>Answers with a NUL character count as blank: PostgreSQL stores none, and with it taken out the text would be another than the policy wrote. A model with byte tokens can write one.</summary>
+    internal static (IReadOnlyList<IReadOnlyList<string>> Texts, int Unstorable) Storable(IReadOnlyList<IReadOnlyList<string>> texts)
+    {
+        var unstorable = texts.Sum(answers => answers.Count(text => text.Contains('\0', StringComparison.Ordinal)));
+        return (unstorable == 0 ? texts : [.. texts.Select(answers => (IReadOnlyList<string>)[.. answers.Select(text => text.Contains('\0', StringComparison.Ordinal) ? "" : text)])], unstorable);
     }
 
     /// <summary>Rewards of the answers, prompt by prompt; null when the project has no reward model.</summary>

@@ -27,15 +27,14 @@ internal static class StepsOf
 internal static class EarlyStop
 {
     /// <summary>Books one evaluation; saves the weights when it is the best so far.</summary>
-    /// <param name="value">Higher is better.</param>
-    public static RunState Next(RunState state, double value, OptimizationSpec options, Checkpoint checkpoint)
+    public static RunState Next(RunState state, HeldOutFigures heldOut, OptimizationSpec options, Checkpoint checkpoint)
     {
-        if (options.Patience is null)
+        if (options.Patience is null && !heldOut.KeepsBest)
             return state; // the last weights are kept
-        if (state.BestValue is { } best && value <= best)
+        if (state.BestValue is { } best && heldOut.Value <= best)
             return state with { EvaluationsWithoutGain = state.EvaluationsWithoutGain + 1 };
         checkpoint.SaveBest();
-        return state with { BestStep = state.Step, BestValue = value, EvaluationsWithoutGain = 0 };
+        return state with { BestStep = state.Step, BestValue = heldOut.Value, EvaluationsWithoutGain = 0 };
     }
 
     /// <summary>Puts the best weights back when they are better than the last ones.</summary>

@@ -21,7 +21,8 @@ namespace Portal.Engine.Recipes;
 /// Rewards and advantages: specs/rlhf.md §1.7 (TRL 1.10). One step is one batch of fresh answers; it is passed over once, or as often as the spec says. Two things must hold before any weight
 /// moves, and nobody but the program can break them, so they are checked and end the run: on the first pass over fresh answers every likelihood ratio is 1 (the log-probabilities of sampling are those of
 /// training), and in the first step of all the divergence from the reference is 0. What usually breaks them elsewhere, cut distributions and other temperatures, cannot be asked for here.
-/// The divergence that counts against the budget is k3's mean over the answers of a step, or of some: as unbiased as k1, and steadier. A run that stops at its budget keeps the weights that reached it.
+/// The divergence that counts against the budget where a run stops is k3's mean over the answers of a step, or of some: as unbiased as k1 and steadier, but the mean of some hundred answers mostly lies below the truth,
+/// since what lifts it are rare answers that the reference likes far better. Such a run keeps the weights that reached the budget. Where a budget is to be matched, k1's mean on held-out prompts counts.
 /// Held-out prompts are answered with the same random numbers each time; early stop goes by their reward less β times the divergence.
 /// How good the trained policy is beside the one before, is not judged here but on samples: see <c>Evaluation/PolicyComparison</c>.
 /// </remarks>
@@ -59,12 +60,17 @@ public static class TrainRlooPolicyRecipe
             rollouts.NormalizeRewards(train);
         (int Step, Rollout Answers)? newest = null;
         var evaluate = heldOut.Count == 0 ? (Func<HeldOutFigures>?)null : () => HeldOutOf(Answers(), spec);
+        if (spec.KlControl is KlControl.Match && heldOut.Count == 0)
+            throw new CannotTrain("klControl is Match, and there is no held-out prompt to measure the divergence on.");
         if (steps.Done == 0 && evaluate is not null)
             foreach (var (name, value) in evaluate().Points)
                 context.Metric(name, 0, value);
 
+        if (spec.KlControl is KlControl.Match && steps.Done > 0 && steps.Done % spec.Optimization.EvaluateEverySteps == 0)
+            Answers(); // it may have been killed between the evaluation that ends it and its end
+
         Rollout? written = null;
-        foreach (var (step, batches) in steps.Rest())
+        foreach (var (step, batches) in IsMatched() ? [] : steps.Rest())
         {
             var rollout = written = rollouts.Write([.. batches.SelectMany(batch => batch).Select(i => train[i])], spec.SamplesPerPrompt, $"step {step + 1}");
             var (k1, k3) = (rollout.KlNats(KlEstimator.K1), rollout.KlNats(KlEstimator.K3).Average());
@@ -91,7 +97,7 @@ public static class TrainRlooPolicyRecipe
             if (spec is { KlBudgetNats: { } target, KlControl: KlControl.Adapt })
                 steps.KlCoefficient = AdaptiveKl.Next(beta, k3, target, spec.KlHorizon, rollout.Count);
             if (!steps.Finish(step, last.Loss, first.TokensRead * spec.UpdatesPerStep, evaluate,
-                    [.. Monitors(rollout, spec, k1.Average(), k3, beta, last.ClipShare), (MetricNames.Entropy, first.Entropy), ("first_ratio_deviation", first.RatioDeviation)]))
+                    [.. Monitors(rollout, spec, k1.Average(), k3, beta, last.ClipShare), (MetricNames.Entropy, first.Entropy), ("first_ratio_deviation", first.RatioDeviation)]) || IsMatched())
                 break;
         }
 
@@ -115,6 +121,14 @@ public static class TrainRlooPolicyRecipe
             var answers = rollouts.Write(heldOut, HeldOutSamples, "held-out prompts");
             newest = (steps.Done, answers);
             return answers;
+        }
+
+        bool IsMatched()
+        {
+            if (spec is not { KlControl: KlControl.Match, KlBudgetNats: { } budget } || newest is not { } seen || seen.Step != steps.Done || !(HeldOutKl(seen.Answers) is var kl && kl > budget))
+                return false;
+            context.Log(string.Create(CultureInfo.InvariantCulture, $"Stopped after step {steps.Done}: on held-out prompts the divergence from the reference is {kl:F3} nats per response, above the budget of {budget:G4}. The weights nearest to it are kept."));
+            return true;
         }
 
         // One pass over the answers of a step: gradients of all micro-batches, sorted by length, so that padding is small; the sums are divided by the whole step's count.
@@ -174,9 +188,13 @@ public static class TrainRlooPolicyRecipe
 
     private static HeldOutFigures HeldOutOf(Rollout answers, TrainRlooPolicy spec)
     {
-        var kl = answers.KlNats(KlEstimator.K1).Average();
-        return new HeldOutFigures(answers.MeanReward - spec.Beta * kl, "held-out reward less the cost of divergence", ("heldout/mean_reward", answers.MeanReward), ("heldout/kl_nats", kl));
+        var kl = HeldOutKl(answers);
+        (string, double)[] points = [("heldout/mean_reward", answers.MeanReward), ("heldout/kl_nats", kl)];
+        return spec is { KlControl: KlControl.Match, KlBudgetNats: { } budget } ? new HeldOutFigures(-Math.Abs(kl - budget), "nearness to the budget", points) { KeepsBest = true }
+            : new HeldOutFigures(answers.MeanReward - spec.Beta * kl, "held-out reward less the cost of divergence", points);
     }
+
+    private static double HeldOutKl(Rollout answers) => answers.KlNats(KlEstimator.K1).Average();
 
     private static IEnumerable<Measurement> OfHeldOut(Rollout answers, TrainRlooPolicy spec)
     {
@@ -251,8 +269,12 @@ public static class TrainRlooPolicyRecipe
         Must(spec.KlBudgetNats is null or > 0, "klBudgetNats", spec.KlBudgetNats ?? 0, "above 0, or left out");
         Must(spec.KlBudgetSteps >= 1, "klBudgetSteps", spec.KlBudgetSteps, "at least 1");
         var answers = spec.Optimization.BatchSize * spec.Optimization.AccumulationSteps * spec.SamplesPerPrompt;
-        Must(spec.KlControl is KlControl.Stop || spec.KlHorizon >= answers, "klHorizon", spec.KlHorizon, $"at least {answers}, the answers of a step, so that beta moves by no more than a fifth at once");
+        Must(spec.KlControl is not KlControl.Adapt || spec.KlHorizon >= answers, "klHorizon", spec.KlHorizon, $"at least {answers}, the answers of a step, so that beta moves by no more than a fifth at once");
         Must(spec.HeldOutPrompts >= 0, "heldOutPrompts", spec.HeldOutPrompts, "at least 0");
+        if (spec is { KlControl: KlControl.Match, KlBudgetNats: null })
+            throw new CannotTrain("klControl is Match, and klBudgetNats is left out: there is nothing to match.");
+        if (spec is { KlControl: KlControl.Match, Optimization: { EvaluateEverySteps: 0 } or { Patience: not null } })
+            throw new CannotTrain("klControl is Match: optimization.evaluateEverySteps must be above 0 and optimization.patience left out, since evaluations look at the divergence and nothing else.");
         if (spec is { KlControl: KlControl.Adapt, KlBudgetNats: not null, Beta: 0 })
             throw new CannotTrain("beta is 0, and klControl is Adapt: a coefficient of 0 cannot follow a budget. Begin with a small one, 0.01 say.");
 

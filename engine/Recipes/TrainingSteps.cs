@@ -11,7 +11,11 @@ namespace Portal.Engine.Recipes;
 /// <param name="Value">What early stop goes by; higher is better.</param>
 /// <param name="Name">It in words: "held-out loss".</param>
 /// <param name="Points">The curves' points.</param>
-internal sealed record HeldOutFigures(double Value, string Name, params IReadOnlyList<(string Name, double Value)> Points);
+internal sealed record HeldOutFigures(double Value, string Name, params IReadOnlyList<(string Name, double Value)> Points)
+{
+    /// <summary>The best weights are kept even where the spec has no patience.</summary>
+    public bool KeepsBest { get; init; }
+}
 
 /// <summary>How many examples a recipe had, and what became of the over-long ones.</summary>
 internal sealed record ExampleCounts(int Train, int HeldOut, int Filtered, int Truncated);
@@ -107,7 +111,7 @@ internal sealed class TrainingSteps : IDisposable
         {
             var heldOut = evaluate();
             Tell(done, heldOut.Points);
-            state = EarlyStop.Next(state, heldOut.Value, options, checkpoint);
+            state = EarlyStop.Next(state, heldOut, options, checkpoint);
             if (EarlyStop.IsDue(state, options))
             {
                 context.Log($"Stopped at step {done}: no better {heldOut.Name} in {state.EvaluationsWithoutGain} evaluations.");

@@ -27,11 +27,12 @@ public sealed record ReRlSizes
     public int Seeds { get; init; } = 5;
     public int Bootstraps { get; init; } = 3;
 
-    /// <summary>Divergence from the base at which every arm ends, nats per answer: that of the shipped P0 (3.9 on held-out prompts, beside its weights).</summary>
-    public double KlBudgetNats { get; init; } = 4;
+    /// <summary>Divergence from the base at which every arm ends, nats per answer; null: P0's, as measured on the hold-out prompts.</summary>
+    public double? KlBudgetNats { get; init; }
 
-    /// <summary>Steps whose mean divergence is held against it: one step's 64 answers lie up to twice the truth.</summary>
-    public int KlBudgetSteps { get; init; } = 8;
+    /// <summary>Hold-out prompts on which an arm's divergence is looked at, and after how many steps each time.</summary>
+    public int KlPrompts { get; init; } = 100;
+    public int KlEverySteps { get; init; } = 2;
 
     /// <summary>Steps within which an arm must get there.</summary>
     public int StepsMax { get; init; } = 240;
@@ -58,18 +59,18 @@ public sealed record ReRlSizes
 /// </summary>
 /// <remarks>
 /// The methods get texts and log-probabilities of base and P0 and nothing else, through the recipe that every audit takes (specs/fairl.md §4.2.6). All arms share spec, prompts, seed, scale (deviation 1 within a
-/// prompt, on the base's answers) and budget; only the reward differs. The budget is looked at on the answers of the newest steps, so an arm ends a little beside it: what it reached is measured on test prompts
-/// and stands in the table. No arm trains on, or is stopped by, a test prompt. Seeds vary prompts, samples, fits and trainings; P0 is one policy, the shipped one.
+/// prompt, on the base's answers) and budget; only the reward differs. The budget is P0's own divergence on hold-out prompts, and an arm keeps the weights that were nearest to it there: what it reached is measured
+/// on test prompts and stands in the table. No arm trains on, or is stopped by, a test prompt. Seeds vary prompts, samples, fits and trainings; P0 is one policy, the shipped one.
 /// </remarks>
 public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlooPolicy preset, ReRlSizes sizes, StudyRun run)
 {
-    /// <summary>An arm whose divergence on test prompts is further from the budget than this share of it does not count as matched.</summary>
+    /// <summary>An arm whose divergence on test prompts is further from P0's than this share of it does not count as matched.</summary>
     public const double KlTolerance = 0.25;
 
     private static readonly ReRlSizes miniature = new()
     {
         Evidence = new EvidenceSizes { TrainPrompts = 48, HoldOutPrompts = 12, TestPrompts = 12 },
-        CandidatesPerPolicy = 2, Seeds = 1, Bootstraps = 2, KlBudgetNats = 0.3, KlBudgetSteps = 2, StepsMax = 5, MicroBatches = 1, LearningRate = 1e-3, ScalePrompts = 8, TestAnswers = 2, StandInSteps = 5,
+        CandidatesPerPolicy = 2, Seeds = 1, Bootstraps = 2, KlBudgetNats = 0.3, KlPrompts = 12, KlEverySteps = 1, StepsMax = 5, MicroBatches = 1, LearningRate = 1e-3, ScalePrompts = 8, TestAnswers = 2, StandInSteps = 5,
     };
 
     // What an arm is called in the table, and whose reward it gets.
@@ -96,7 +97,10 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
         var scale = PolicySamples.Write(@base, @base, tokenizer, [.. train.Take(sizes.ScalePrompts)], preset.SamplesPerPrompt, Sampling(seed), null, run.Stop);
 
         var measured = new Dictionary<string, IReadOnlyList<Answer>>(StringComparer.Ordinal);
-        var table = new Table(seed, sizes.KlBudgetNats);
+        IReadOnlyList<AskedPrompt> holdOut = [.. prompts.HoldOut.Select(DemoPolicies.AskedOf)];
+        var budget = sizes.KlBudgetNats ?? PolicySamples.Write(original, @base, tokenizer, holdOut, sizes.TestAnswers, Sampling(seed), null, run.Stop).Average(answer => answer.LogProb - answer.BaseLogProb);
+        var table = new Table(seed);
+        table.Rows.Add(new StudyRow("budget: P0's KL to the base on hold-out prompts, nats", seed, budget, null, null, null));
         // Where it is none, the failure-aware reward is the one before its first round, and the same as max-entropy's.
         table.Rows.Add(new StudyRow($"failure-aware: runs of which the guard accepted a round, of {sizes.Seeds * sizes.Bootstraps}", seed, accepted, null, null, null));
         foreach (var (name, policy) in new[] { ("base", @base), ("P0", original) })
@@ -105,10 +109,11 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
         foreach (var (arm, source) in arms)
         {
             var scaled = ScaledReward.On(scale, source, run.Stop);
-            var (policy, steps) = Train(arm, train, scaled.Term, Spec(seed) with { KlBudgetNats = sizes.KlBudgetNats, KlBudgetSteps = sizes.KlBudgetSteps, KlControl = KlControl.Stop }, seed);
+            var spec = Spec(seed) with { KlBudgetNats = budget, KlControl = KlControl.Match, HeldOutPrompts = sizes.KlPrompts };
+            var (policy, steps, kept) = Train(arm, new TrainingSplit<AskedPrompt>(train, holdOut), scaled.Term, spec with { Optimization = spec.Optimization with { EvaluateEverySteps = sizes.KlEverySteps, Patience = null } }, seed);
             using (policy)
                 table.Add(arm, measured[arm] = Answers(policy, @base, tokenizer, prompts.Test, seed));
-            table.AddTraining(arm, steps, sizes.StepsMax, scaled.Of(Sampled(arm), run.Stop), scaled.Of(Sampled("base"), run.Stop));
+            table.AddTraining(arm, steps, kept, sizes.StepsMax, scaled.Of(Sampled(arm), run.Stop), scaled.Of(Sampled("base"), run.Stop));
         }
         foreach (var other in new[] { "max-entropy", "log-ratio ridge", "true reward", "control: random head" })
             table.AddDifference("failure-aware", other);
@@ -122,7 +127,7 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
     private Llama Original(IReadOnlyList<AskedPrompt> train, long seed)
     {
         if (sizes.StandInSteps is { } steps)
-            return Train("stand-in for P0", train, new RewardTerm(DemoPolicies.RewardOf(KnownPolicy.P0)), Spec(seed) with { Optimization = Spec(seed).Optimization with { StepsMax = steps } }, seed).Policy;
+            return Train("stand-in for P0", new TrainingSplit<AskedPrompt>(train, []), new RewardTerm(DemoPolicies.RewardOf(KnownPolicy.P0)), Spec(seed) with { Optimization = Spec(seed).Optimization with { StepsMax = steps } }, seed).Policy;
         return Directory.Exists(originalFolder) ? ModelFolder.LanguageModel(originalFolder).Model
             : throw new CannotTrain($"{originalFolder} is not there: the study asks what P0 was rewarded for. Make it with ./run make-demo --only-policies, or give --sizes '{{\"standInSteps\": 120}}' to train a stand-in here (not evidence).");
     }
@@ -131,11 +136,11 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
 
     private SamplingSpec Sampling(long seed) => new() { Temperature = preset.Temperature, TokensMax = preset.TokensMax, Seed = seed };
 
-    private (Llama Policy, int Steps) Train(string name, IReadOnlyList<AskedPrompt> prompts, RewardTerm reward, TrainRlooPolicy spec, long seed)
+    private (Llama Policy, int Steps, int Kept) Train(string name, TrainingSplit<AskedPrompt> prompts, RewardTerm reward, TrainRlooPolicy spec, long seed)
     {
         var (policy, tokenizer) = ModelFolder.LanguageModel(baseFolder);
-        var report = TrainRlooPolicyRecipe.Run(spec, policy, tokenizer, new TrainingSplit<AskedPrompt>(prompts, []), [reward], run.Training($"{name.Replace(": ", "-", StringComparison.Ordinal).Replace(' ', '-')}-{seed}", seed));
-        return (policy, report.Steps);
+        var report = TrainRlooPolicyRecipe.Run(spec, policy, tokenizer, prompts, [reward], run.Training($"{name.Replace(": ", "-", StringComparison.Ordinal).Replace(' ', '-')}-{seed}", seed));
+        return (policy, report.Steps, report.KeptStep);
     }
 
     private (RecoveredRewards Rewards, int Accepted) Audit(long seed, (IReadOnlyList<WorldPrompt> Train, IReadOnlyList<WorldPrompt> HoldOut, IReadOnlyList<WorldPrompt> Test) prompts, Llama original, Llama @base, ITokenizer tokenizer, AuditReader reader)
@@ -168,7 +173,7 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
     }
 
     /// <summary>The rows of a seed. All arms answer the same prompts with the same random numbers, so differences are paired, and intervals are by prompt.</summary>
-    private sealed class Table(long seed, double budget)
+    private sealed class Table(long seed)
     {
         private readonly Dictionary<string, IReadOnlyList<Answer>> arms = new(StringComparer.Ordinal);
         private readonly SeededRandom random = new SeededRandom((ulong)seed).Split("re-rl");
@@ -186,17 +191,19 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
             Row($"{arm}: readable, share", answer => answer.Reading.Readable ? 1 : 0);
             if (arm is "base")
                 return;
-            var kl = Interval(arms[arm], answer => answer.KlNats);
+            var kl = Interval(answers, answer => answer.KlNats);
+            var wanted = arms["P0"].Average(answer => answer.KlNats); // it is the first one
             Rows.Add(arm is "P0" ? StudyRow.Of($"{arm}: KL to the base, nats", seed, kl)
-                : StudyRow.Of($"{arm}: KL to the base, nats", seed, kl, $"{budget:G3}, within {KlTolerance:P0}", Math.Abs(kl.Estimate - budget) <= KlTolerance * budget));
+                : StudyRow.Of($"{arm}: KL to the base, nats", seed, kl, $"P0's within {KlTolerance:P0}", Math.Abs(kl.Estimate - wanted) <= KlTolerance * wanted));
 
             void Row(string measure, Func<Answer, double> of) => Rows.Add(StudyRow.Of(measure, seed, Interval(answers, of)));
         }
 
-        public void AddTraining(string arm, int steps, int most, double[] own, double[] ofBase)
+        public void AddTraining(string arm, int steps, int kept, int most, double[] own, double[] ofBase)
         {
             Rows.Add(StudyRow.Of($"{arm}: the reward it was trained with, less the base's, deviations within a prompt", seed, Bootstrap.PairedDifference(own, ofBase, Prompts(arm), random)));
             Rows.Add(new StudyRow($"{arm}: steps to the budget", seed, steps, null, $"fewer than {most}", steps < most));
+            Rows.Add(new StudyRow($"{arm}: step whose weights are nearest to it", seed, kept, null, null, null));
         }
 
         public void AddDifference(string arm, string other)

@@ -100,4 +100,10 @@ public enum KlControl
 
     /// <summary>Beta follows the budget: it rises while the divergence is above, and falls while it is below.</summary>
     Adapt,
+
+    /// <summary>
+    /// The run ends where the divergence on held-out prompts, looked at with every evaluation, is above the budget, and keeps the evaluated weights that were nearest to it: for policies that are to be compared at
+    /// equal divergence.
+    /// </summary>
+    Match,
 }

@@ -195,6 +195,17 @@ public sealed class TrainingJourneyTests : IDisposable
         Assert.Contains("engine train sft", refused.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>PostgreSQL refuses such a text, and a job that met one would end in the middle of its answers.</summary>
+    [Fact]
+    public void An_answer_with_a_NUL_counts_as_blank_and_is_counted()
+    {
+        var (texts, unstorable) = SampleResponsesRunner.Storable([["good", "b\0d"], ["\0", "fine"]]);
+
+        Assert.Equal(2, unstorable);
+        Assert.Equal([["good", ""], ["", "fine"]], texts);
+        Assert.Equal(0, SampleResponsesRunner.Storable([["good"]]).Unstorable);
+    }
+
     [Fact]
     public void Near_ties_are_the_pairs_with_the_nearest_rewards_and_have_their_share()
     {

@@ -147,5 +147,14 @@ internal sealed class SeenProgress(int? dieAfterStep = null) : IRecipeProgress
     }
 
     public void Metric(string name, int step, double value) => Points.Add((name, step, value));
-    public void Log(JobEventLevel level, string message) => Lines.Add(message);
+
+    /// <summary>The run dies when it says something that begins so.</summary>
+    public string? DieWithLine { get; init; }
+
+    public void Log(JobEventLevel level, string message)
+    {
+        Lines.Add(message);
+        if (DieWithLine is { } line && message.StartsWith(line, StringComparison.Ordinal))
+            throw new Killed();
+    }
 }

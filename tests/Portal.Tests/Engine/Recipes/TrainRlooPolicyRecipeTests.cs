@@ -128,9 +128,40 @@ public sealed class TrainRlooPolicyRecipeTests : IDisposable
         Assert.Equal(ends, Resumed(slow with { KlBudgetNats = budget, KlBudgetSteps = 4, Optimization = slow.Optimization with { CheckpointEverySteps = ends - 1 } }, dieAfterStep: ends).Steps);
     }
 
-    private TrainingReport Resumed(TrainRlooPolicy spec, int dieAfterStep)
+    /// <summary>The free run says where the budget is spent on held-out prompts and which evaluated weights are nearest to it; the matched one ends there and keeps those, killed on the way or not.</summary>
+    [Fact]
+    public void A_budget_that_is_to_be_matched_is_looked_at_on_held_out_prompts_and_the_nearest_weights_are_kept()
     {
-        Assert.Throws<SeenProgress.Killed>(() => Once(new SeenProgress(dieAfterStep)));
+        const int every = 2;
+        var slow = Spec with { Optimization = Spec.Optimization with { LearningRate = 1e-3, EvaluateEverySteps = every } };
+        var seen = new SeenProgress();
+        using (var own = new RunFolders())
+        {
+            using var free = ToyWorld.Base();
+            TrainRlooPolicyRecipe.Run(slow, free, ToyWorld.Tokenizer, Prompts, [Please], own.Context(seen));
+        }
+        var heldOut = seen.Points.Where(point => point is { Name: "heldout/kl_nats", Step: > 0 }).ToDictionary(point => point.Step, point => point.Value);
+        // Between what the first evaluation above .15 found and the highest before it: which of the two is nearer depends on where the budget lies.
+        var spent = heldOut.Where(point => point.Value > 0.15).Min(point => point.Key);
+        var (highest, before) = heldOut.Where(point => point.Key < spent).MaxBy(point => point.Value);
+        foreach (var (budget, nearest) in new[] { (heldOut[spent] - 0.1 * (heldOut[spent] - before), spent), (before + 0.1 * (heldOut[spent] - before), highest) })
+        {
+            var spec = slow with { KlBudgetNats = budget, KlControl = KlControl.Match };
+            Divergences(spec, out var report, out var lines);
+
+            Assert.Equal((spent, nearest), (report.Steps, report.KeptStep));
+            Assert.Contains(lines, line => line.StartsWith($"Stopped after step {spent}: on held-out prompts the divergence", StringComparison.Ordinal));
+            Assert.Equal(heldOut[nearest], report.Find(MetricNames.PolicyKlNats).Value, 1e-9);
+        }
+        // Killed after the step that spends it, with a checkpoint of that very step: what goes on must not take another one.
+        var exact = slow with { KlBudgetNats = before + 0.5 * (heldOut[spent] - before), KlControl = KlControl.Match, Optimization = slow.Optimization with { CheckpointEverySteps = spent } };
+        Assert.Equal(spent, Resumed(exact, dieAfterStep: null, dieWithLine: "Stopped after").Steps);
+        Assert.Throws<CannotTrain>(() => TrainRlooPolicyRecipe.Run(exact, ToyWorld.Base(), ToyWorld.Tokenizer, new TrainingSplit<AskedPrompt>(Prompts.Train, []), [Please], folders.Context()));
+    }
+
+    private TrainingReport Resumed(TrainRlooPolicy spec, int? dieAfterStep, string? dieWithLine = null)
+    {
+        Assert.Throws<SeenProgress.Killed>(() => Once(new SeenProgress(dieAfterStep) { DieWithLine = dieWithLine }));
         var seen = new SeenProgress();
         var report = Once(seen);
         Assert.Contains(seen.Lines, line => line.StartsWith("Resumed", StringComparison.Ordinal));
@@ -320,6 +351,9 @@ public sealed class TrainRlooPolicyRecipeTests : IDisposable
         { new TrainRlooPolicy { KlBudgetNats = 0 }, "klBudgetNats is 0" },
         { new TrainRlooPolicy { KlBudgetSteps = 0 }, "klBudgetSteps is 0" },
         { new TrainRlooPolicy { Beta = 0, KlBudgetNats = 1, KlControl = KlControl.Adapt }, "beta is 0, and klControl is Adapt" },
+        { new TrainRlooPolicy { KlControl = KlControl.Match }, "klControl is Match, and klBudgetNats is left out" },
+        { new TrainRlooPolicy { KlControl = KlControl.Match, KlBudgetNats = 1, Optimization = new OptimizationSpec { EvaluateEverySteps = 0 } }, "klControl is Match: optimization.evaluateEverySteps" },
+        { new TrainRlooPolicy { KlControl = KlControl.Match, KlBudgetNats = 1, Optimization = new OptimizationSpec { EvaluateEverySteps = 1, Patience = 2 } }, "klControl is Match: optimization.evaluateEverySteps" },
         { new TrainRlooPolicy { UpdatesPerStep = 0 }, "updatesPerStep is 0" },
         { new TrainRlooPolicy { ClipLow = 1 }, "clipLow is 1" },
     };

@@ -28,7 +28,9 @@ public sealed class ReRlStudyTests
             Assert.InRange(steps.Value, 1, 5);
             Assert.Equal(steps.Value < 5, steps.Reached);
             Assert.NotEqual(0, kl.Value); // that of the base would be 0 to the last bit
-            Assert.Equal(Math.Abs(kl.Value - 0.3) <= ReRlStudy.KlTolerance * 0.3, kl.Reached);
+            var wanted = Row("P0: KL to the base, nats").Value;
+            Assert.Equal(Math.Abs(kl.Value - wanted) <= ReRlStudy.KlTolerance * wanted, kl.Reached);
+            Assert.InRange(Row($"{arm}: step whose weights are nearest to it").Value, 1, steps.Value);
             Assert.Equal(Row($"{arm}: r*").Value - Row("base: r*").Value, Row($"{arm}: r* less the base's").Value, 1e-9);
         }
         foreach (var other in trained.Skip(1))
@@ -36,6 +38,7 @@ public sealed class ReRlStudyTests
             Assert.Equal(Row("failure-aware: r*").Value - Row($"{other}: r*").Value, Row($"failure-aware less {other}: r*").Value, 1e-9);
             Assert.Equal(Row("failure-aware: KL to the base, nats").Value - Row($"{other}: KL to the base, nats").Value, Row($"failure-aware less {other}: KL to the base, nats").Value, 1e-9);
         }
+        Assert.Equal(0.3, Row("budget: P0's KL to the base on hold-out prompts, nats").Value);
         Assert.InRange(Row("failure-aware: runs of which the guard accepted a round, of 2").Value, 0, 2);
         Assert.True(trained.Average(arm => Row($"{arm}: the reward it was trained with, less the base's, deviations within a prompt").Value) > 0); // a few steps already raise what they are paid for
         Assert.Contains("| failure-aware less max-entropy: r* |", said, StringComparison.Ordinal);
