@@ -27,10 +27,16 @@ public sealed class LogRatioReward : IIrlMethod
         int[] rows = [.. task.Rows.Where(row => train.LogRatios[row] is not null)], judges = [.. Enumerable.Range(0, holdout.Count).Where(row => holdout.LogRatios[row] is not null)];
         if (rows.Length < 2 || judges.Length < 2)
             throw new CannotTrain($"{rows.Length} training and {judges.Length} hold-out pairs have log-ratios; {Name} needs both policies' log-probabilities. An endpoint that gives none can be audited by the other methods.");
-        var design = train.DifferenceColumns.Take(rows);
-        double[] target = [.. rows.Select(row => train.LogRatios[row]!.Value)]; // chosen just above
+        // A pair that a resample drew twice counts twice, one that it did not draw or that has no log-ratio not at all.
+        double[] counts = new double[train.Count], target = new double[train.Count];
+        foreach (var row in rows)
+        {
+            counts[row]++;
+            target[row] += train.LogRatios[row]!.Value; // chosen just above
+        }
+        var design = train.DifferenceColumns;
         var gram = new double[d * d];
-        DenseProducts.Gram(design, [], gram, new double[4 * (rows.Length + d)]);
+        DenseProducts.Gram(design, counts, gram, new double[4 * (train.Count + d)]);
         var product = new double[d];
         for (var j = 0; j < d; j++)
             product[j] = TensorPrimitives.Dot<double>(design.Column(j), target);

@@ -5,7 +5,7 @@ namespace Portal.Engine.Statistics;
 /// <summary>
 /// The root of a symmetric positive definite matrix, A = L Lᵀ with L lower triangular: solves, the determinant, and the inverse's diagonal (variances, where A is a precision).
 /// </summary>
-/// <remarks>Rows of L are contiguous, so that each entry is one dot product. n³/6 multiplications to factor, n² to solve, n³/6 for the inverse's diagonal. Source: Golub and Van Loan 2013, §4.2.</remarks>
+/// <remarks>Rows of L are contiguous, so that entries are dot products, sixteen of them at a time. n³/6 multiplications to factor, n² to solve, n³/6 for the inverse's diagonal. Source: Golub and Van Loan 2013, §4.2.</remarks>
 public sealed class Cholesky
 {
     private readonly double[] root; // [n, n] row by row; what stands above the diagonal is not read
@@ -35,17 +35,32 @@ public sealed class Cholesky
     {
         if (matrix.Length != (long)size * size)
             throw new ArgumentException($"{matrix.Length} numbers are no matrix of {size} by {size}.", nameof(matrix));
-        for (var i = 0; i < size; i++)
+        Span<double> sums = stackalloc double[16];
+        for (var first = 0; first < size; first += 4)
         {
-            var row = matrix.AsSpan(i * size, size);
-            for (var j = 0; j < i; j++)
-                row[j] = (row[j] - TensorPrimitives.Dot<double>(row[..j], matrix.AsSpan(j * size, j))) / matrix[j * size + j];
-            var pivot = row[i] - (i == 0 ? 0 : TensorPrimitives.SumOfSquares<double>(row[..i]));
-            if (!(pivot > 0))
-                throw new ArgumentException($"The matrix is not positive definite: row {i} depends on those before it (pivot {pivot}).", nameof(matrix));
-            row[i] = Math.Sqrt(pivot);
+            var rows = Math.Min(4, size - first);
+            for (var column = 0; column <= first; column += 4)
+            {
+                // What earlier columns take from a block of four rows by four columns, all at once; then the block itself, entry by entry. At the edge the last row is taken again, and not kept.
+                DenseProducts.FourByFour(Row(first, column), Row(first + Math.Min(1, rows - 1), column), Row(first + Math.Min(2, rows - 1), column), Row(first + rows - 1, column),
+                    Row(column, column), Row(Math.Min(column + 1, size - 1), column), Row(Math.Min(column + 2, size - 1), column), Row(Math.Min(column + 3, size - 1), column), sums);
+                for (var i = first; i < first + rows; i++)
+                {
+                    for (var j = column; j <= Math.Min(i, column + 3); j++)
+                    {
+                        var left = matrix[i * size + j] - sums[4 * (i - first) + (j - column)];
+                        for (var k = column; k < j; k++)
+                            left -= matrix[i * size + k] * matrix[j * size + k];
+                        if (i == j && !(left > 0))
+                            throw new ArgumentException($"The matrix is not positive definite: row {i} depends on those before it (pivot {left}).", nameof(matrix));
+                        matrix[i * size + j] = i == j ? Math.Sqrt(left) : left / matrix[j * size + j];
+                    }
+                }
+            }
         }
         return new Cholesky(matrix, size);
+
+        ReadOnlySpan<double> Row(int row, int length) => matrix.AsSpan(row * size, length);
     }
 
     /// <summary>x with A x = right.</summary>

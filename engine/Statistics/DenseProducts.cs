@@ -135,6 +135,19 @@ internal static class DenseProducts
         }
     }
 
+    /// <summary>The products of four rows with four others, all of one length: sums[4 i + j] = x_i · y_j.</summary>
+    public static void FourByFour(ReadOnlySpan<double> x0, ReadOnlySpan<double> x1, ReadOnlySpan<double> x2, ReadOnlySpan<double> x3,
+        ReadOnlySpan<double> y0, ReadOnlySpan<double> y1, ReadOnlySpan<double> y2, ReadOnlySpan<double> y3, Span<double> sums)
+    {
+        if (IsWide)
+        {
+            Sixteen(x0, x1, x2, x3, y0, y1, y2, y3, sums);
+            return;
+        }
+        Block(x0, x1, y0, y1, y2, y3, sums[..8]);
+        Block(x2, x3, y0, y1, y2, y3, sums[8..]);
+    }
+
     // The two inner loops are compiled with care at once: as first compiled, vectors of each step go through memory, and a short audit would be over before the runtime looked again.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Block(ReadOnlySpan<double> x0, ReadOnlySpan<double> x1, ReadOnlySpan<double> y0, ReadOnlySpan<double> y1, ReadOnlySpan<double> y2, ReadOnlySpan<double> y3, Span<double> sums)
