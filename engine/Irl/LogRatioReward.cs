@@ -44,12 +44,13 @@ public sealed class LogRatioReward : IIrlMethod
         if (!(scale > 0))
             throw new CannotTrain("All feature differences are 0: the log-ratios cannot be explained by anything.");
 
+        var matrix = new double[d * d];
         var points = new List<EpochPoint>();
         (double Error, double Ridge, double[] Theta)? best = null;
         foreach (var share in grid)
         {
             stop.ThrowIfCancellationRequested();
-            var theta = Solve(gram, product, share * scale, d);
+            var theta = Solve(gram, product, share * scale, d, matrix);
             var margins = new RecoveredReward(theta).Margins(holdout);
             var error = judges.Average(row => Math.Pow(holdout.LogRatios[row]!.Value - margins[row], 2)); // chosen above
             if (best is null || error < best.Value.Error)
@@ -61,9 +62,10 @@ public sealed class LogRatioReward : IIrlMethod
     }
 
     /// <summary>θ = (G + λI)⁻¹ b.</summary>
-    internal static double[] Solve(double[] gram, double[] product, double ridge, int d)
+    /// <param name="matrix">[d · d], overwritten.</param>
+    internal static double[] Solve(double[] gram, double[] product, double ridge, int d, double[] matrix)
     {
-        var matrix = (double[])gram.Clone();
+        gram.CopyTo(matrix, 0);
         for (var j = 0; j < d; j++)
             matrix[j * d + j] += ridge;
         return Cholesky.Factor(matrix, d).Solve(product);

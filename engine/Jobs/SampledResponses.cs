@@ -54,6 +54,8 @@ internal sealed class SampledResponses
 
     private (ResponseId Id, bool IsNew) Of(PromptId prompt, Writer writer, string text)
     {
+        // A model with byte tokens can write a NUL, which PostgreSQL does not store; whoever measured the answer must find it again, so it is kept with the mark for what cannot be shown.
+        text = text.Replace('\0', '\uFFFD');
         var hash = hasher.Hash(text);
         if (known.TryGetValue((prompt, writer, hash), out var found))
             return (found, false);

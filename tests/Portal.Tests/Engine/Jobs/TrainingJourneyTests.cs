@@ -204,6 +204,13 @@ public sealed class TrainingJourneyTests : IDisposable
         Assert.Equal(2, unstorable);
         Assert.Equal([["good", ""], ["", "fine"]], texts);
         Assert.Equal(0, SampleResponsesRunner.Storable([["good"]]).Unstorable);
+
+        // Answers that were measured already are kept, with a mark in its place.
+        using var db = toy.Database.Open();
+        var prompt = db.Prompts.First().Id;
+        var stage = new SampledResponses(db, toy.Job(), "{}", [prompt]);
+        Assert.True(stage.Of(prompt, new ModelVersionId(Guid.NewGuid()), "b\0d").IsNew);
+        Assert.Equal("b\uFFFDd", Assert.Single(db.Contents.Local).Text);
     }
 
     [Fact]
