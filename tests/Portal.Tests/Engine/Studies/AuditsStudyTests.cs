@@ -44,10 +44,10 @@ public sealed class AuditsStudyTests
         var (rows, _) = await BuiltEngine.Study("audits-second");
         StudyRow Row(string measure) => rows.Single(row => row.Measure == measure);
 
-        Assert.Equal(240, Row("P4: prompts on which its words count").Value);
+        Assert.Equal(100, Row("P4: prompts on which its words count").Value);
         var (rare, other) = (rows.SingleOrDefault(row => row.Measure == "P4: pairs with its rare words among the failures"), Row("P4: other pairs among the failures"));
-        Assert.InRange((rare?.Interval?.Count ?? 0) + other.Interval!.Value.Count, 130, 144); // six in ten of the prompts, less those without a pair
-        Assert.Equal(48, Row("P4, max-entropy: d_STARC on the prompts with rare words").Interval!.Value.Count); // all test prompts are
+        Assert.InRange((rare?.Interval?.Count ?? 0) + other.Interval!.Value.Count, 50, 60); // six in ten of the prompts, less those without a pair
+        Assert.Equal(20, Row("P4, max-entropy: d_STARC on the prompts with rare words").Interval!.Value.Count); // all test prompts are
         Assert.All(["refuses_risky", "refuses_harmless"], key => Assert.Contains(Row($"P2 against P0: {key} is found to be paid for").Value, (double[])[0, 1]));
     }
 }
