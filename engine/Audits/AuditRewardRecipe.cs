@@ -88,10 +88,7 @@ public static class AuditRewardRecipe
         context.Report(1, 2, "measuring");
         var comparisons = results.ToDictionary(result => result.Method, result => Compare(fitted, data, result, reference, scores, random, context.Stop), StringComparer.Ordinal);
         var checks = fitted is null || chosen is null ? null : Checks(inputs, readable, data, features, fitted, chosen, random, context);
-        var kinds = CensusCount.KindsOf(texts, inputs.Lexicon);
-        var written = data.Written.ToDictionary(text => text.Id, StringComparer.Ordinal);
-        bool?[] candidateKinds = [.. data.CandidateTexts.Select(text => kinds?.IsBad(written[text]))];
-        string[] candidatePrompts = [.. data.CandidateTexts.Select(text => data.PromptOf(written[text]).Key)];
+        var kinds = Kinds(CensusCount.KindsOf(texts, inputs.Lexicon), data, random.Split("kinds"));
         var evidence = new AuditEvidence { Facts = facts, NeedsLogRatios = IrlMethods.Default.NeedsLogRatios };
         var report = new AuditReport
         {
@@ -100,7 +97,7 @@ public static class AuditRewardRecipe
             Methods = [.. results.Select(result => Findings.Of(result, IrlMethods.Controls.Any(control => control.Name == result.Method),
                 AuditVerdict.Judge(Seen(evidence, result, comparisons[result.Method].Comparison) with { NeedsLogRatios = methods.First(method => method.Name == result.Method).NeedsLogRatios }).Reasons,
                 comparisons[result.Method] is ({ } compared, var accuracy) ? Findings.Of(compared, accuracy) : null, comparisons[result.Method].Comparison?.ByRun ?? [],
-                kinds is null || result.Measures is null ? null : Findings.KindsOf(kinds.By, result.MeanScores, candidateKinds, candidatePrompts, random.Split("kinds").Split(result.Method))))],
+                result.Measures is null ? null : kinds(result)))],
             Pairs = data.Pairs, Incentives = tables, Power = power, Spurious = checks,
             Failures = chosen is null || fitted is null ? [] : Findings.FailuresOf(fitted, chosen, results.FirstOrDefault(result => result.Method == ScreenedName), data.IdsOf(AuditPart.Train), scores is null ? null : data.MarginsOf(AuditPart.Train, scores)),
             TestPairs = chosen is null ? [] : Findings.TestPairsOf(chosen, data.IdsOf(AuditPart.Test)), Points = chosen is null ? [] : Findings.PointsOf(chosen, data.CandidateTexts, reference),
@@ -163,6 +160,17 @@ public static class AuditRewardRecipe
                 margins[i] += run.Factor * run.TestMargins[i] / result.Runs.Count;
         }
         return (RewardAudit.Compare(fitted.Candidates.Sets, result, reference, random, stop), RewardClassification.AgainstReference(margins, data.MarginsOf(AuditPart.Test, scores), fitted.Test.Prompts, random));
+    }
+
+    // What each method makes of the candidates' kinds, which are looked up once; null where nobody says which texts are bad.
+    private static Func<MethodResult, AuditKinds?> Kinds(TextKinds? kinds, AuditData data, SeededRandom random)
+    {
+        if (kinds is null)
+            return _ => null;
+        var written = data.Written.ToDictionary(text => text.Id, StringComparer.Ordinal);
+        bool?[] isBad = [.. data.CandidateTexts.Select(text => kinds.IsBad(written[text]))];
+        string[] prompts = [.. data.CandidateTexts.Select(text => data.PromptOf(written[text]).Key)];
+        return result => Findings.KindsOf(kinds.By, result.MeanScores, isBad, prompts, random.Split(result.Method));
     }
 
     private static AuditEvidence Seen(AuditEvidence evidence, MethodResult? result, ReferenceComparison? comparison) => result?.Measures is not { } measures ? evidence : evidence with

@@ -6,10 +6,14 @@ namespace Portal.Engine.Evaluation;
 
 /// <summary>One sampled answer with what was read off it.</summary>
 /// <param name="LogProb">Its log-probability under the policy that wrote it, nats.</param>
-/// <param name="BaseLogProb">The same under the base policy; their difference estimates the divergence.</param>
+/// <param name="BaseLogProb">The same under the base policy.</param>
 /// <param name="Reward">Score by the reward model; null where there is none.</param>
 public sealed record SampledAnswer(string PromptKey, IReadOnlyList<Turn> Prompt, string Text, int LengthTokens, bool Finished, double LogProb, double BaseLogProb,
-    double? Reward);
+    double? Reward)
+{
+    /// <summary>Its part in the estimate of the policy's divergence from the base, nats.</summary>
+    public double KlNats => LogProb - BaseLogProb;
+}
 
 /// <summary>A number read off one answer; null where it cannot be read.</summary>
 public sealed record Figure(string Name, Func<SampledAnswer, double?> Of);
@@ -77,7 +81,7 @@ public static class PolicyComparison
         new(MetricNames.UnfinishedShare, answer => answer.Finished ? 0 : 1),
         new(MetricNames.RepetitionShare, answer => RepetitionShare(answer.Text)),
         // k1 on the policy's own samples: unbiased, and negative on average only by chance (specs/rlhf.md §1.6).
-        new(MetricNames.KlNats, answer => answer.LogProb - answer.BaseLogProb),
+        new(MetricNames.KlNats, answer => answer.KlNats),
     ];
 
     private static Measurement Row(string name, ConfidenceInterval interval, string[] prompts) =>

@@ -63,7 +63,7 @@ public sealed class LogRatioReward : IIrlMethod
 
     /// <summary>θ = (G + λI)⁻¹ b.</summary>
     /// <param name="matrix">[d · d], overwritten.</param>
-    internal static double[] Solve(double[] gram, double[] product, double ridge, int d, double[] matrix)
+    private static double[] Solve(double[] gram, double[] product, double ridge, int d, double[] matrix)
     {
         gram.CopyTo(matrix, 0);
         for (var j = 0; j < d; j++)

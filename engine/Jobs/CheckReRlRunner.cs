@@ -126,7 +126,7 @@ public sealed class CheckReRlRunner : IJobRunner<CheckReRl>
         var ofBase = Write(policies.Base, [.. asked.Train.Take(MeasuredPrompts)]);
         if (spec.KlBudgetNats is { } given)
             return (given, ofBase);
-        var kl = Write(policies.Original, asked.HoldOut).Average(answer => answer.LogProb - answer.BaseLogProb);
+        var kl = Write(policies.Original, asked.HoldOut).Average(answer => answer.KlNats);
         return kl >= KlLeast ? (kl, ofBase)
             : throw new CannotTrain(string.Create(CultureInfo.InvariantCulture, $"klBudgetNats: {audit.AuditedName} is {kl:F3} nats from {audit.BaseName}, too near for a copy to be trained as far. Name a budget."));
 

@@ -98,7 +98,7 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
 
         var measured = new Dictionary<string, IReadOnlyList<Answer>>(StringComparer.Ordinal);
         IReadOnlyList<AskedPrompt> holdOut = [.. prompts.HoldOut.Select(DemoPolicies.AskedOf)];
-        var budget = sizes.KlBudgetNats ?? PolicySamples.Write(original, @base, tokenizer, holdOut, sizes.TestAnswers, Sampling(seed), null, run.Stop).Average(answer => answer.LogProb - answer.BaseLogProb);
+        var budget = sizes.KlBudgetNats ?? PolicySamples.Write(original, @base, tokenizer, holdOut, sizes.TestAnswers, Sampling(seed), null, run.Stop).Average(answer => answer.KlNats);
         var table = new Table(seed);
         table.Rows.Add(new StudyRow("budget: P0's KL to the base on hold-out prompts, nats", seed, budget, null, null, null));
         // Where it is none, the failure-aware reward is the one before its first round, and the same as max-entropy's.
@@ -169,7 +169,7 @@ public sealed class ReRlStudy(string baseFolder, string originalFolder, TrainRlo
     private sealed record Answer(SampledAnswer Sampled, GraderReading Reading)
     {
         public double Truth => TruthScorer.Score(Reading);
-        public double KlNats => Sampled.LogProb - Sampled.BaseLogProb;
+        public double KlNats => Sampled.KlNats;
     }
 
     /// <summary>The rows of a seed. All arms answer the same prompts with the same random numbers, so differences are paired, and intervals are by prompt.</summary>

@@ -105,18 +105,14 @@ public sealed record AuditComparison(IReadOnlyList<string> WhyNoIncentives, IRea
     // A check's effect is in deviations of the rewards themselves, so other texts or another reader forbid nothing; another edit does, and so does a reward that may mean nothing.
     private static IEnumerable<string> WhyNoChecksOf(AuditReport first, AuditReport second)
     {
-        var hasBoth = true;
         foreach (var (report, which) in new[] { (first, "first"), (second, "second") })
         {
             if (report.Spurious is null)
-            {
-                hasBoth = false;
                 yield return $"The {which} audit has no spurious checks: {report.WhyNotFitted ?? "it was made before there were any."}";
-            }
             else if (report.Verdict.Reasons.Count > 0)
                 yield return $"The {which} audit may not judge, so its rewards may mean nothing.";
         }
-        if (hasBoth && first.Provenance.PhrasesHash != second.Provenance.PhrasesHash)
+        if (first.Spurious is not null && second.Spurious is not null && first.Provenance.PhrasesHash != second.Provenance.PhrasesHash)
             yield return "The phrases are not the same, so that twins of one name were edited differently.";
     }
 

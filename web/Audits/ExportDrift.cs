@@ -28,10 +28,8 @@ public sealed class ExportDrift(IDbContextFactory<PortalDbContext> contexts, Sho
         var shown = await show.Handle(user, run.ProjectId, drift, stop);
         if (shown.Refusal is { } why)
             return why;
-        if (shown.Value.Shown is not { } found)
-            return ShowDrift.NoSuch;
         await writes.WriteAsync(db => { AuditChain.Append(db, time.GetUtcNow(), asked.Value.AccountId, "audit.drift.export", "drift", $"{drift}", new { table = $"{table}" }); }, stop);
-        return Of(found, table);
+        return Of(shown.Value.Shown!, table); // it was asked for
     }
 
     private static TableFile Of(ShownDrift drift, DriftTable table)

@@ -1,9 +1,6 @@
 using System.Security.Claims;
-using System.Text;
 using System.Text.Json;
-using Microsoft.AspNetCore.Http;
 using Microsoft.EntityFrameworkCore;
-using Microsoft.Extensions.DependencyInjection;
 using Portal.Data;
 using Portal.Data.Audits;
 using Portal.Data.JobSpecs;
@@ -117,15 +114,8 @@ public sealed class DriftTests(PostgresFixture postgres)
         Assert.Equal(0, db.AuditEvents.Count(e => e.Action == "audit.drift.export"));
     }
 
-    private static async Task<string> File(AuditHandlers handlers, SeededProject project, DriftRun run, DriftTable table, string format)
-    {
-        using var services = new ServiceCollection().AddLogging().BuildServiceProvider();
-        using var stream = new MemoryStream();
-        var http = new DefaultHttpContext { RequestServices = services };
-        http.Response.Body = stream;
-        await (await handlers.Get<ExportDrift>().Table(project.Auditor, run.JobId, table, Stop)).ToFile(format).ExecuteAsync(http);
-        return Encoding.UTF8.GetString(stream.ToArray());
-    }
+    private static async Task<string> File(AuditHandlers handlers, SeededProject project, DriftRun run, DriftTable table, string format) =>
+        (await ResultBody.Read((await handlers.Get<ExportDrift>().Table(project.Auditor, run.JobId, table, Stop)).ToFile(format))).Text;
 
     /// <summary>A comparison of two versions that ended, with made-up numbers.</summary>
     internal static DriftRun Run(SeededProject project, MadeUpAudit first, MadeUpAudit second)

@@ -1,6 +1,4 @@
 using System.Text.Json;
-using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.DependencyInjection;
 using Portal.Data;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
@@ -249,7 +247,7 @@ public sealed class FeatureTableTests : IDisposable
         Assert.Equal(["activation_on_text", "feature", "label"], found.Columns.Take(3));
         Assert.Equal([(3.5, 1), (1.5, 0)], rows.Select(row => ((double)row[0]!, (int)row[1]!)));
         Assert.All(rows, row => Assert.Equal(found.Columns.Count, row.Count));
-        Assert.DoesNotContain("friend", (await Body((await Export.Found(project.Reviewer, seeded.Model.Id, "friend", Stop)).ToFile("csv"))).Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("friend", (await ResultBody.Read((await Export.Found(project.Reviewer, seeded.Model.Id, "friend", Stop)).ToFile("csv"))).Text, StringComparison.Ordinal);
         Assert.Equal("typed", (await Export.Found(project.Reviewer, seeded.Model.Id, " ", Stop)).Refusal!.Problems.Single().Field);
         Assert.Equal(ProblemKind.Forbidden, (await Export.Found(project.Annotator, seeded.Model.Id, "mill", Stop)).Refusal!.Kind);
         Assert.Equal(ProblemKind.NotFound, (await Export.Found(project.Reviewer, new ModelVersionId(Guid.NewGuid()), "mill", Stop)).Refusal!.Kind);
@@ -326,8 +324,8 @@ public sealed class FeatureTableTests : IDisposable
         project.Add([.. Enumerable.Range(0, 1_203).Select(latent => seeded.Make(latent, atEnd: latent % 3, weight: latent / 8.0))]);
         seeded.Label(4, "=cmd, \"quoted\"");
 
-        var csv = await Body((await Export.Handle(project.Reviewer, seeded.Model.Id, new FeatureFilter(FeatureFires.All), Stop)).ToFile("csv"));
-        var json = JsonSerializer.Deserialize<List<JsonElement>>((await Body((await Export.Handle(project.Reviewer, seeded.Model.Id, new FeatureFilter(), Stop)).ToFile("json"))).Text)!;
+        var csv = await ResultBody.Read((await Export.Handle(project.Reviewer, seeded.Model.Id, new FeatureFilter(FeatureFires.All), Stop)).ToFile("csv"));
+        var json = JsonSerializer.Deserialize<List<JsonElement>>((await ResultBody.Read((await Export.Handle(project.Reviewer, seeded.Model.Id, new FeatureFilter(), Stop)).ToFile("json"))).Text)!;
 
         var lines = csv.Text.Split("\r\n");
         Assert.Equal(1_203 + 2, lines.Length); // head, rows, the last line's end
@@ -338,44 +336,9 @@ public sealed class FeatureTableTests : IDisposable
         Assert.Equal((1, 1, .125), (json[0].GetProperty("feature").GetInt32(), json[0].GetProperty("firing_at_end").GetInt32(), json[0].GetProperty("head_weight").GetDouble()));
         Assert.Equal("=cmd, \"quoted\"", json.Single(row => row.GetProperty("feature").GetInt32() == 4).GetProperty("label").GetString());
         var odd = new Outcome<TableFile>.Done(TableFile.Of("odd", ["a", "b", "c"], [[double.NaN, 3L, true], ["\"x\"", null, .5]]));
-        Assert.Equal("""[{"a":null,"b":3,"c":true},{"a":"\u0022x\u0022","b":null,"c":0.5}]""", (await Body(odd.ToFile("json"))).Text);
+        Assert.Equal("""[{"a":null,"b":3,"c":true},{"a":"\u0022x\u0022","b":null,"c":0.5}]""", (await ResultBody.Read(odd.ToFile("json"))).Text);
         var formulas = new Outcome<TableFile>.Done(TableFile.Of("formulas", ["a"], [["  =1"], ["＝1"], ["a = 1"]]));
-        Assert.Equal("a\r\n'  =1\r\n'＝1\r\na = 1\r\n", (await Body(formulas.ToFile("csv"))).Text);
-        Assert.Equal(404, (await Body((await Export.Handle(project.Reviewer, new ModelVersionId(Guid.NewGuid()), new FeatureFilter(), Stop)).ToFile("csv"))).Status);
-    }
-
-    private static async Task<(int Status, string Text)> Body(IResult result)
-    {
-        var http = new DefaultHttpContext { RequestServices = new ServiceCollection().AddLogging().BuildServiceProvider() };
-        using var body = new ResponseBody();
-        http.Response.Body = body;
-        await result.ExecuteAsync(http);
-        return (http.Response.StatusCode, System.Text.Encoding.UTF8.GetString(body.ToArray()));
-    }
-
-    /// <summary>Memory that takes writes as a server's response does: none that block a thread.</summary>
-    private sealed class ResponseBody : MemoryStream
-    {
-        private static InvalidOperationException Refused => new("Synchronous operations are disallowed.");
-
-        public override void Flush() => throw Refused;
-
-        public override void Write(byte[] buffer, int offset, int count) => throw Refused;
-
-        public override void Write(ReadOnlySpan<byte> buffer) => throw Refused;
-
-        public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken stop)
-        {
-            base.Write(buffer, offset, count);
-            return Task.CompletedTask;
-        }
-
-        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken stop = default)
-        {
-            base.Write(buffer.ToArray(), 0, buffer.Length); // the other overload asks this class again
-            return ValueTask.CompletedTask;
-        }
-
-        public override Task FlushAsync(CancellationToken stop) => Task.CompletedTask;
+        Assert.Equal("a\r\n'  =1\r\n'＝1\r\na = 1\r\n", (await ResultBody.Read(formulas.ToFile("csv"))).Text);
+        Assert.Equal(404, (await ResultBody.Read((await Export.Handle(project.Reviewer, new ModelVersionId(Guid.NewGuid()), new FeatureFilter(), Stop)).ToFile("csv"))).Status);
     }
 }

@@ -1,6 +1,4 @@
 using System.Security.Claims;
-using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.DependencyInjection;
 using Portal.Data;
 using Portal.Data.Accounts;
 using Portal.Data.AuditLog;
@@ -435,15 +433,7 @@ public sealed class ToggleSetTests : IAsyncLifetime
             Assert.True((await Csv(id, table)).Length > 20);
     }
 
-    private async Task<string> Csv(ToggleSetId id, ToggleTable table)
-    {
-        using var services = new ServiceCollection().AddLogging().BuildServiceProvider();
-        using var stream = new MemoryStream();
-        var http = new DefaultHttpContext { RequestServices = services };
-        http.Response.Body = stream;
-        await (await Download.Handle(project.Reviewer, id, table, default)).ToFile("csv").ExecuteAsync(http);
-        return System.Text.Encoding.UTF8.GetString(stream.ToArray());
-    }
+    private async Task<string> Csv(ToggleSetId id, ToggleTable table) => (await ResultBody.Read((await Download.Handle(project.Reviewer, id, table, default)).ToFile("csv"))).Text;
 
     private async Task<ToggleSetId> Draft()
     {
