@@ -194,6 +194,10 @@ public readonly record struct FlagId(Guid Value) : IEntityId<FlagId>
     }
     /// <summary>Parses the text form or throws <see cref="FormatException"/>.</summary>
     public static FlagId Parse(string text, IFormatProvider? provider) => new(Guid.Parse(text));
+    /// <summary>Earlier in sort order. Lets a query ask the database for what stands before a row.</summary>
+    public static bool operator <(FlagId first, FlagId second) => first.Value < second.Value;
+    /// <summary>Later in sort order.</summary>
+    public static bool operator >(FlagId first, FlagId second) => first.Value > second.Value;
 }
 
 /// <summary>Identifies an import.</summary>

@@ -200,6 +200,14 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
         {
             flag.HasIndex(f => new { f.ProjectId, f.State, f.Id });
             flag.HasIndex(f => f.ResponseId);
+            // ListFlags: the queue in its order, flags alike, what one person flagged, service times.
+            flag.HasIndex(f => new { f.State, f.Severity, f.At, f.Id }).IsDescending(false, true, false, false);
+            flag.HasIndex(f => new { f.ProjectId, f.AlikeKey, f.State });
+            flag.HasIndex(f => new { f.AnnotatorId, f.At });
+            flag.HasIndex(f => f.At);
+            flag.HasIndex(f => f.ClosedAt);
+            flag.Property(f => f.AlikeKey).HasMaxLength(Flag.AlikeKeyLengthMax).UsePropertyAccessMode(PropertyAccessMode.Property); // its getter knows what stands where none was given
+            flag.Property(f => f.RowVersion).IsConcurrencyToken();
             flag.HasOne<Response>().WithMany().HasForeignKey(f => f.ResponseId);
         });
 

@@ -24,6 +24,7 @@ internal sealed class ExportSource : IDisposable
     private readonly Dictionary<AnnotatorId, string> pseudonyms;
     private readonly HashSet<ResponseId> flagged;
     private readonly HashSet<PromptId> erasedPrompts;
+    private readonly HashSet<PromptId> trials;
     private readonly HashSet<ResponseId> erasedResponses;
 
     public ExportSource(PortalDbContext db, ProjectId project)
@@ -33,6 +34,7 @@ internal sealed class ExportSource : IDisposable
         pseudonyms = db.Annotators.AsNoTracking().ToDictionary(a => a.Id, a => a.Pseudonym);
         flagged = [.. db.Flags.AsNoTracking().Where(f => f.ProjectId == project && f.State == FlagState.Confirmed).Select(f => f.ResponseId)];
         erasedPrompts = [.. db.Prompts.AsNoTracking().Where(p => p.ProjectId == project && db.Contents.Any(c => c.Id == p.ContentId && c.Text == null)).Select(p => p.Id)];
+        trials = [.. db.Prompts.AsNoTracking().Where(p => p.ProjectId == project && p.IsTrial).Select(p => p.Id)];
         erasedResponses = [.. db.Responses.AsNoTracking().Where(r => r.ProjectId == project && db.Contents.Any(c => c.Id == r.ContentId && c.Text == null)).Select(r => r.Id)];
     }
 
@@ -140,6 +142,8 @@ internal sealed class ExportSource : IDisposable
         {
             if (row.Text is null)
                 LeaveOut("prompt: erased");
+            else if (row.P.IsTrial)
+                LeaveOut("prompt: typed on the try page");
             else
                 yield return new PromptRecord($"{row.P.Id}", StoredTurns.ToMessages(Portal.Data.Feedback.Conversation.Parse(row.Text)))
                 {
@@ -159,6 +163,8 @@ internal sealed class ExportSource : IDisposable
         {
             if (row.Text is null || erasedPrompts.Contains(row.R.PromptId))
                 LeaveOut("response: erased");
+            else if (trials.Contains(row.R.PromptId))
+                LeaveOut("response: of the try page");
             else
                 yield return new ResponseRecord($"{row.R.Id}", $"{row.R.PromptId}", row.Text)
                 {
@@ -255,15 +261,22 @@ internal sealed class ExportSource : IDisposable
                    where f.ProjectId == project
                    join r in db.Responses on f.ResponseId equals r.Id
                    orderby f.Id
-                   select new { F = f, r.PromptId, Note = db.Contents.Where(c => c.Id == f.NoteId).Select(c => c.Text).FirstOrDefault() };
+                   select new
+                   {
+                       F = f, r.PromptId, Note = db.Contents.Where(c => c.Id == f.NoteId).Select(c => c.Text).FirstOrDefault(),
+                       Preferred = db.Contents.Where(c => c.Id == f.PreferredId).Select(c => c.Text).FirstOrDefault(),
+                   };
         foreach (var row in rows)
         {
             if (IsErased(row.PromptId, row.F.ResponseId, null))
                 LeaveOut("flag: erased");
+            else if (trials.Contains(row.PromptId))
+                LeaveOut("flag: of the try page");
             else
                 yield return new FlagRecord($"{row.F.Id}", "response", $"{row.F.ResponseId}", pseudonyms.GetValueOrDefault(row.F.AnnotatorId, "unknown"))
                 {
-                    Reason = $"{row.F.Reason}", Note = row.Note, State = $"{row.F.State}", FlaggedAt = row.F.At, Extra = Extra(("place", Quoted(row.F.Place))),
+                    Reason = $"{row.F.Reason}", Note = row.Note, State = $"{row.F.State}", FlaggedAt = row.F.At,
+                    Extra = Extra(("place", Quoted(row.F.Place)), ("severity", Quoted($"{row.F.Severity}")), ("preferred", Quoted(row.Preferred)), ("source", row.F.Source is FlagSource.Suggested ? Quoted("suggested") : null)),
                 };
         }
     }

@@ -233,21 +233,25 @@ internal sealed class PortalStage(PortalDbContext db, ImportTarget target, Porta
             return false;
         var state = Enum.TryParse<FlagState>(record.State, ignoreCase: true, out var parsed) ? parsed : FlagState.Open;
         var place = Text(record, "place") ?? "import";
+        var severity = Enum.TryParse<FlagSeverity>(Text(record, "severity"), ignoreCase: true, out var said) && Enum.IsDefined(said) ? said : FlagSeverity.Medium;
+        var preferred = Text(record, "preferred");
         Found.AtTheFlip.Add(flip =>
         {
-            ContentId? note = record.Note is { } words
-                ? new ImportStage(flip, target).ContentOf(ContentKind.FlagNote, words, target.Hasher.Hash(words), at)
-                : null;
+            var flagged = flip.Responses.IgnoreQueryFilters().FirstOrDefault(r => r.Id == response);
             var flag = new Flag
             {
-                Id = target.Ids.New<FlagId>(), ProjectId = target.Project, ResponseId = response, AnnotatorId = annotator, Reason = reason, NoteId = note,
-                Place = place, At = at,
+                Id = target.Ids.New<FlagId>(), ProjectId = target.Project, ResponseId = response, AnnotatorId = annotator, Reason = reason, Severity = severity,
+                NoteId = Words(flip, ContentKind.FlagNote, record.Note), PreferredId = Words(flip, ContentKind.PreferredAnswer, preferred), Place = place,
+                ModelVersionId = flagged?.ModelVersionId, Source = Text(record, "source") == "suggested" ? FlagSource.Suggested : FlagSource.Person,
+                AlikeKey = flagged is null ? $"{response}" : AlikeText.KeyOf(flip, target.Hasher, flagged), At = at,
             };
             if (state is not FlagState.Open)
                 flag.Close(state, Guid.Empty, at); // by whom is known to the other installation only
             flip.Flags.Add(flag);
         });
         return true;
+
+        ContentId? Words(PortalDbContext flip, ContentKind kind, string? words) => words is null ? null : new ImportStage(flip, target).ContentOf(kind, words, target.Hasher.Hash(words), at);
     }
 
     /// <summary>A project that has no guidelines yet takes the file's over, with its warning.</summary>

@@ -35,7 +35,7 @@ public static class ResponseDataset
                       where r.ProjectId == project && (rules.Before == null || r.CreatedAt < rules.Before)
                           && (r.ModelVersionId == null || db.ModelVersions.Any(v => v.Id == r.ModelVersionId))
                       join p in db.Prompts on r.PromptId equals p.Id
-                      where topics == null || (p.Topic != null && topics.Contains(p.Topic))
+                      where !p.IsTrial && (topics == null || (p.Topic != null && topics.Contains(p.Topic)))
                       join said in db.Contents on r.ContentId equals said.Id
                       join asked in db.Contents on p.ContentId equals asked.Id
                       where said.Text != null && asked.Text != null

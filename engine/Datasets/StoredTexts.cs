@@ -45,13 +45,13 @@ internal static class StoredTexts
         return prompts;
     }
 
-    /// <summary>All prompts of a project, judged or not, in order of their ids, without their topics.</summary>
+    /// <summary>All prompts of a project but trials, judged or not, in order of their ids, without their topics.</summary>
     /// <param name="rules">The split by which a prompt is held out or trained on.</param>
     public static async IAsyncEnumerable<(PromptId Id, StoredPrompt Prompt, bool IsHeldOut)> OfProject(PortalDbContext db, ProjectId project, DatasetRules rules, [EnumeratorCancellation] CancellationToken stop)
     {
         var split = new PromptSplit(rules.HeldOutShare, 0, rules.SplitSeed.ToString(CultureInfo.InvariantCulture));
         var all = from p in db.Prompts.AsNoTracking()
-                  where p.ProjectId == project
+                  where p.ProjectId == project && !p.IsTrial
                   join c in db.Contents on p.ContentId equals c.Id
                   where c.Text != null
                   orderby p.Id

@@ -34,7 +34,7 @@ internal sealed record JudgedResponses(IReadOnlyList<ResponseId> Responses, IRea
             from r in db.Responses.AsNoTracking()
             where r.ProjectId == project && r.CreatedAt <= at
             join p in db.Prompts on r.PromptId equals p.Id
-            where db.Contents.Any(c => c.Id == r.ContentId && c.Text != null) && db.Contents.Any(c => c.Id == p.ContentId && c.Text != null)
+            where !p.IsTrial && db.Contents.Any(c => c.Id == r.ContentId && c.Text != null) && db.Contents.Any(c => c.Id == p.ContentId && c.Text != null)
             orderby r.Id
             select r.Id).ToListAsync(stop);
         var there = readable.ToHashSet();

@@ -108,7 +108,7 @@ public sealed class SampleResponsesRunner : IJobRunner<SampleResponses>
     }
 
     private static async Task<IReadOnlyList<PromptId>> PromptsWithFewest(PortalDbContext db, SampleResponses spec, JobRun run, ModelVersionId policy) =>
-        await db.Prompts.AsNoTracking().Where(p => p.ProjectId == run.ProjectId && db.Contents.Any(c => c.Id == p.ContentId && c.Text != null))
+        await db.Prompts.AsNoTracking().Where(p => p.ProjectId == run.ProjectId && !p.IsTrial && db.Contents.Any(c => c.Id == p.ContentId && c.Text != null))
             .OrderBy(p => db.Responses.Count(r => r.PromptId == p.Id && r.ModelVersionId == policy)).ThenBy(p => p.Id)
             .Select(p => p.Id).Take(spec.Prompts).ToListAsync(run.Stop);
 
@@ -121,7 +121,7 @@ public sealed class SampleResponsesRunner : IJobRunner<SampleResponses>
                        where r.Part == DatasetPart.Train
                        select r.PromptId).Distinct();
         return await db.Prompts.AsNoTracking()
-            .Where(p => p.ProjectId == run.ProjectId && db.Contents.Any(c => c.Id == p.ContentId && c.Text != null)
+            .Where(p => p.ProjectId == run.ProjectId && !p.IsTrial && db.Contents.Any(c => c.Id == p.ContentId && c.Text != null)
                         && !db.Tasks.Any(t => t.PromptId == p.Id && t.CandidateId == candidate && t.State != TaskState.Withdrawn))
             .OrderBy(p => learned.Contains(p.Id)).ThenBy(p => p.Id).Select(p => p.Id).Take(spec.Prompts).ToListAsync(run.Stop);
     }

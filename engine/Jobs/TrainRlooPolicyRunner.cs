@@ -73,12 +73,12 @@ public sealed class TrainRlooPolicyRunner : IJobRunner<TrainRlooPolicy>
         return note;
     }
 
-    /// <summary>All prompts of the project that are not erased, or some of them drawn by lot; in order of their ids.</summary>
+    /// <summary>All prompts of the project that are neither erased nor trials, or some of them drawn by lot; in order of their ids.</summary>
     private static async Task<IReadOnlyList<PromptId>> Chosen(TrainRlooPolicy spec, JobRun run, RecipeContext context)
     {
         await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
         var prompts = from p in db.Prompts.AsNoTracking()
-                      where p.ProjectId == run.ProjectId
+                      where p.ProjectId == run.ProjectId && !p.IsTrial
                       join c in db.Contents on p.ContentId equals c.Id
                       where c.Text != null
                       orderby p.Id

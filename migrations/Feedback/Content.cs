@@ -28,4 +28,4 @@ public sealed class Content
 }
 
 /// <summary>What a content row holds.</summary>
-public enum ContentKind { Prompt = 1, Response = 2, Rationale = 3, FlagNote = 4 }
+public enum ContentKind { Prompt = 1, Response = 2, Rationale = 3, FlagNote = 4, PreferredAnswer = 5 }

@@ -7,8 +7,11 @@ public sealed class Prompt
     public required ProjectId ProjectId { get; init; }
     public required ContentId ContentId { get; init; }
 
-    /// <summary>Keyed hash of the turns; unique in a project, so that an import twice adds nothing.</summary>
+    /// <summary>Keyed hash of the turns; unique in a project, so that an import twice adds nothing. Trials are hashed apart: an import of the same words makes a prompt of its own.</summary>
     public required string ContentHash { get; init; }
+
+    /// <summary>Typed on the try page, and stored with an answer that was flagged there: never drawn for sampling, training or audits, never exported.</summary>
+    public bool IsTrial { get; init; }
 
     /// <summary>The subject, where the source says ("directions"); null when it does not.</summary>
     public string? Topic { get; init; }

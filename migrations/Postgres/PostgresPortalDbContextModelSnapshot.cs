@@ -1285,6 +1285,9 @@ namespace Portal.Data.Postgres
                     b.Property<Guid?>("ImportId")
                         .HasColumnType("uuid");
 
+                    b.Property<bool>("IsTrial")
+                        .HasColumnType("boolean");
+
                     b.Property<Guid>("ProjectId")
                         .HasColumnType("uuid");
 
@@ -1783,7 +1786,18 @@ namespace Portal.Data.Postgres
                     b.Property<Guid>("Id")
                         .HasColumnType("uuid");
 
+                    b.Property<string>("AlikeKey")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
                     b.Property<Guid>("AnnotatorId")
+                        .HasColumnType("uuid");
+
+                    b.Property<DateTimeOffset?>("AssignedAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid?>("AssignedTo")
                         .HasColumnType("uuid");
 
                     b.Property<DateTimeOffset>("At")
@@ -1795,12 +1809,27 @@ namespace Portal.Data.Postgres
                     b.Property<Guid?>("ClosedBy")
                         .HasColumnType("uuid");
 
+                    b.Property<Guid?>("ConfirmedFirstBy")
+                        .HasColumnType("uuid");
+
+                    b.Property<DateTimeOffset?>("FirstLookAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<int>("Held")
+                        .HasColumnType("integer");
+
+                    b.Property<Guid?>("ModelVersionId")
+                        .HasColumnType("uuid");
+
                     b.Property<Guid?>("NoteId")
                         .HasColumnType("uuid");
 
                     b.Property<string>("Place")
                         .IsRequired()
                         .HasColumnType("text");
+
+                    b.Property<Guid?>("PreferredId")
+                        .HasColumnType("uuid");
 
                     b.Property<Guid>("ProjectId")
                         .HasColumnType("uuid");
@@ -1811,14 +1840,38 @@ namespace Portal.Data.Postgres
                     b.Property<Guid>("ResponseId")
                         .HasColumnType("uuid");
 
+                    b.Property<int>("RowVersion")
+                        .IsConcurrencyToken()
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Severity")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Source")
+                        .HasColumnType("integer");
+
                     b.Property<int>("State")
                         .HasColumnType("integer");
 
+                    b.Property<Guid?>("SuggestedById")
+                        .HasColumnType("uuid");
+
                     b.HasKey("Id");
+
+                    b.HasIndex("At");
+
+                    b.HasIndex("ClosedAt");
 
                     b.HasIndex("ResponseId");
 
+                    b.HasIndex("AnnotatorId", "At");
+
+                    b.HasIndex("ProjectId", "AlikeKey", "State");
+
                     b.HasIndex("ProjectId", "State", "Id");
+
+                    b.HasIndex("State", "Severity", "At", "Id")
+                        .IsDescending(false, true, false, false);
 
                     b.ToTable("Flags");
                 });

@@ -1274,6 +1274,9 @@ namespace Portal.Data.Sqlite
                     b.Property<Guid?>("ImportId")
                         .HasColumnType("TEXT");
 
+                    b.Property<bool>("IsTrial")
+                        .HasColumnType("INTEGER");
+
                     b.Property<Guid>("ProjectId")
                         .HasColumnType("TEXT");
 
@@ -1762,7 +1765,18 @@ namespace Portal.Data.Sqlite
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
 
+                    b.Property<string>("AlikeKey")
+                        .IsRequired()
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
                     b.Property<Guid>("AnnotatorId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long?>("AssignedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid?>("AssignedTo")
                         .HasColumnType("TEXT");
 
                     b.Property<long>("At")
@@ -1774,11 +1788,26 @@ namespace Portal.Data.Sqlite
                     b.Property<Guid?>("ClosedBy")
                         .HasColumnType("TEXT");
 
+                    b.Property<Guid?>("ConfirmedFirstBy")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long?>("FirstLookAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Held")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid?>("ModelVersionId")
+                        .HasColumnType("TEXT");
+
                     b.Property<Guid?>("NoteId")
                         .HasColumnType("TEXT");
 
                     b.Property<string>("Place")
                         .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("PreferredId")
                         .HasColumnType("TEXT");
 
                     b.Property<Guid>("ProjectId")
@@ -1790,14 +1819,38 @@ namespace Portal.Data.Sqlite
                     b.Property<Guid>("ResponseId")
                         .HasColumnType("TEXT");
 
+                    b.Property<int>("RowVersion")
+                        .IsConcurrencyToken()
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Severity")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Source")
+                        .HasColumnType("INTEGER");
+
                     b.Property<int>("State")
                         .HasColumnType("INTEGER");
 
+                    b.Property<Guid?>("SuggestedById")
+                        .HasColumnType("TEXT");
+
                     b.HasKey("Id");
+
+                    b.HasIndex("At");
+
+                    b.HasIndex("ClosedAt");
 
                     b.HasIndex("ResponseId");
 
+                    b.HasIndex("AnnotatorId", "At");
+
+                    b.HasIndex("ProjectId", "AlikeKey", "State");
+
                     b.HasIndex("ProjectId", "State", "Id");
+
+                    b.HasIndex("State", "Severity", "At", "Id")
+                        .IsDescending(false, true, false, false);
 
                     b.ToTable("Flags");
                 });

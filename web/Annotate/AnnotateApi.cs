@@ -18,7 +18,7 @@ public static class AnnotateApi
     public sealed record UndoBody(AssignmentId AssignmentId);
     public sealed record SkipBody(string? Reason);
     public sealed record DraftBody(JsonElement Body, DateTimeOffset ClientTime);
-    public sealed record FlagBody(FlagId FlagId, ResponseId ResponseId, FlagReason Reason, string? Note, string Place);
+    public sealed record FlagBody(FlagId FlagId, ResponseId ResponseId, FlagReason Reason, string? Note, string Place, FlagSeverity? Severity = null, string? Preferred = null);
 
     public static IServiceCollection AddAnnotate(this IServiceCollection services)
     {
@@ -59,7 +59,10 @@ public static class AnnotateApi
             (await save.Handle(user, id, body.Body.GetRawText(), body.ClientTime, stop)).ToResult());
 
         api.MapPost("/flags", async (FlagBody body, ClaimsPrincipal user, FlagResponse flag, CancellationToken stop) =>
-            (await flag.Handle(user, body.FlagId, body.ResponseId, body.Reason, body.Note, body.Place, stop)).ToResult());
+            (await flag.Handle(user, body.FlagId, body.ResponseId, new FlagInput
+            {
+                Reason = body.Reason, Severity = body.Severity ?? FlagSeverity.Medium, Note = body.Note, Preferred = body.Preferred, Place = body.Place,
+            }, stop)).ToResult());
     }
 
     /// <summary>"pairwise" or "binary"; null for anything else.</summary>

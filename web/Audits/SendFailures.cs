@@ -114,10 +114,11 @@ public sealed class SendToReview(WriteQueue writes, Access access, ReadAudit rea
                     FailuresToSend.Leave(left, NotSent.Already);
                     continue;
                 }
+                var row = db.Responses.AsNoTracking().First(r => r.Id == response); // its text was just looked at
                 var note = Note(audit.Row, failure);
                 var content = new Content { Id = ids.New<ContentId>(), ProjectId = audit.Row.ProjectId, Kind = ContentKind.FlagNote, Text = note, KeyedHash = hasher.Hash(note), CreatedAt = now };
                 db.Contents.Add(content);
-                db.Flags.Add(new Flag { Id = ids.New<FlagId>(), ProjectId = audit.Row.ProjectId, ResponseId = response, AnnotatorId = annotator, Reason = FlagReason.Other, NoteId = content.Id, Place = FailuresToSend.Place, At = now });
+                db.Flags.Add(new Flag { Id = ids.New<FlagId>(), ProjectId = audit.Row.ProjectId, ResponseId = response, AnnotatorId = annotator, Reason = FlagReason.Other, NoteId = content.Id, Place = FailuresToSend.Place, ModelVersionId = row.ModelVersionId, AlikeKey = AlikeText.KeyOf(db, hasher, row), At = now });
                 made++;
             }
             if (made > 0)

@@ -19,6 +19,7 @@ public sealed record Place(string Key, string? Section, string Path, params stri
         new("MyWork", "Teach", "/my-work", RoleNames.Annotator, RoleNames.Reviewer, RoleNames.Admin),
         new("Chat", "Teach", "/chat", RoleNames.Annotator, RoleNames.Reviewer, RoleNames.Admin),
         new("Review", "Check", "/review", RoleNames.Reviewer, RoleNames.Admin),
+        new("Try", "Check", "/try", RoleNames.Reviewer, RoleNames.Admin),
         new("Data", "Check", "/data", RoleNames.Admin),
         new("Train", "Train", "/train", RoleNames.Admin),
         new("Models", "Train", "/models", RoleNames.Reviewer, RoleNames.Auditor, RoleNames.Admin),

@@ -48,7 +48,8 @@ async function send(form) {
   button.disabled = true;
   const data = new FormData(form);
   const answer = await call("POST", "/api/v1/flags", {
-    flagId: id, responseId: data.get("response"), reason: Number(data.get("reason")), note: data.get("note") || null, place,
+    flagId: id, responseId: data.get("response"), reason: Number(data.get("reason")), severity: Number(data.get("severity")),
+    note: data.get("note") || null, preferred: data.get("preferred") || null, place,
   });
   button.disabled = false;
   const texts = dialog().querySelector("[data-flag-texts]").dataset;

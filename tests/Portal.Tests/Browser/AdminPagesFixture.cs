@@ -57,6 +57,11 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     /// <summary>One that has not ended.</summary>
     internal SeededBestOfN BestOfNUnderWay => bestOfNUnderWay ??= new SeededBestOfN(Project, Features, 51, prompts: 1, hasEnded: false);
 
+    private SeededTriage? triage;
+
+    /// <summary>Flags of every sort in the queue, and a policy to try, made when a test first asks for them.</summary>
+    internal SeededTriage Triage => triage ??= new SeededTriage(Project, RewardModel.Id);
+
     private SeededAudit? audit;
 
     /// <summary>An audit that ended, made when a test first asks for it.</summary>

@@ -337,19 +337,24 @@ public sealed class AnnotateTests(BrowserFixture portal)
         await page.Page.Keyboard.PressAsync("f");
         await page.Page.Locator("#flag-dialog").GetByLabel("Response B").CheckAsync();
         await page.Page.Locator("#flag-dialog").GetByLabel("Wrong facts").CheckAsync();
-        await page.Page.FillAsync("#flag-dialog textarea", "There is no red door.");
+        await page.Page.Locator("#flag-dialog").GetByLabel("High", new() { Exact = true }).CheckAsync();
+        await page.Page.FillAsync("#flag-dialog textarea[name=note]", "There is no red door.");
+        await page.Page.FillAsync("#flag-dialog textarea[name=preferred]", "Happy to help!");
         await page.Page.ClickAsync("[data-flag-send]");
         await page.Page.GetByText("Flagged. A reviewer").WaitForAsync();
 
-        await using var review = await portal.Open("/review", "reviewer");
-        var flag = review.Page.Locator("article.flag", new() { HasText = "There is no red door." });
-        await flag.WaitForAsync();
-        await review.IsInteractive();
-        await flag.GetByText("Confirm: it is a problem").ClickAsync();
-        await review.Page.GetByText("Confirmed.").WaitForAsync(new() { State = WaitForSelectorState.Attached });
-
         using var db = portal.Open();
-        Assert.Equal(Portal.Data.Review.FlagState.Confirmed, Assert.Single(db.Flags.Where(f => f.ProjectId == project)).State);
+        var stored = Assert.Single(db.Flags.AsNoTracking().Where(f => f.ProjectId == project));
+        Assert.Equal(Portal.Data.Review.FlagSeverity.High, stored.Severity);
+        Assert.Equal("Happy to help!", db.Contents.Single(c => c.Id == stored.PreferredId).Text);
+        await using var review = await portal.Open($"/review?flag={stored.Id}", "reviewer");
+        var panel = review.Page.Locator("[data-panel]", new() { HasText = "There is no red door." });
+        await panel.WaitForAsync();
+        await review.IsInteractive();
+        await panel.GetByText("Confirm: it is a problem").ClickAsync();
+        await review.Page.GetByText("1 flag is confirmed.").WaitForAsync(new() { State = WaitForSelectorState.Attached });
+
+        Assert.Equal(Portal.Data.Review.FlagState.Confirmed, db.Flags.AsNoTracking().Single(f => f.ProjectId == project).State);
     }
 
     private ProjectId Pairs(string name, int count)

@@ -61,6 +61,17 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         }),
         ["review"] = new("/review", _ => "/review"),
         ["review-empty"] = new("/review", _ => "/review?state=dismissed"),
+        ["review-flag"] = new("/review", p => $"/review?state=open&held=1&flag={p.Triage.Held}", async (page, _) =>
+        {
+            await page.Page.Locator("[data-panel] .flagged").WaitForAsync();
+            await page.IsInteractive();
+        }),
+        ["try-without-engine"] = new("/try", p => p.Triage.Try, async (page, _) =>
+        {
+            await page.Page.FillAsync("#try-prompt", "What does a goose eat?");
+            await page.Page.ClickAsync("#try-ask");
+            await page.Page.Locator("main .note.bad").WaitForAsync();
+        }),
         ["data"] = new("/data", _ => "/data"),
         ["data-nothing-fits"] = new("/data", _ => "/data?verdict=CannotJudge"),
         ["data-import"] = new("/data/import", _ => "/data/import"),

@@ -88,7 +88,8 @@ public sealed partial class HostilePagesTests(AdminPagesFixture portal)
             var prompt = hostile.Prompt(Texts[i], Texts[39 - i]);
             var (old, fresh) = (hostile.Response(prompt, Texts[i], before.Id), hostile.Response(prompt, Texts[39 - i] + " ", after.Id));
             var note = new Content { Id = hostile.Ids.New<ContentId>(), ProjectId = hostile.Id, Kind = ContentKind.FlagNote, Text = Texts[i], KeyedHash = "", CreatedAt = hostile.Now };
-            rows.AddRange([note, new Flag { Id = hostile.Ids.New<FlagId>(), ProjectId = hostile.Id, ResponseId = old, AnnotatorId = person, Reason = FlagReason.Other, NoteId = note.Id, Place = "results", At = hostile.Now.AddYears(-1).AddMinutes(i) }]);
+            var better = new Content { Id = hostile.Ids.New<ContentId>(), ProjectId = hostile.Id, Kind = ContentKind.PreferredAnswer, Text = Texts[39 - i], KeyedHash = "", CreatedAt = hostile.Now };
+            rows.AddRange([note, better, new Flag { Id = hostile.Ids.New<FlagId>(), ProjectId = hostile.Id, ResponseId = old, AnnotatorId = person, Reason = FlagReason.Other, NoteId = note.Id, PreferredId = better.Id, Place = "results", Severity = FlagSeverity.High, At = hostile.Now.AddYears(-1).AddMinutes(i) }]);
             if (i < Screens)
                 rows.AddRange([Sample(after.Id, before.Id, prompt, old), Sample(after.Id, after.Id, prompt, fresh)]);
             rows.Add(new ReleaseRecord
@@ -142,6 +143,8 @@ public sealed partial class HostilePagesTests(AdminPagesFixture portal)
         await watched.IsInteractive();
         await HostileWatch.Look(watched);
         await HostileWatch.Go(watched, "/" + (await page.Locator("a[href*='after=']").First.GetAttributeAsync("href"))!.TrimStart('/'), shows: "alert(1)"); // forty flags are two pages
+        foreach (var flag in rows.OfType<Flag>().Where((_, i) => i % 8 == 0))
+            await HostileWatch.Go(watched, $"/review?state=all&flag={flag.Id}", shows: "alert(1)"); // its whole text, the note and the better answer
         await HostileWatch.Go(watched, "/", shows: "alert(1)");
     }
 

@@ -6,8 +6,11 @@ using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Diagnostics;
 using Portal.Data;
+using Portal.Data.Accounts;
 using Portal.Data.Feedback;
+using Portal.Data.Review;
 using Portal.Web.Annotate;
+using Portal.Web.Review;
 using Xunit;
 
 namespace Portal.Tests.Web.Annotate;
@@ -44,6 +47,36 @@ public sealed partial class QueryPlansTests() : AnnotatingTests(null)
         Assert.InRange(statements.Seen.Count, 20, 1_000);
         var offenders = Costly(statements.Seen);
         Assert.True(offenders.Count == 0, string.Join("\n\n", offenders));
+    }
+
+    /// <summary>The queue of flags: as many statements for twenty rows as for one, none of them over a whole table, and open flags in their order without sorting.</summary>
+    [Fact]
+    public async Task The_queue_of_flags_is_read_by_index_in_as_many_statements_however_many_there_are()
+    {
+        var project = Site.Seed.Project();
+        var (person, reviewer) = (Site.Person("one"), Site.Person("reviewer", RoleNames.Reviewer));
+        var counts = new List<int>();
+        for (var i = 1; i <= 12; i++)
+        {
+            var task = Site.Seed.Task(project, $"Question {i}?", i % 3 == 0 ? "Same." : $"answer {i}");
+            Site.Clock.Advance(TimeSpan.FromMinutes(5));
+            Assert.Null((await Site.Get<FlagResponse>().Handle(person, new(Guid.CreateVersion7()), task.FirstResponseId, FlagReason.Nonsense, null, "judge", Stop)).Refusal);
+            if (i is not (1 or 12))
+                continue;
+            using var statements = new Statements(Database);
+            var list = (await Site.Get<ListFlags>().Handle(reviewer, FlagState.Open, null, Stop)).Value;
+            Assert.Equal(i == 1 ? 1 : 9, list.Rows.Count);
+            var shown = statements.Seen.Count;
+            Assert.Null((await Site.Get<ListFlags>().Handle(reviewer, new FlagFilter(FlagState.Open, FlagReason.Nonsense), list.Rows[0].Id, Stop)).Refusal);
+            Assert.Null((await Site.Get<ShowFlag>().Handle(reviewer, list.Rows[0].Id, Stop)).Refusal);
+            Assert.Null((await Site.Get<ShowService>().Handle(reviewer, Stop)).Refusal);
+            counts.Add(shown);
+            var offenders = Costly(statements.Seen);
+            Assert.True(offenders.Count == 0, string.Join("\n\n", offenders));
+            Assert.DoesNotContain(statements.Seen, statement => statement.CommandText.Contains("\"Alike\"", StringComparison.Ordinal) && Plan(statement).Any(line => line.StartsWith("USE TEMP B-TREE FOR ORDER BY", StringComparison.Ordinal)));
+        }
+
+        Assert.Equal(counts[0], counts[1]);
     }
 
     /// <summary>Negative control: a judgement looked up by what has no index.</summary>
@@ -87,14 +120,7 @@ public sealed partial class QueryPlansTests() : AnnotatingTests(null)
         var offenders = new List<string>();
         foreach (var statement in statements.DistinctBy(statement => statement.CommandText).Where(statement => !statement.CommandText.Contains("\nWHERE 0\n", StringComparison.Ordinal))) // what is asked for null has no rows
         {
-            using var explain = connection.CreateCommand();
-            explain.CommandText = "EXPLAIN QUERY PLAN " + statement.CommandText;
-            foreach (DbParameter parameter in statement.Parameters)
-                explain.Parameters.AddWithValue(parameter.ParameterName, parameter.Value ?? DBNull.Value);
-            var plan = new List<string>();
-            using (var lines = explain.ExecuteReader())
-                while (lines.Read())
-                    plan.Add(lines.GetString(3));
+            var plan = Plan(statement, connection);
             offenders.AddRange(from line in plan
                                let table = Scan().Match(line) is { Success: true } scan ? TableOf(scan.Groups[1].Value, statement.CommandText) : null
                                where table is not (null or "Projects" or "AspNetRoles")
@@ -103,6 +129,27 @@ public sealed partial class QueryPlansTests() : AnnotatingTests(null)
                 offenders.Add($"waiting tasks are sorted: {statement.CommandText}");
         }
         return offenders;
+    }
+
+    private List<string> Plan(DbCommand statement)
+    {
+        using var connection = new SqliteConnection(Database);
+        connection.Open();
+        return Plan(statement, connection);
+    }
+
+    /// <summary>SQLite's own plan.</summary>
+    private static List<string> Plan(DbCommand statement, SqliteConnection connection)
+    {
+        using var explain = connection.CreateCommand();
+        explain.CommandText = "EXPLAIN QUERY PLAN " + statement.CommandText;
+        foreach (DbParameter parameter in statement.Parameters)
+            explain.Parameters.AddWithValue(parameter.ParameterName, parameter.Value ?? DBNull.Value);
+        var plan = new List<string>();
+        using var lines = explain.ExecuteReader();
+        while (lines.Read())
+            plan.Add(lines.GetString(3));
+        return plan;
     }
 
     /// <summary>The table behind a name in a plan; null for a subquery.</summary>

@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
+using Portal.Data.Feedback;
 using Portal.Data.Serving;
 using Portal.Data.Storage;
 
@@ -39,6 +40,9 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
     /// <summary>Answers trials of endpoints; by default a hello without log-probabilities.</summary>
     public Func<EndpointTrialRequest, EndpointTrialResponse> Trial { get; set; } = _ => new EndpointTrialResponse("Hello.", "stop", 30, false, null, null, null);
 
+    /// <summary>Answers in a conversation; by default with what was asked and the seed.</summary>
+    public Func<ChatCompletionRequest, string> Chat { get; set; } = request => $"You asked: {request.Messages![^1].Content} ({request.Seed})"; // the portal sends both
+
     /// <summary>Answers estimates of an audit's power; by default from no texts, of a project with 80 held-out prompts of 400.</summary>
     public Func<AuditPowerRequest, AuditPowerResponse> Power { get; set; } = request =>
         new AuditPowerResponse(AuditPowerBasis.NoTexts, 0, request.Pairs, 0.05, 0.8, [new("length_tokens", "Length in tokens", 0.31)], [new(0.1, 0.03, 0.01, 0.08), new(0.2, 0.2, 0.13, 0.29), new(0.5, 0.99, 0.95, 1)], 100, 80, 400);
@@ -66,6 +70,8 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
         app.MapPost(AuditPowerRequest.Route, http => door.Answer<AuditPowerRequest>(http, token, request => door.Power(request)));
         app.MapPost(AuditScoreRequest.Route, http => door.Answer<AuditScoreRequest>(http, token, request => door.AuditScores(request)));
         app.MapPost(EndpointTrialRequest.Route, http => door.Answer<EndpointTrialRequest>(http, token, request => door.Trial(request)));
+        app.MapPost(ChatCompletionRequest.Route, http => door.Answer<ChatCompletionRequest>(http, token, request =>
+            new ChatCompletionResponse("chatcmpl-1", "chat.completion", 0, request.Model!, [new ChatChoice(0, new Turn("assistant", door.Chat(request)), null, "stop")], new Usage(9, 9, 18)))); // always named
         await app.StartAsync();
         return door;
     }
