@@ -69,7 +69,7 @@ public static class ReviewSetup
         services.AddSingleton<ShowFlag>();
         services.AddSingleton<CloseFlag>();
         services.AddSingleton<AssignFlag>();
-        services.AddSingleton<ShowService>();
+        services.AddSingleton<ShowServiceTimes>();
         services.AddSingleton<SuggestFlags>();
         services.AddSingleton<ShowTry>();
         services.AddSingleton<TryPrompt>();

@@ -8,7 +8,7 @@ namespace Portal.Web.Review;
 /// <summary>Words for flags that several parts of the review pages share.</summary>
 internal static class FlagWords
 {
-    private const int ExcerptMax = 140;
+    private const int ExcerptMax = 110;
 
     /// <summary>"26 h", "40 min", "3 days".</summary>
     public static string Waited(IStringLocalizer<Texts> T, TimeSpan waited) => waited.TotalHours >= 48 ? T["Waited.Days", (int)waited.TotalDays]

@@ -22,11 +22,13 @@ function enter(root) {
 
 function move(root, by) {
   const rows = [...root.querySelectorAll("[data-row]")];
-  const here = rows.findIndex(row => row.ariaCurrent === "true");
+  // The row that has the focus is ahead of the page: keys may come faster than the server's answer.
+  const focused = rows.indexOf(document.activeElement);
+  const here = focused >= 0 ? focused : rows.findIndex(row => row.ariaCurrent === "true");
   const next = rows[here < 0 ? 0 : here + by];
   if (!next) return;
   next.focus();
-  if (next !== rows[here]) next.click();
+  next.click();
 }
 
 document.addEventListener("keydown", event => {

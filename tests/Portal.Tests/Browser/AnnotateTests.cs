@@ -351,7 +351,7 @@ public sealed class AnnotateTests(BrowserFixture portal)
         var panel = review.Page.Locator("[data-panel]", new() { HasText = "There is no red door." });
         await panel.WaitForAsync();
         await review.IsInteractive();
-        await panel.GetByText("Confirm: it is a problem").ClickAsync();
+        await panel.GetByText("It is a problem").ClickAsync();
         await review.Page.GetByText("1 flag is confirmed.").WaitForAsync(new() { State = WaitForSelectorState.Attached });
 
         Assert.Equal(Portal.Data.Review.FlagState.Confirmed, db.Flags.AsNoTracking().Single(f => f.ProjectId == project).State);

@@ -62,7 +62,7 @@ public sealed class ReviewPagesTests(AdminPagesFixture portal)
         await watched.IsInOrderInEveryLook("try-answers");
         await page.Locator("article button", new() { HasText = "Flag" }).Nth(1).ClickAsync();
         var form = page.Locator("article form");
-        await form.GetByText("Wrong facts").ClickAsync();
+        await form.GetByLabel("Wrong facts").CheckAsync();
         await form.GetByLabel("Better answer").FillAsync("Grass.");
         await form.GetByText("Send the flag").ClickAsync();
         await page.GetByText("Flagged, and stored with its prompt.").WaitForAsync();

@@ -20,7 +20,6 @@ public sealed partial class TextsTests
         [("Registry", "Models.NoneServes.{kind}")] = "an SAE never serves by itself",
         [("Jobs", "Level.{line.Level}")] = "a line of information has no mark",
         [("Jobs", "Where.End.{(isOver ? job.State : JobState.Succeeded)}")] = "says how a job ends",
-        [("Review", "Said.{decision}")] = "deciding never opens a flag",
         [("MyWork", "Said.{verdict.Kind}")] = "a preference is told by its strength",
         [("Components", "Steps.{step.State}")] = "steps under way and waiting are told by their place",
     };

@@ -69,7 +69,7 @@ public sealed partial class QueryPlansTests() : AnnotatingTests(null)
             var shown = statements.Seen.Count;
             Assert.Null((await Site.Get<ListFlags>().Handle(reviewer, new FlagFilter(FlagState.Open, FlagReason.Nonsense), list.Rows[0].Id, Stop)).Refusal);
             Assert.Null((await Site.Get<ShowFlag>().Handle(reviewer, list.Rows[0].Id, Stop)).Refusal);
-            Assert.Null((await Site.Get<ShowService>().Handle(reviewer, Stop)).Refusal);
+            Assert.Null((await Site.Get<ShowServiceTimes>().Handle(reviewer, Stop)).Refusal);
             counts.Add(shown);
             var offenders = Costly(statements.Seen);
             Assert.True(offenders.Count == 0, string.Join("\n\n", offenders));

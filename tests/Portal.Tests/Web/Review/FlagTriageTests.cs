@@ -232,7 +232,7 @@ public abstract class FlagTriageTests : IDisposable
 
         var first = (await close.Handle(reviewer, ids[0], FlagState.Confirmed, Stop)).Value;
         var same = await close.Handle(reviewer, ids[0], FlagState.Confirmed, Stop);
-        var note = Assert.Single((await portal.Get<ShowService>().Handle(second, Stop)).Value.Held);
+        var note = Assert.Single((await portal.Get<ShowServiceTimes>().Handle(second, Stop)).Value.Held);
         var row = (await portal.Get<ShowFlag>().Handle(second, ids[0], Stop)).Value.Row;
         var final = (await close.Handle(second, ids[0], FlagState.Confirmed, Stop)).Value;
         var dismissed = (await close.Handle(reviewer, ids[1], FlagState.Dismissed, Stop)).Value;
@@ -287,7 +287,7 @@ public abstract class FlagTriageTests : IDisposable
         Assert.Equal(ProblemKind.Forbidden, (await portal.Get<ShowFlag>().Handle(person, id, Stop)).Refusal?.Kind);
         Assert.Equal(ProblemKind.Forbidden, (await portal.Get<CloseFlag>().Handle(person, id, FlagState.Dismissed, everyAlike: true, Stop)).Refusal?.Kind);
         Assert.Equal(ProblemKind.Forbidden, (await portal.Get<AssignFlag>().Handle(person, id, take: true, Stop)).Refusal?.Kind);
-        Assert.Equal(ProblemKind.Forbidden, (await portal.Get<ShowService>().Handle(person, Stop)).Refusal?.Kind);
+        Assert.Equal(ProblemKind.Forbidden, (await portal.Get<ShowServiceTimes>().Handle(person, Stop)).Refusal?.Kind);
         Assert.Equal(ProblemKind.Forbidden, (await portal.Get<ShowTry>().Handle(person, project, Stop)).Refusal?.Kind);
         Assert.Equal(ProblemKind.Forbidden, (await portal.Get<SuggestFlags>().Handle(reviewer, project, Stop)).Refusal?.Kind);
         Assert.Equal(ProblemKind.Forbidden, (await portal.Get<FlagResponse>().Handle(portal.Person("auditor", RoleNames.Auditor), Fresh(), Response("x"), FlagReason.Other, null, "results", Stop)).Refusal?.Kind);

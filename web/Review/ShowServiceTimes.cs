@@ -17,7 +17,7 @@ public sealed record ServiceView(ServiceTimes Times, IReadOnlyList<HeldFlags> He
 /// <summary>Service times of the last 30 days, and which open flags are held. Flags of people only: nobody waits for the answer to a suggestion.</summary>
 /// <remarks>Served by IX_Flags_At, IX_Flags_ClosedAt and IX_Flags_State_Severity_At_Id; at most <see cref="RowsMax"/> short rows each, the newest.</remarks>
 [Needs(Permission.Review)]
-public sealed class ShowService(IDbContextFactory<PortalDbContext> contexts, Access access, TimeProvider time)
+public sealed class ShowServiceTimes(IDbContextFactory<PortalDbContext> contexts, Access access, TimeProvider time)
 {
     public const int RowsMax = 5_000;
     private const int PeopleMax = 3;
