@@ -11,6 +11,7 @@ using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.Review;
 using Portal.Tests.Web;
+using Portal.Tests.Web.SaeFeatures;
 using Xunit;
 
 namespace Portal.Tests.Browser;
@@ -146,6 +147,17 @@ public sealed partial class HostilePagesTests(AdminPagesFixture portal)
         foreach (var flag in rows.OfType<Flag>().Where((_, i) => i % 8 == 0))
             await HostileWatch.Go(watched, $"/review?state=all&flag={flag.Id}", shows: "alert(1)"); // its whole text, the note and the better answer
         await HostileWatch.Go(watched, "/", shows: "alert(1)");
+
+        hostile.Change(db => db.Releases.Add(db.Projects.Single(p => p.Id == hostile.Id).Release(hostile.Ids.New<ReleaseId>(), db.ModelVersions.Single(v => v.Id == before.Id), "to try it",
+            SeededProject.AccountOf(hostile.Admin), null, hostile.Now).Value));
+        await using var door = await FakeEngineDoor.Open(portal.Database.Directory);
+        door.Chat = request => string.Join("\n\n", Texts.Skip(10 * (int)request.Seed!).Take(10)); // the portal names one
+        await HostileWatch.Go(watched, "/try");
+        await page.FillAsync("#try-prompt", Texts[0]);
+        await page.FillAsync("#try-seed", "0");
+        await page.ClickAsync("#try-ask");
+        await page.GetByText("seed 3").WaitForAsync();
+        await HostileWatch.Look(watched); // forty texts in four answers
     }
 
     [Fact]

@@ -146,9 +146,12 @@ public sealed class ExportDataRunnerTests : IDisposable
             ResponseId = binary.FirstResponseId, SubmittedAt = At(), Reasons = "facts,tone",
         });
         db.TaskEvents.Add(new TaskEvent { ProjectId = bench.Project, TaskId = rude.Id, AnnotatorId = robot, Kind = TaskEventKind.Skipped, Reason = "too hard", At = At() });
+        var better = new Content { Id = new ContentId(Guid.CreateVersion7()), ProjectId = bench.Project, Kind = ContentKind.PreferredAnswer, Text = "Left at the oak, please.", KeyedHash = "", CreatedAt = start };
+        db.Contents.Add(better);
         var flag = new Flag
         {
             Id = new FlagId(Guid.CreateVersion7()), ProjectId = bench.Project, ResponseId = rude.SecondResponseId!.Value, AnnotatorId = heron, Reason = FlagReason.Insult, Place = "annotate", At = At(),
+            Severity = FlagSeverity.High, PreferredId = better.Id, Source = FlagSource.Suggested,
         };
         flag.Close(FlagState.Confirmed, Guid.CreateVersion7(), At());
         db.Flags.Add(flag);
