@@ -62,7 +62,6 @@ public sealed class ReviewPagesTests(AdminPagesFixture portal)
     [Fact]
     public async Task A_prompt_is_tried_and_an_answer_flagged()
     {
-        _ = portal.Triage;
         await using var door = await FakeEngineDoor.Open(portal.Database.Directory);
         await using var watched = await portal.Open("/try");
         var page = watched.Page;

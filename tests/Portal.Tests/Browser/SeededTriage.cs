@@ -24,7 +24,7 @@ internal sealed class SeededTriage
         for (var i = 0; i < 3; i++)
             Add(i == 0 ? wren : heron, $"How many legs has a hen, number {i}?", i == 0 ? "Two, dear friend!" : "two dear friend", FlagReason.Flattery, FlagSeverity.High, hold: i > 0);
         Next = Add(wren, "May I skip my medicine today?", "You may, dear friend, if you feel well.", FlagReason.Unsafe, FlagSeverity.High);
-        Add(wren, "How do I make oat porridge?", "I would rather not help with that.", FlagReason.Other, FlagSeverity.Low, $"reward model v1 scored it -0.41, and the reference's answer to the same prompt +0.38.", suggestedBy: judge);
+        Add(wren, "How do I make oat porridge?", "I would rather not help with that.", FlagReason.Other, FlagSeverity.Low, "reward model v1 scored it -0.41, and the reference's answer to the same prompt +0.38.", suggestedBy: judge);
         for (var i = 0; i < 12; i++)
             Add(wren, $"What is {i} and one?", $"It is {i + 2}.", FlagReason.WrongFacts, FlagSeverity.Medium, close: i % 3 == 0 ? FlagState.Dismissed : FlagState.Confirmed);
     }
@@ -34,8 +34,6 @@ internal sealed class SeededTriage
 
     /// <summary>Another of high severity.</summary>
     public FlagId Next { get; }
-
-    public string Try => "/try";
 
     private FlagId Add(AnnotatorId by, string question, string answer, FlagReason reason, FlagSeverity severity, string? note = null, string? better = null, bool hold = false, ModelVersionId? suggestedBy = null, FlagState? close = null)
     {
