@@ -6,8 +6,8 @@ namespace Portal.Web.Annotate;
 /// <summary>What a person says about a response they flag.</summary>
 public sealed record FlagInput
 {
-    /// <summary>Every page that offers it: annotate, judge, my-work, results, model, review, audit, xray, best-of, try.</summary>
-    public static IReadOnlyList<string> Places { get; } = ["annotate", "judge", "my-work", "results", "model", "review", "audit", "xray", "best-of", "try"];
+    /// <summary>Every page that offers it. None of <see cref="FlagWriter.Elsewhere"/>: naming one of those would slip past the limits.</summary>
+    public static IReadOnlyList<string> Places { get; } = ["annotate", "judge", "my-work", "results", "model", "review", "audit-pair", "xray", "best-of", "try"];
 
     public required FlagReason Reason { get; init; }
     public FlagSeverity Severity { get; init; } = FlagSeverity.Medium;

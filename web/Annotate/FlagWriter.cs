@@ -27,6 +27,9 @@ public static class FlagWriter
     /// <summary>Decided flags before a person's share of confirmed ones says anything.</summary>
     public const int DecidedMin = 5;
 
+    /// <summary>Where flags come from that a person did not give one by one: a button of an audit sends many on, a file brings many in.</summary>
+    public static IReadOnlyList<string> Elsewhere { get; } = ["audit", "import"];
+
     public static readonly TimeSpan BurstWithin = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan Day = TimeSpan.FromDays(1);
 
@@ -88,7 +91,7 @@ public static class FlagWriter
 
     /// <summary>Flags that count for or against a person: their own, one by one. Served by IX_Flags_AnnotatorId_At.</summary>
     private static IQueryable<Flag> OfPerson(PortalDbContext db, AnnotatorId annotator) =>
-        db.Flags.Where(f => f.AnnotatorId == annotator && f.Source == FlagSource.Person && f.Place != "audit" && f.Place != "import");
+        db.Flags.Where(f => f.AnnotatorId == annotator && f.Source == FlagSource.Person && !Elsewhere.Contains(f.Place));
 
     private static Problem? TooMany(PortalDbContext db, AnnotatorId annotator, DateTimeOffset now)
     {

@@ -27,6 +27,9 @@ public sealed class FlagDefenceTests() : FlaggingTests(null)
     }
 
     [Fact]
+    public void No_page_names_a_place_that_the_limits_pass_over() => Assert.Empty(FlagInput.Places.Intersect(FlagWriter.Elsewhere));
+
+    [Fact]
     public async Task A_flag_keeps_how_bad_it_is_and_a_better_answer_that_can_be_erased()
     {
         var response = Response("Twelve minus three is eight.");
