@@ -52,42 +52,6 @@ public abstract class FlagTriageTests(PostgresFixture? postgres) : FlaggingTests
     }
 
     [Fact]
-    public async Task A_decision_is_about_one_flag_or_all_alike_and_each_is_in_the_log()
-    {
-        var ids = new List<FlagId>();
-        for (var i = 0; i < 3; i++)
-            ids.Add((await Flagged(Site.Person($"p{i}"), Response("Same."))).Value);
-
-        var one = (await Site.Get<CloseFlag>().Handle(Reviewer, ids[0], FlagState.Dismissed, Stop)).Value;
-        var rest = (await Site.Get<CloseFlag>().Handle(Reviewer, ids[1], FlagState.Confirmed, everyAlike: true, Stop)).Value;
-        var again = (await Site.Get<CloseFlag>().Handle(Second, ids[2], FlagState.Confirmed, Stop)).Value;
-
-        Assert.Equal((1, 2, 0), (one.Closed, rest.Closed, again.Closed));
-        using var db = Site.Open();
-        Assert.Equal([FlagState.Dismissed, FlagState.Confirmed, FlagState.Confirmed], ids.Select(id => db.Flags.Single(f => f.Id == id).State));
-        Assert.Equal([("flag.dismiss", ids[0]), ("flag.confirm", ids[1]), ("flag.confirm", ids[2])], db.AuditEvents.OrderBy(e => e.Sequence).AsEnumerable().Select(e => (e.Action, FlagId.Parse(e.EntityId, null))));
-    }
-
-    [Fact]
-    public async Task A_flag_is_with_one_reviewer_at_a_time()
-    {
-        var id = (await Flagged(Person, Response("Same."))).Value;
-        await Flagged(Site.Person("two"), Response("same"));
-        var assign = Site.Get<AssignFlag>();
-
-        Assert.Equal(2, (await assign.Handle(Reviewer, id, take: true, Stop)).Value); // those alike go with it
-        var row = Assert.Single((await Site.Get<ListFlags>().Handle(Second, FlagState.Open, null, Stop)).Value.Rows);
-        Assert.Equal(("reviewer", false), (row.With, row.IsMine));
-        Assert.Equal(ProblemKind.Conflict, (await assign.Handle(Second, id, take: true, Stop)).Refusal?.Kind);
-        Assert.Equal(ProblemKind.Conflict, (await assign.Handle(Second, id, take: false, Stop)).Refusal?.Kind);
-        Later(24 * 60);
-        Assert.Equal(1, (await assign.Handle(Second, id, take: true, Stop)).Value); // a day is long enough
-        Assert.Equal(1, (await assign.Handle(Second, id, take: false, Stop)).Value);
-        Assert.Null((await Site.Get<CloseFlag>().Handle(Reviewer, id, FlagState.Dismissed, Stop)).Refusal);
-        Assert.Equal(ProblemKind.Conflict, (await assign.Handle(Second, id, take: true, Stop)).Refusal?.Kind); // decided
-    }
-
-    [Fact]
     public async Task Two_reviewers_who_take_one_at_once_do_not_both_have_it()
     {
         var id = (await Flagged(Person, Response("Same."))).Value;
