@@ -371,6 +371,44 @@ public readonly record struct ToggleSetId(Guid Value) : IEntityId<ToggleSetId>
     public static ToggleSetId Parse(string text, IFormatProvider? provider) => new(Guid.Parse(text));
 }
 
+/// <summary>Identifies an explanation of a response.</summary>
+[JsonConverter(typeof(IdJsonConverter<ExplanationId>))]
+public readonly record struct ExplanationId(Guid Value) : IEntityId<ExplanationId>
+{
+    /// <inheritdoc/>
+    public static ExplanationId From(Guid value) => new(value);
+    /// <inheritdoc/>
+    public override string ToString() => Value.ToString();
+    /// <summary>Parses the text form; false when it is none. Lets routes and query strings bind the id.</summary>
+    public static bool TryParse(string? text, IFormatProvider? provider, out ExplanationId id)
+    {
+        var ok = Guid.TryParse(text, out var value);
+        id = new(value);
+        return ok;
+    }
+    /// <summary>Parses the text form or throws <see cref="FormatException"/>.</summary>
+    public static ExplanationId Parse(string text, IFormatProvider? provider) => new(Guid.Parse(text));
+}
+
+/// <summary>Identifies a reviewer's mark of a pair.</summary>
+[JsonConverter(typeof(IdJsonConverter<PairMarkId>))]
+public readonly record struct PairMarkId(Guid Value) : IEntityId<PairMarkId>
+{
+    /// <inheritdoc/>
+    public static PairMarkId From(Guid value) => new(value);
+    /// <inheritdoc/>
+    public override string ToString() => Value.ToString();
+    /// <summary>Parses the text form; false when it is none. Lets routes and query strings bind the id.</summary>
+    public static bool TryParse(string? text, IFormatProvider? provider, out PairMarkId id)
+    {
+        var ok = Guid.TryParse(text, out var value);
+        id = new(value);
+        return ok;
+    }
+    /// <summary>Parses the text form or throws <see cref="FormatException"/>.</summary>
+    public static PairMarkId Parse(string text, IFormatProvider? provider) => new(Guid.Parse(text));
+}
+
 /// <summary>Identifies an endpoint that answers as a policy.</summary>
 [JsonConverter(typeof(IdJsonConverter<PolicyEndpointId>))]
 public readonly record struct PolicyEndpointId(Guid Value) : IEntityId<PolicyEndpointId>

@@ -8,6 +8,7 @@ using Portal.Data.AuditLog;
 using Portal.Data.Audits;
 using Portal.Data.Datasets;
 using Portal.Data.Endpoints;
+using Portal.Data.Explanations;
 using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.Registry;
@@ -55,6 +56,10 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
     public DbSet<ReRlRun> ReRlRuns => Set<ReRlRun>();
     public DbSet<DriftRun> DriftRuns => Set<DriftRun>();
     public DbSet<AuditTextRow> AuditTexts => Set<AuditTextRow>();
+    public DbSet<Explanation> Explanations => Set<Explanation>();
+    public DbSet<ExplainingPair> ExplainingPairs => Set<ExplainingPair>();
+    public DbSet<ExplanationLimits> ExplanationLimits => Set<ExplanationLimits>();
+    public DbSet<PairMark> PairMarks => Set<PairMark>();
     public DbSet<Job> Jobs => Set<Job>();
     public DbSet<JobEvent> JobEvents => Set<JobEvent>();
     public DbSet<MetricPoint> MetricPoints => Set<MetricPoint>();
@@ -104,6 +109,8 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
         Id<FeatureLabelId>(configuration);
         Id<ToggleSetId>(configuration);
         Id<PolicyEndpointId>(configuration);
+        Id<ExplanationId>(configuration);
+        Id<PairMarkId>(configuration);
 
         static void Id<T>(ModelConfigurationBuilder configuration) where T : struct, IEntityId<T> =>
             configuration.Properties<T>().HaveConversion<IdConverter<T>>();
@@ -330,6 +337,32 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
             text.HasKey(t => new { t.JobId, t.PromptId, t.Side, t.Ordinal });
             text.Property(t => t.Problem).HasMaxLength(AuditTextRow.ProblemLengthMax);
             text.Ignore(t => t.TextId);
+        });
+
+        builder.Entity<Explanation>(explanation =>
+        {
+            explanation.HasIndex(e => new { e.ProjectId, e.At });
+            explanation.HasIndex(e => e.FlagId);
+            explanation.HasIndex(e => e.ResponseId);
+            explanation.HasIndex(e => new { e.RewardModelId, e.At });
+            explanation.Ignore(e => e.Unexplained);
+            explanation.Ignore(e => e.ExplainedShare);
+            explanation.HasOne<Project>().WithMany().HasForeignKey(e => e.ProjectId);
+        });
+        builder.Entity<ExplainingPair>(pair =>
+        {
+            pair.HasKey(p => new { p.ExplanationId, p.JudgementId });
+            // In how many other explanations a judgement takes part: the blast radius of a request.
+            pair.HasIndex(p => p.JudgementId);
+            pair.Ignore(p => p.RewardShare);
+            pair.HasOne<Explanation>().WithMany().HasForeignKey(p => p.ExplanationId);
+        });
+        builder.Entity<ExplanationLimits>().HasKey(l => new { l.RewardModelId, l.Mode, l.Space, l.Method });
+        builder.Entity<PairMark>(mark =>
+        {
+            mark.HasIndex(m => new { m.ExplanationId, m.JudgementId, m.By, m.At });
+            mark.HasIndex(m => m.JudgementId);
+            mark.HasOne<Explanation>().WithMany().HasForeignKey(m => m.ExplanationId);
         });
 
         builder.Entity<Job>(job =>

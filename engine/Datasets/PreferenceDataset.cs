@@ -1,5 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
+using Portal.Data.Datasets;
 using Portal.Data.Feedback;
 
 namespace Portal.Engine.Datasets;
@@ -32,7 +33,12 @@ public static class PreferenceDataset
     /// <returns>Rows in the version's order, in its parts; and how many were left out because a text was erased since.</returns>
     /// <exception cref="CannotTrain">There is no such version, or it holds single verdicts.</exception>
     public static Task<DatasetRows<PreferencePair>> Load(IDbContextFactory<PortalDbContext> contexts, DatasetVersionId version, CancellationToken stop) =>
-        DatasetReader.Read(contexts, version, TaskKind.Pairwise, (row, prompt, chosen, rejected) => rejected is null
-            ? null
-            : new PreferencePair(prompt.Key, prompt.Turns, chosen, rejected, row.Margin, row.Weight, prompt.Topic), stop);
+        DatasetReader.Read(contexts, version, TaskKind.Pairwise, (row, prompt, chosen, rejected) => rejected is null ? null : PairOf(row, prompt, chosen, rejected), stop);
+
+    /// <summary>The same with the judgement of each row.</summary>
+    /// <inheritdoc cref="Load"/>
+    public static Task<DatasetRows<IdentifiedPair>> LoadIdentified(IDbContextFactory<PortalDbContext> contexts, DatasetVersionId version, CancellationToken stop) =>
+        DatasetReader.Read(contexts, version, TaskKind.Pairwise, (row, prompt, chosen, rejected) => rejected is null ? null : new IdentifiedPair(row.JudgementId.Value, PairOf(row, prompt, chosen, rejected)), stop);
+
+    private static PreferencePair PairOf(DatasetRow row, StoredPrompt prompt, string chosen, string rejected) => new(prompt.Key, prompt.Turns, chosen, rejected, row.Margin, row.Weight, prompt.Topic);
 }

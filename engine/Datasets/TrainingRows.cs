@@ -10,6 +10,9 @@ namespace Portal.Engine.Datasets;
 public sealed record PreferencePair(string PromptKey, IReadOnlyList<Turn> Prompt, string Chosen, string Rejected, double? Margin = null,
     double Weight = 1, string? Topic = null);
 
+/// <summary>A pair with the id of the judgement it comes from: what an explanation names, whatever order rows have.</summary>
+public sealed record IdentifiedPair(Guid Id, PreferencePair Pair);
+
 /// <summary>One answer that somebody called good or bad.</summary>
 public sealed record LabelledResponse(string PromptKey, IReadOnlyList<Turn> Prompt, string Response, bool IsGood, double Weight = 1,
     string? Topic = null);

@@ -17,5 +17,6 @@ public static class TrainingRunners
         .Add(() => new DescribeFeaturesRunner())
         .Add(() => new AuditRewardRunner())
         .Add(() => new CheckReRlRunner())
-        .Add(() => new MeasureDriftRunner());
+        .Add(() => new MeasureDriftRunner())
+        .Add(() => new ExplainResponsesRunner());
 }

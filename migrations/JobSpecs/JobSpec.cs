@@ -23,6 +23,7 @@ namespace Portal.Data.JobSpecs;
 [JsonDerivedType(typeof(AuditReward), nameof(AuditReward))]
 [JsonDerivedType(typeof(CheckReRl), nameof(CheckReRl))]
 [JsonDerivedType(typeof(MeasureDrift), nameof(MeasureDrift))]
+[JsonDerivedType(typeof(ExplainResponses), nameof(ExplainResponses))]
 [JsonDerivedType(typeof(SampleResponses), nameof(SampleResponses))]
 [JsonDerivedType(typeof(ImportData), nameof(ImportData))]
 [JsonDerivedType(typeof(ExportData), nameof(ExportData))]
@@ -56,7 +57,7 @@ public abstract record JobSpec
     /// True for jobs that would slow a training one down, or be slowed down by it: they wait for each other. The rest may run beside.
     /// </summary>
     [JsonIgnore]
-    public bool IsHeavy => IsTraining || this is DescribeFeatures or CompareBestOfN or AuditReward or MeasureDrift || this is SampleResponses { Prompts: var prompts, ResponsesPerPrompt: var each } && prompts * each > 400;
+    public bool IsHeavy => IsTraining || this is DescribeFeatures or CompareBestOfN or AuditReward or MeasureDrift or ExplainResponses || this is SampleResponses { Prompts: var prompts, ResponsesPerPrompt: var each } && prompts * each > 400;
 
     /// <summary>The JSON that is stored, with the kind first.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, Json);

@@ -877,6 +877,214 @@ namespace Portal.Data.Postgres
                     b.ToTable("PolicyEndpoints");
                 });
 
+            modelBuilder.Entity("Portal.Data.Explanations.ExplainingPair", b =>
+                {
+                    b.Property<Guid>("ExplanationId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid>("JudgementId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int?>("CosineRank")
+                        .HasColumnType("integer");
+
+                    b.Property<double>("Distance")
+                        .HasColumnType("double precision");
+
+                    b.Property<double>("Influence")
+                        .HasColumnType("double precision");
+
+                    b.Property<int?>("InfluenceRank")
+                        .HasColumnType("integer");
+
+                    b.Property<double>("Margin")
+                        .HasColumnType("double precision");
+
+                    b.Property<int?>("NearestRank")
+                        .HasColumnType("integer");
+
+                    b.Property<string>("OthersJson")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<int?>("ProjectionRank")
+                        .HasColumnType("integer");
+
+                    b.Property<double>("Weight")
+                        .HasColumnType("double precision");
+
+                    b.HasKey("ExplanationId", "JudgementId");
+
+                    b.HasIndex("JudgementId");
+
+                    b.ToTable("ExplainingPairs");
+                });
+
+            modelBuilder.Entity("Portal.Data.Explanations.Explanation", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("uuid");
+
+                    b.Property<DateTimeOffset>("At")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<int>("Calibrating")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Confidence")
+                        .HasColumnType("integer");
+
+                    b.Property<Guid?>("CreatedBy")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid>("DatasetVersionId")
+                        .HasColumnType("uuid");
+
+                    b.Property<double>("Drop")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("DropAbove")
+                        .HasColumnType("double precision");
+
+                    b.Property<double>("Explained")
+                        .HasColumnType("double precision");
+
+                    b.Property<double?>("ExplainedAbove")
+                        .HasColumnType("double precision");
+
+                    b.Property<Guid?>("FlagId")
+                        .HasColumnType("uuid");
+
+                    b.Property<double>("Gap")
+                        .HasColumnType("double precision");
+
+                    b.Property<bool>("IsSynthetic")
+                        .HasColumnType("boolean");
+
+                    b.Property<bool>("IsTruncated")
+                        .HasColumnType("boolean");
+
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("uuid");
+
+                    b.Property<double>("Locality")
+                        .HasColumnType("double precision");
+
+                    b.Property<int>("Method")
+                        .HasColumnType("integer");
+
+                    b.Property<double>("Milliseconds")
+                        .HasColumnType("double precision");
+
+                    b.Property<int>("Mode")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Pairs")
+                        .HasColumnType("integer");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("References")
+                        .HasColumnType("integer");
+
+                    b.Property<double>("RelativeResidual")
+                        .HasColumnType("double precision");
+
+                    b.Property<double>("Residual")
+                        .HasColumnType("double precision");
+
+                    b.Property<Guid>("ResponseId")
+                        .HasColumnType("uuid");
+
+                    b.Property<double>("Reward")
+                        .HasColumnType("double precision");
+
+                    b.Property<Guid>("RewardModelId")
+                        .HasColumnType("uuid");
+
+                    b.Property<long>("Seed")
+                        .HasColumnType("bigint");
+
+                    b.Property<int>("Space")
+                        .HasColumnType("integer");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("FlagId");
+
+                    b.HasIndex("ResponseId");
+
+                    b.HasIndex("ProjectId", "At");
+
+                    b.HasIndex("RewardModelId", "At");
+
+                    b.ToTable("Explanations");
+                });
+
+            modelBuilder.Entity("Portal.Data.Explanations.ExplanationLimits", b =>
+                {
+                    b.Property<Guid>("RewardModelId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Mode")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Space")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Method")
+                        .HasColumnType("integer");
+
+                    b.Property<DateTimeOffset>("At")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<double>("DropAbove")
+                        .HasColumnType("double precision");
+
+                    b.Property<double>("ExplainedAbove")
+                        .HasColumnType("double precision");
+
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Responses")
+                        .HasColumnType("integer");
+
+                    b.HasKey("RewardModelId", "Mode", "Space", "Method");
+
+                    b.ToTable("ExplanationLimits");
+                });
+
+            modelBuilder.Entity("Portal.Data.Explanations.PairMark", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("uuid");
+
+                    b.Property<DateTimeOffset>("At")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid>("By")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid>("ExplanationId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid>("JudgementId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Verdict")
+                        .HasColumnType("integer");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("JudgementId");
+
+                    b.HasIndex("ExplanationId", "JudgementId", "By", "At");
+
+                    b.ToTable("PairMarks");
+                });
+
             modelBuilder.Entity("Portal.Data.Feedback.AnnotationTask", b =>
                 {
                     b.Property<Guid>("Id")
@@ -2269,6 +2477,33 @@ namespace Portal.Data.Postgres
                     b.HasOne("Portal.Data.Feedback.Project", null)
                         .WithMany()
                         .HasForeignKey("ProjectId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Explanations.ExplainingPair", b =>
+                {
+                    b.HasOne("Portal.Data.Explanations.Explanation", null)
+                        .WithMany()
+                        .HasForeignKey("ExplanationId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Explanations.Explanation", b =>
+                {
+                    b.HasOne("Portal.Data.Feedback.Project", null)
+                        .WithMany()
+                        .HasForeignKey("ProjectId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Explanations.PairMark", b =>
+                {
+                    b.HasOne("Portal.Data.Explanations.Explanation", null)
+                        .WithMany()
+                        .HasForeignKey("ExplanationId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
                 });

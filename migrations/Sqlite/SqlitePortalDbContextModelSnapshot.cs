@@ -866,6 +866,214 @@ namespace Portal.Data.Sqlite
                     b.ToTable("PolicyEndpoints");
                 });
 
+            modelBuilder.Entity("Portal.Data.Explanations.ExplainingPair", b =>
+                {
+                    b.Property<Guid>("ExplanationId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("JudgementId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int?>("CosineRank")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<double>("Distance")
+                        .HasColumnType("REAL");
+
+                    b.Property<double>("Influence")
+                        .HasColumnType("REAL");
+
+                    b.Property<int?>("InfluenceRank")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<double>("Margin")
+                        .HasColumnType("REAL");
+
+                    b.Property<int?>("NearestRank")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("OthersJson")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<int?>("ProjectionRank")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<double>("Weight")
+                        .HasColumnType("REAL");
+
+                    b.HasKey("ExplanationId", "JudgementId");
+
+                    b.HasIndex("JudgementId");
+
+                    b.ToTable("ExplainingPairs");
+                });
+
+            modelBuilder.Entity("Portal.Data.Explanations.Explanation", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("At")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Calibrating")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Confidence")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid?>("CreatedBy")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("DatasetVersionId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<double>("Drop")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("DropAbove")
+                        .HasColumnType("REAL");
+
+                    b.Property<double>("Explained")
+                        .HasColumnType("REAL");
+
+                    b.Property<double?>("ExplainedAbove")
+                        .HasColumnType("REAL");
+
+                    b.Property<Guid?>("FlagId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<double>("Gap")
+                        .HasColumnType("REAL");
+
+                    b.Property<bool>("IsSynthetic")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<bool>("IsTruncated")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<double>("Locality")
+                        .HasColumnType("REAL");
+
+                    b.Property<int>("Method")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<double>("Milliseconds")
+                        .HasColumnType("REAL");
+
+                    b.Property<int>("Mode")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Pairs")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("References")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<double>("RelativeResidual")
+                        .HasColumnType("REAL");
+
+                    b.Property<double>("Residual")
+                        .HasColumnType("REAL");
+
+                    b.Property<Guid>("ResponseId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<double>("Reward")
+                        .HasColumnType("REAL");
+
+                    b.Property<Guid>("RewardModelId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("Seed")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Space")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("FlagId");
+
+                    b.HasIndex("ResponseId");
+
+                    b.HasIndex("ProjectId", "At");
+
+                    b.HasIndex("RewardModelId", "At");
+
+                    b.ToTable("Explanations");
+                });
+
+            modelBuilder.Entity("Portal.Data.Explanations.ExplanationLimits", b =>
+                {
+                    b.Property<Guid>("RewardModelId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Mode")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Space")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Method")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long>("At")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<double>("DropAbove")
+                        .HasColumnType("REAL");
+
+                    b.Property<double>("ExplainedAbove")
+                        .HasColumnType("REAL");
+
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Responses")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("RewardModelId", "Mode", "Space", "Method");
+
+                    b.ToTable("ExplanationLimits");
+                });
+
+            modelBuilder.Entity("Portal.Data.Explanations.PairMark", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("At")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("By")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("ExplanationId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("JudgementId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Verdict")
+                        .HasColumnType("INTEGER");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("JudgementId");
+
+                    b.HasIndex("ExplanationId", "JudgementId", "By", "At");
+
+                    b.ToTable("PairMarks");
+                });
+
             modelBuilder.Entity("Portal.Data.Feedback.AnnotationTask", b =>
                 {
                     b.Property<Guid>("Id")
@@ -2246,6 +2454,33 @@ namespace Portal.Data.Sqlite
                     b.HasOne("Portal.Data.Feedback.Project", null)
                         .WithMany()
                         .HasForeignKey("ProjectId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Explanations.ExplainingPair", b =>
+                {
+                    b.HasOne("Portal.Data.Explanations.Explanation", null)
+                        .WithMany()
+                        .HasForeignKey("ExplanationId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Explanations.Explanation", b =>
+                {
+                    b.HasOne("Portal.Data.Feedback.Project", null)
+                        .WithMany()
+                        .HasForeignKey("ProjectId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Explanations.PairMark", b =>
+                {
+                    b.HasOne("Portal.Data.Explanations.Explanation", null)
+                        .WithMany()
+                        .HasForeignKey("ExplanationId")
                         .OnDelete(DeleteBehavior.Restrict)
                         .IsRequired();
                 });

@@ -15,7 +15,7 @@ public sealed class SealedTruthTests
     private const string Home = "Portal.Engine.TinyAssistant";
     private static readonly string[] sealedTypes = [$"{Home}.SealedTruth", $"{Home}.TruthScorer"];
     private static readonly string[] knownRewards = [$"{Home}.PolicyRewards", $"{Home}.SealedJudgement"];
-    private static readonly string[] recovering = ["Irl", "Audits"];
+    private static readonly string[] recovering = ["Irl", "Audits", "Influence", "Unlearning"];
     private static readonly string[] underTest = ["Irl", "Audits", "Influence", "Sae", "Unlearning", "Agreement", "Evaluation", "Recipes"];
 
     [Fact]

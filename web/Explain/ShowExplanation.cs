@@ -1,0 +1,154 @@
+using System.Security.Claims;
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.Explanations;
+using Portal.Data.Feedback;
+using Portal.Data.Registry;
+using Portal.Data.Review;
+using Portal.Web.Accounts;
+
+namespace Portal.Web.Explain;
+
+/// <summary>A pair that explains a response, with what people need to judge it.</summary>
+/// <param name="Number">Of the judgement within its dataset version, 1 to n: how pages call the pair.</param>
+/// <param name="Prompt">The turns; empty once erased.</param>
+/// <param name="Chosen">The preferred answer; null once erased, as <paramref name="Rejected"/>.</param>
+/// <param name="Annotator">By pseudonym.</param>
+/// <param name="Judgements">People who judged the pair alike.</param>
+/// <param name="Agree">Projection and influence both have it among their first ten.</param>
+/// <param name="Marks">The latest of each reviewer.</param>
+/// <param name="Mine">The latest of who asks; null for none.</param>
+public sealed record ShownPair(ExplainingPair Pair, int Number, IReadOnlyList<Turn> Prompt, string? Chosen, string? Rejected, string Annotator, DateTimeOffset At, int Judgements, bool Agree, IReadOnlyList<PairVerdict> Marks, PairVerdict? Mine);
+
+/// <summary>An annotator's part in an explanation.</summary>
+/// <param name="Weight">Share of the weight.</param>
+/// <param name="DataShare">Share of the judgements trained on: what the weight would be if pairs were taken as they come.</param>
+/// <param name="Judgements">Of theirs, trained on.</param>
+public sealed record AnnotatorPart(string Annotator, double Weight, double DataShare, int Judgements)
+{
+    /// <summary>With fewer judgements, weight over data share is the luck of single pairs.</summary>
+    public const int JudgementsMin = 5;
+
+    /// <summary>Weight over data share; null with too few judgements.</summary>
+    public double? Excess => Judgements >= JudgementsMin && DataShare > 0 ? Weight / DataShare : null;
+}
+
+/// <summary>A pair that comes first for many prompts explains nothing in particular.</summary>
+/// <param name="Number">As pages call it.</param>
+public sealed record HubWarning(int Number, int Prompts, int Of);
+
+/// <summary>An explanation with all that its page shows.</summary>
+/// <param name="Pairs">Of the method asked for, the first first.</param>
+/// <param name="Others">Pairs with a weight that are not shown, and their reward together.</param>
+/// <param name="Bar">The projection's first pairs, their numbers and rewards; what <paramref name="Others"/> add; what no pair explains.</param>
+/// <param name="Flag">Null where nobody flagged it.</param>
+/// <param name="Next">The next explanation of the same job; null for the last.</param>
+public sealed record ExplanationView(Explanation Explanation, IReadOnlyList<Turn> Prompt, string? Text, Flag? Flag, ModelVersion RewardModel, int DatasetNumber, ModelVersion? Policy, AttributionMethod By, IReadOnlyList<ShownPair> Pairs,
+    IReadOnlyList<ShownPair> Bar, int Others, double OthersReward, IReadOnlyList<AnnotatorPart> Annotators, IReadOnlyList<HubWarning> Hubs, ExplanationId? Next);
+
+/// <summary>Reads one explanation: texts, pairs by a method, whose judgements they are, and whether it is a generic one.</summary>
+[Needs(Permission.Review)]
+public sealed class ShowExplanation(IDbContextFactory<PortalDbContext> contexts, Access access)
+{
+    /// <summary>Pairs that the page shows, and pairs of the bar.</summary>
+    public const int PairsMax = 10, BarMax = 4;
+
+    /// <summary>Recent explanations of the same reward model among which a hub is looked for, and the least of them.</summary>
+    private const int RecentMax = 500, HubPromptsMin = 20;
+
+    /// <summary>A pair that is first for a larger share of prompts is generic.</summary>
+    private const double HubShare = 0.1;
+
+    internal static readonly Problem Gone = new("explanation", "There is no explanation at this address.", ProblemKind.NotFound);
+
+    /// <param name="by">Whose first pairs are shown.</param>
+    public async Task<Outcome<ExplanationView>> Handle(ClaimsPrincipal user, ExplanationId id, AttributionMethod by, CancellationToken stop)
+    {
+        var asked = await access.Check(user, Permission.Review, stop);
+        if (asked.Refusal is { } refusal)
+            return refusal;
+        await using var db = await contexts.CreateDbContextAsync(stop);
+        if (await db.Explanations.AsNoTracking().FirstOrDefaultAsync(e => e.Id == id, stop) is not { } explanation)
+            return Gone;
+        var response = await (from r in db.Responses.AsNoTracking()
+                              where r.Id == explanation.ResponseId
+                              join c in db.Contents on r.ContentId equals c.Id
+                              join p in db.Prompts on r.PromptId equals p.Id
+                              join pc in db.Contents on p.ContentId equals pc.Id
+                              select new { c.Text, Prompt = pc.Text, r.ModelVersionId }).FirstOrDefaultAsync(stop);
+        var pairs = await db.ExplainingPairs.AsNoTracking().Where(p => p.ExplanationId == id).ToListAsync(stop);
+        var shown = await Shown(db, explanation, pairs, asked.Value.AccountId, stop);
+        var weighted = shown.Where(pair => pair.Pair.Weight > 0).OrderByDescending(pair => pair.Pair.Weight).ThenBy(pair => pair.Number).ToList();
+        var bar = weighted.Where(pair => pair.Pair.RewardShare > 0).OrderByDescending(pair => pair.Pair.RewardShare).Take(BarMax).ToList();
+        var ofJob = await db.Explanations.AsNoTracking().Where(e => e.JobId == explanation.JobId).OrderBy(e => e.Id).Select(e => e.Id).ToListAsync(stop); // a few hundred at most
+        var next = ofJob.SkipWhile(other => other != id).Skip(1).Cast<ExplanationId?>().FirstOrDefault();
+        return new ExplanationView(explanation, response is null ? [] : Conversation.Parse(response.Prompt), response?.Text,
+            explanation.FlagId is { } flag ? await db.Flags.AsNoTracking().FirstOrDefaultAsync(f => f.Id == flag, stop) : null,
+            await db.ModelVersions.AsNoTracking().FirstAsync(v => v.Id == explanation.RewardModelId, stop), await db.DatasetVersions.Where(v => v.Id == explanation.DatasetVersionId).Select(v => v.Number).FirstAsync(stop),
+            response?.ModelVersionId is { } writer ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == writer, stop) : null, by,
+            [.. shown.Where(pair => pair.Pair.RankBy(by) is <= PairsMax).OrderBy(pair => pair.Pair.RankBy(by))], bar, weighted.Count - bar.Count, explanation.Explained - bar.Sum(pair => pair.Pair.RewardShare),
+            await Annotators(db, explanation, weighted, stop), await Hubs(db, explanation, stop), next);
+    }
+
+    private static async Task<IReadOnlyList<ShownPair>> Shown(PortalDbContext db, Explanation explanation, IReadOnlyList<ExplainingPair> pairs, Guid person, CancellationToken stop)
+    {
+        var ids = pairs.Select(pair => pair.JudgementId).ToList();
+        // Over IX_DatasetRows_JudgementId; contents by their primary keys.
+        var rows = await (from d in db.DatasetRows.AsNoTracking()
+                          where d.DatasetVersionId == explanation.DatasetVersionId && ids.Contains(d.JudgementId)
+                          join p in db.Prompts on d.PromptId equals p.Id
+                          join pc in db.Contents on p.ContentId equals pc.Id
+                          join chosen in db.Responses on d.ChosenId equals chosen.Id
+                          join cc in db.Contents on chosen.ContentId equals cc.Id
+                          join rejected in db.Responses on d.RejectedId equals rejected.Id
+                          join rc in db.Contents on rejected.ContentId equals rc.Id
+                          join j in db.PairwiseJudgements on d.JudgementId equals j.Id
+                          join a in db.Annotators on j.AnnotatorId equals a.Id
+                          select new { d.JudgementId, d.Ordinal, Prompt = pc.Text, Chosen = cc.Text, Rejected = rc.Text, a.Pseudonym, j.SubmittedAt }).ToDictionaryAsync(row => row.JudgementId, stop);
+        var marks = (await db.PairMarks.AsNoTracking().Where(m => m.ExplanationId == explanation.Id).OrderBy(m => m.At).ThenBy(m => m.Id).ToListAsync(stop)).GroupBy(m => (m.JudgementId, m.By)).Select(group => group.Last()).ToLookup(m => m.JudgementId);
+        return [.. pairs.Where(pair => rows.ContainsKey(pair.JudgementId)).Select(pair =>
+        {
+            var row = rows[pair.JudgementId];
+            var own = marks[pair.JudgementId].ToList();
+            return new ShownPair(pair, row.Ordinal + 1, Conversation.Parse(row.Prompt), row.Chosen, row.Rejected, row.Pseudonym, row.SubmittedAt, 1 + pair.Others().Count, pair is { ProjectionRank: <= PairsMax, InfluenceRank: <= PairsMax },
+                [.. own.Select(mark => mark.Verdict)], own.FirstOrDefault(mark => mark.By == person)?.Verdict);
+        })];
+    }
+
+    /// <summary>Whose judgements the weight is of, beside their share of all judgements trained on.</summary>
+    private static async Task<IReadOnlyList<AnnotatorPart>> Annotators(PortalDbContext db, Explanation explanation, IReadOnlyList<ShownPair> weighted, CancellationToken stop)
+    {
+        var counts = await (from d in db.DatasetRows.AsNoTracking()
+                            where d.DatasetVersionId == explanation.DatasetVersionId && d.Part == Data.Datasets.DatasetPart.Train
+                            join j in db.PairwiseJudgements on d.JudgementId equals j.Id
+                            join a in db.Annotators on j.AnnotatorId equals a.Id
+                            group a by a.Pseudonym into own
+                            select new { Annotator = own.Key, Judgements = own.Count() }).ToDictionaryAsync(row => row.Annotator, row => row.Judgements, stop);
+        var (total, weight) = (counts.Values.Sum(), weighted.Sum(pair => pair.Pair.Weight));
+        return weight <= 0 || total == 0 ? [] :
+        [
+            .. weighted.GroupBy(pair => pair.Annotator).Select(own => new AnnotatorPart(own.Key, own.Sum(pair => pair.Pair.Weight) / weight, counts.GetValueOrDefault(own.Key) / (double)total, counts.GetValueOrDefault(own.Key)))
+                .OrderByDescending(part => part.Weight).ThenBy(part => part.Annotator, StringComparer.Ordinal),
+        ];
+    }
+
+    /// <summary>First pairs of this explanation that come first for many prompts of the recent ones of the same model.</summary>
+    private static async Task<IReadOnlyList<HubWarning>> Hubs(PortalDbContext db, Explanation explanation, CancellationToken stop)
+    {
+        // Over (RewardModelId, At), then the primary key of the pairs.
+        var recent = db.Explanations.AsNoTracking().Where(e => e.RewardModelId == explanation.RewardModelId && e.Mode == explanation.Mode && e.Space == explanation.Space).OrderByDescending(e => e.At).Take(RecentMax);
+        var firsts = await (from e in recent
+                            join r in db.Responses on e.ResponseId equals r.Id
+                            join p in db.ExplainingPairs on e.Id equals p.ExplanationId
+                            where p.ProjectionRank == 1
+                            select new { r.PromptId, p.JudgementId, Own = e.Id == explanation.Id }).ToListAsync(stop);
+        var prompts = firsts.Select(first => first.PromptId).Distinct().Count();
+        if (prompts < HubPromptsMin || firsts.FirstOrDefault(first => first.Own) is not { } own)
+            return [];
+        var alike = firsts.Where(first => first.JudgementId == own.JudgementId).Select(first => first.PromptId).Distinct().Count();
+        if (alike <= HubShare * prompts)
+            return [];
+        var number = await db.DatasetRows.Where(d => d.DatasetVersionId == explanation.DatasetVersionId && d.JudgementId == own.JudgementId).Select(d => d.Ordinal + 1).FirstOrDefaultAsync(stop);
+        return [new HubWarning(number, alike, prompts)];
+    }
+}
