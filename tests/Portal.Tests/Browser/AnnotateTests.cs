@@ -213,10 +213,10 @@ public sealed class AnnotateTests(BrowserFixture portal)
             var said = await chip.EvaluateAsync<string>("(chip, words) => { chip.hidden = false; chip.dataset.mark = '!'; return chip.textContent = chip.dataset[words].replace('{0}', '1,280'); }", words);
             Assert.False(string.IsNullOrWhiteSpace(said), words);
             Assert.True(await chip.IsVisibleAsync());
-            await page.IsInOrder($"{width}, {said}", colorsOf: "header");
+            await page.IsInOrder($"{width}, {said}", within: "header", coloursOnly: true);
         }
         await chip.EvaluateAsync("chip => chip.style.minWidth = '100vw'"); // control: what does not fit is found
-        await Assert.ThrowsAnyAsync<Xunit.Sdk.XunitException>(() => page.IsInOrder("", colorsOf: "header"));
+        await Assert.ThrowsAnyAsync<Xunit.Sdk.XunitException>(() => page.IsInOrder("", within: "header", coloursOnly: true));
     }
 
     [Theory]

@@ -183,15 +183,22 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
     /// <summary>The routes that are visited, in the order of <see cref="ShellSetup.PageRoutes"/>.</summary>
     internal static IEnumerable<string> Routes => Visits.Values.Select(visit => visit.Route).Distinct().Order(StringComparer.Ordinal);
 
-    [Fact]
-    public async Task A_page_that_is_hard_to_use_is_found()
+    /// <summary>What both widths show is read whole on the wide screen, what only a phone shows on the phone.</summary>
+    [Theory]
+    [InlineData("", "1440-light", "label (critical)")]
+    [InlineData("phone-only", "390-light", "label (critical)")]
+    [InlineData("scrolls on a phone", "390-dark", "scrollable-region-focusable (serious)")]
+    public async Task A_page_that_is_hard_to_use_is_found(string how, string look, string finding)
     {
         await using var page = await portal.Open("/account");
-        await page.Page.EvaluateAsync("() => { const i = document.createElement('input'); document.querySelector('main').append(i); }"); // no label
+        await page.Page.EvaluateAsync(how == "scrolls on a phone"
+            // A table of words that fits a wide screen; nothing in it can be reached by keyboard.
+            ? "() => { const d = document.createElement('div'); d.style.cssText = 'overflow-x: auto'; d.innerHTML = '<p style=\"width: 700px\">' + 'words '.repeat(60) + '</p>'; document.querySelector('main').append(d); }"
+            : $"() => {{ const i = document.createElement('input'); i.className = '{how}'; document.querySelector('main').append(i); }}"); // no label
 
         var failure = await Assert.ThrowsAnyAsync<Exception>(() => page.IsInOrderInEveryLook("spoiled"));
 
-        Assert.Contains("spoiled-390-dark axe: label (critical)", failure.Message, StringComparison.Ordinal);
+        Assert.Contains($"spoiled-{look} axe: {finding}", failure.Message, StringComparison.Ordinal);
     }
 
     /// <summary>Each theme is looked at whole at one width; what only the other width shows is looked at there.</summary>

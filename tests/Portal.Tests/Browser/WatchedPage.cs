@@ -12,6 +12,9 @@ public sealed class WatchedPage : IAsyncDisposable
 {
     private readonly ConcurrentQueue<string> problems = new();
     private const string OnlyOnPhones = ".phone-only, .btn.menu", OnlyOnWideScreens = ".wide-only, .nav, .account";
+
+    /// <summary>Rules of axe about colours, and those whose finding depends on the width: regions that scroll, targets.</summary>
+    private static readonly string[] colours = ["color-contrast", "link-in-text-block"], narrow = [.. colours, "scrollable-region-focusable", "target-size"];
     private static readonly Lazy<string> Axe = new(() => new BundledAxeScriptProvider().GetScript());
 
     private readonly bool ownsProfile;
@@ -82,8 +85,11 @@ public sealed class WatchedPage : IAsyncDisposable
 
     /// <summary>Nothing on the console, no failed or foreign request, no sideways scrolling, no serious finding of axe.</summary>
     /// <param name="look">Named in the message of a failure.</param>
-    /// <param name="colorsOf">Null: all of axe's rules on the whole page. Otherwise the rules about colours, on what this selector names; all else was looked at before.</param>
-    public async Task IsInOrder(string look = "", string? colorsOf = null)
+    /// <param name="within">What axe looks at, as a selector; null for the whole page.</param>
+    /// <param name="coloursOnly">Only the rules about colours; all else was looked at before.</param>
+    public Task IsInOrder(string look = "", string? within = null, bool coloursOnly = false) => IsInOrder(look, within, coloursOnly ? colours : null);
+
+    private async Task IsInOrder(string look, string? within, string[]? rules)
     {
         var wide = await Page.EvaluateAsync<string[]>(
             """
@@ -99,40 +105,56 @@ public sealed class WatchedPage : IAsyncDisposable
             await Page.EvaluateAsync(Axe.Value);
         var serious = await Page.EvaluateAsync<string[]>(
             """
-            async colorsOf => {
-              const include = colorsOf === null ? [document] : [...document.querySelectorAll(colorsOf)].filter(e => e.checkVisibility());
+            async ([within, rules]) => {
+              const include = within === null ? [document] : [...document.querySelectorAll(within)].filter(e => e.checkVisibility());
               if (include.length === 0) return [];
               // One frame, and only what is violated: what passed is not described, which costs most of the time.
-              const { violations } = await axe.run({ include }, { iframes: false, resultTypes: ["violations"], ...(colorsOf === null ? {} : { runOnly: ["color-contrast", "link-in-text-block"] }) });
+              const { violations } = await axe.run({ include }, { iframes: false, resultTypes: ["violations"], ...(rules === null ? {} : { runOnly: rules }) });
               return violations.filter(v => ["serious", "critical"].includes(v.impact))
                 .map(v => `${v.id} (${v.impact}): ${v.nodes.slice(0, 3).map(n => n.html).join("; ")}`);
             }
-            """, colorsOf);
+            """, new object?[] { within, rules });
         Assert.True(serious.Length == 0, $"{look} axe: " + string.Join("\n", serious));
         Assert.True(problems.IsEmpty, $"{look} " + string.Join("\n", problems));
     }
 
     /// <summary>
-    /// The page as it stands, at 1440 and 390 pixels, light and dark, without loading it again: in order in each. Axe sees each width and each
-    /// theme whole once; in the two other looks, the colours of what only that width shows.
+    /// The page as it stands, at 1440 and 390 pixels, light and dark, without loading it again: in order in each. Axe reads the page whole on a wide screen; on a phone what only phones show, and of the rest the rules that
+    /// depend on width; the colours of each theme are looked at whole once, and in the two other looks those of what only that width shows.
     /// </summary>
-    /// <param name="pictured">A picture of each look too; for the others <c>./test --pictures</c> takes them, which costs as much as looking.</param>
-    public async Task IsInOrderInEveryLook(string name, bool pictured = false)
+    public async Task IsInOrderInEveryLook(string name)
     {
-        pictured |= Environment.GetEnvironmentVariable("PORTAL_PICTURES") == "1";
-        foreach (var (width, scheme, colorsOf) in new[]
+        var pictured = Environment.GetEnvironmentVariable("PORTAL_PICTURES") == "1"; // costs as much as looking: ./test --pictures
+        foreach (var (width, scheme, within, rules) in new (int, ColorScheme, string?, string[]?)[]
         {
-            (390, ColorScheme.Dark, null), (390, ColorScheme.Light, OnlyOnPhones), (1440, ColorScheme.Dark, OnlyOnWideScreens), (1440, ColorScheme.Light, null),
+            (390, ColorScheme.Dark, null, narrow), (390, ColorScheme.Light, OnlyOnPhones, null), (1440, ColorScheme.Dark, OnlyOnWideScreens, colours), (1440, ColorScheme.Light, null, null),
         })
         {
-            await Page.SetViewportSizeAsync(width, width < 900 ? 844 : 900);
-            await Page.EmulateMediaAsync(new PageEmulateMediaOptions { ColorScheme = scheme });
-            await Page.EvaluateAsync("() => window.scrollTo(0, 0)");
-            var look = $"{name}-{width.ToString(CultureInfo.InvariantCulture)}-{scheme.ToString().ToLowerInvariant()}";
+            await Show(width, scheme);
+            var look = NameOf(name, width, scheme);
             if (pictured)
                 await Picture(look);
-            await IsInOrder(look, colorsOf);
+            await IsInOrder(look, within, rules);
         }
+    }
+
+    /// <summary>A station of a journey: as on a phone in the dark and on a wide screen in the light, the latter with a picture. The same page is looked at in every look by <see cref="EveryPageTests"/>; here it has a journey's content.</summary>
+    public async Task IsInOrderOnTheWay(string name)
+    {
+        await Show(390, ColorScheme.Dark);
+        await IsInOrder(NameOf(name, 390, ColorScheme.Dark), null, narrow);
+        await Show(1440, ColorScheme.Light);
+        await Picture(NameOf(name, 1440, ColorScheme.Light));
+        await IsInOrder(NameOf(name, 1440, ColorScheme.Light), null, null);
+    }
+
+    private static string NameOf(string name, int width, ColorScheme scheme) => $"{name}-{width.ToString(CultureInfo.InvariantCulture)}-{scheme.ToString().ToLowerInvariant()}";
+
+    private async Task Show(int width, ColorScheme scheme)
+    {
+        await Page.SetViewportSizeAsync(width, width < 900 ? 844 : 900);
+        await Page.EmulateMediaAsync(new PageEmulateMediaOptions { ColorScheme = scheme });
+        await Page.EvaluateAsync("() => window.scrollTo(0, 0)");
     }
 
     /// <summary>Writes artifacts/screenshots/{name}.png for people to look at.</summary>

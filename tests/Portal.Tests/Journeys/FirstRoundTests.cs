@@ -227,7 +227,7 @@ public sealed partial class FirstRoundTests : IAsyncLifetime
         Assert.DoesNotContain("fail:", live.EngineLog, StringComparison.Ordinal);
     }
 
-    private Task Look(WatchedPage page, string name) => page.IsInOrderInEveryLook($"journey-{++station:00}-{name}", pictured: true);
+    private Task Look(WatchedPage page, string name) => page.IsInOrderOnTheWay($"journey-{++station:00}-{name}");
 
     /// <summary>Asks for new tasks on the data page, follows the job to its end, and gives its id.</summary>
     private static async Task<JobId> SampleTasks(WatchedPage watched, string project)
