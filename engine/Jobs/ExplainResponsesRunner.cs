@@ -32,6 +32,9 @@ public sealed class ExplainResponsesRunner : IJobRunner<ExplainResponses>
     /// <summary>Satisfactory responses that are measured, at most.</summary>
     private const int CalibratingMax = 300;
 
+    /// <summary>Satisfactory responses that are needed to say what they show; fewer for a test.</summary>
+    internal int ResponsesMin { get; init; } = ExplanationCalibration.ResponsesMin;
+
     private sealed record Asked(FlagId? Flag, ResponseId Response, StoredPrompt Prompt, string Text, string? Better);
 
     private sealed record Explained(Asked Asked, ExplanationQuery Query, PairExplanation Found, bool IsTruncated, double Milliseconds);
@@ -48,14 +51,14 @@ public sealed class ExplainResponsesRunner : IJobRunner<ExplainResponses>
         var limits = await Limits(spec, run, reward);
         var fresh = limits.Count == 0 && spec.Mode is not QueryMode.Raw;
         var satisfactory = fresh ? await Satisfactory(run, reward) : [];
-        if (fresh && satisfactory.Count < ExplanationCalibration.ResponsesMin)
+        if (fresh && satisfactory.Count < ResponsesMin)
         {
-            run.Progress.Log(JobEventLevel.Warning, $"Nobody can say yet how far these explanations may be believed: {satisfactory.Count} answers that people preferred on held-out prompts are there, {ExplanationCalibration.ResponsesMin} are needed.");
+            run.Progress.Log(JobEventLevel.Warning, $"Nobody can say yet how far these explanations may be believed: {satisfactory.Count} answers that people preferred on held-out prompts are there, {ResponsesMin} are needed.");
             satisfactory = [];
         }
         var references = await References(spec, run, store, [.. asked, .. satisfactory]);
         if (satisfactory.Count > 0)
-            limits = Calibrate(spec, run, reward, satisfactory, references);
+            limits = Calibrate(spec, run, reward, satisfactory, references, ResponsesMin);
         var explained = Explain(spec, run, reward, asked, references);
         return Result(spec, run, reward, explained, limits, fresh);
     }
@@ -123,18 +126,18 @@ public sealed class ExplainResponsesRunner : IJobRunner<ExplainResponses>
         }
     }
 
-    private static IReadOnlyDictionary<AttributionMethod, ExplanationLimits> Calibrate(ExplainResponses spec, JobRun run, ExplainableReward reward, IReadOnlyList<Asked> satisfactory, IReadOnlyDictionary<string, IReadOnlyList<string>> references)
+    private static IReadOnlyDictionary<AttributionMethod, ExplanationLimits> Calibrate(ExplainResponses spec, JobRun run, ExplainableReward reward, IReadOnlyList<Asked> satisfactory, IReadOnlyDictionary<string, IReadOnlyList<string>> references, int least)
     {
         // A comparison of a satisfactory response is with one other answer, as nobody gave a better one.
         var explained = Explain(spec, run, reward, [.. satisfactory.Where(one => references.ContainsKey(one.Prompt.Key))
             .Select(one => spec.Mode is QueryMode.Comparison ? one with { Better = references[one.Prompt.Key][0] } : one)], references, "explaining satisfactory responses");
         var now = run.Time.GetUtcNow();
         var limits = new Dictionary<AttributionMethod, ExplanationLimits>();
-        if (explained.Count < ExplanationCalibration.ResponsesMin)
+        if (explained.Count < least)
             return limits;
         foreach (var method in Kept)
         {
-            var calibration = ExplanationCalibration.Of([.. explained.Select(one => ExplanationEvidence.Of(one.Found, method, one.Query, reward.Influence))]);
+            var calibration = ExplanationCalibration.Of([.. explained.Select(one => ExplanationEvidence.Of(one.Found, method, one.Query, reward.Influence))], least);
             limits[method] = new ExplanationLimits
             {
                 RewardModelId = reward.Version.Id, Mode = spec.Mode, Space = spec.Space, Method = method, Responses = calibration.Responses, ExplainedAbove = calibration.ExplainedAbove, DropAbove = calibration.DropAbove,

@@ -74,6 +74,14 @@ public static class SpecChecks
             .. Between("klBudgetNats", check.KlBudgetNats ?? 1, 1e-3, 10_000), .. Between("stepsMax", check.StepsMax, 1, 10_000), .. Between("beta", check.Beta, 0, 100), .. Between("learningRate", check.LearningRate, 1e-8, 1),
             .. Between("prompts", check.Prompts, 1, 5_000), .. Between("answersPerPrompt", check.AnswersPerPrompt, 1, 64), .. Between("temperature", check.Temperature, 0.05, 10), .. Between("tokensMax", check.TokensMax, 1, 4_096),
         ],
+        ExplainResponses explain =>
+        [
+            .. explain.FlagIds.Count + explain.ResponseIds.Count is >= 1 and <= ExplainResponses.ResponsesMax ? Array.Empty<Problem>() : [new Problem("responseIds", $"Name 1 to {ExplainResponses.ResponsesMax} responses or flags.")],
+            .. Between("locality", explain.Locality, 0, 1e6), .. Between("references", explain.References, 1, 64), .. Sampling("sampling", explain.Sampling),
+            .. Enum.IsDefined(explain.Mode) ? Array.Empty<Problem>() : [new Problem("mode", "There is no such way to compare a response.")],
+            .. Enum.IsDefined(explain.Space) ? Array.Empty<Problem>() : [new Problem("space", "There are no such features.")],
+            .. explain.Mode is Data.Explanations.QueryMode.Centred && explain.Sampling.Temperature == 0 ? [new Problem("sampling.temperature", "At 0 all other answers are the same one.")] : Array.Empty<Problem>(),
+        ],
         MeasureDrift drift => drift.AuditIds.Count is >= MeasureDrift.VersionsMin and <= MeasureDrift.VersionsMax && drift.AuditIds.Distinct().Count() == drift.AuditIds.Count ? []
             : [new Problem("auditIds", $"Choose {MeasureDrift.VersionsMin} to {MeasureDrift.VersionsMax} different audits, one a version.")],
         AuditReward audit =>

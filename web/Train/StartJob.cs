@@ -74,6 +74,7 @@ public sealed class StartJob(WriteQueue writes, Access access, IdFactory ids, Ti
             TrainSarm sarm => [("saeId", sarm.SaeId, ModelKind.SparseAutoencoder)],
             DescribeFeatures describe => [("rewardModelId", describe.RewardModelId, ModelKind.RewardModel)],
             CompareBestOfN compare => [("policyId", compare.PolicyId, ModelKind.Policy), ("beforeId", compare.BeforeId, ModelKind.RewardModel), ("afterId", compare.AfterId, ModelKind.RewardModel)],
+            ExplainResponses explain => [("rewardModelId", explain.RewardModelId, ModelKind.RewardModel)],
             SampleResponses sample => [("policyId", sample.PolicyId, ModelKind.Policy), ("candidateId", sample.CandidateId, ModelKind.Policy)],
             _ => [],
         };

@@ -11,6 +11,7 @@ using Portal.Data.SaeFeatures;
 using Portal.Tests.Data;
 using Portal.Tests.Web;
 using Portal.Tests.Web.Audits;
+using Portal.Tests.Web.Explain;
 using Portal.Tests.Web.SaeFeatures;
 using Xunit;
 
@@ -61,6 +62,14 @@ public sealed class AdminPagesFixture : IAsyncLifetime
 
     /// <summary>Flags of every sort in the queue, and a policy to try, made when a test first asks for them.</summary>
     internal SeededTriage Triage => triage ??= new SeededTriage(Project, RewardModel.Id);
+
+    private SeededExplanation? explanation, uncalibrated;
+
+    /// <summary>An explanation of a flagged response, made when a test first asks for it.</summary>
+    internal SeededExplanation Explanation => explanation ??= new SeededExplanation(Project, 301);
+
+    /// <summary>One that nobody can say how far to believe, of a long response.</summary>
+    internal SeededExplanation Uncalibrated => uncalibrated ??= new SeededExplanation(Project, 302, Portal.Data.Explanations.ExplanationConfidence.NotCalibrated, string.Join(' ', Enumerable.Repeat("A hen has two legs, and then it has two again, as the old mill says.", 60)));
 
     private SeededAudit? audit;
 

@@ -15,12 +15,12 @@ internal static class Chromium
     /// <summary>Starts it. PORTAL_CHROMIUM names another one for all tests.</summary>
     /// <param name="whole">
     /// The browser that people have. Otherwise its headless shell where that is installed: the same engine of the same version, without the services
-    /// around it, which take as long as the page.
+    /// around it, which take as long as the page. Its pages of one profile share a process: starting one takes as long as most pages.
     /// </param>
     public static Task<IBrowser> Launch(IPlaywright playwright, bool whole = false) => playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions
     {
         ExecutablePath = Environment.GetEnvironmentVariable("PORTAL_CHROMIUM") ?? (whole || !File.Exists(Shell) ? Whole : Shell),
-        Args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+        Args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", .. whole ? Array.Empty<string>() : ["--process-per-site"]],
     });
 
     /// <summary>Signs in and waits until the page behind the door is on its way.</summary>

@@ -137,6 +137,10 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
             await page.Page.ClickAsync("#start-audit");
             await page.Page.Locator("main .problem").First.WaitForAsync();
         }),
+        ["explain"] = new("/explain", p => $"/explain?of={p.Explanation.Id}&and={p.Uncalibrated.Id}"), // both stand in the list
+        ["explanation"] = new("/explain/{Id:guid}", p => p.Explanation.Page, (page, _) => page.Page.Locator(".pair input:not([disabled])").First.WaitForAsync()),
+        ["explanation-uncalibrated"] = new("/explain/{Id:guid}", p => $"{p.Uncalibrated.Page}?by=Influence&text=whole"),
+        ["explanation-gone"] = new("/explain/{Id:guid}", _ => $"/explain/{Guid.Empty}"),
         ["endpoints"] = new("/endpoints", p => $"/endpoints?of={p.Endpoint.Id}&and={p.RetiredEndpoint.Id}"), // both stand in the list
         ["endpoint-new"] = new("/endpoints/new", _ => "/endpoints/new", (page, _) => page.Page.Locator("#endpoint-name").WaitForAsync()),
         ["endpoint"] = new("/endpoints/{Id:guid}", p => $"/endpoints/{p.Endpoint.Id}", async (page, _) =>

@@ -13,8 +13,8 @@ public sealed class WatchedPage : IAsyncDisposable
     private readonly ConcurrentQueue<string> problems = new();
     private const string OnlyOnPhones = ".phone-only, .btn.menu", OnlyOnWideScreens = ".wide-only, .nav, .account";
 
-    /// <summary>Rules of axe about colours, and those whose finding depends on the width: regions that scroll, targets.</summary>
-    private static readonly string[] colours = ["color-contrast", "link-in-text-block"], narrow = [.. colours, "scrollable-region-focusable", "target-size"];
+    /// <summary>Rules of axe about colours, and the one whose finding depends on the width: regions that scroll.</summary>
+    private static readonly string[] colours = ["color-contrast", "link-in-text-block"], narrow = [.. colours, "scrollable-region-focusable"];
     private static readonly Lazy<string> Axe = new(() => new BundledAxeScriptProvider().GetScript());
 
     private readonly bool ownsProfile;

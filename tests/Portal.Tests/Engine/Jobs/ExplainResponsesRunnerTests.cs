@@ -1,0 +1,172 @@
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.Explanations;
+using Portal.Data.Feedback;
+using Portal.Data.JobSpecs;
+using Portal.Data.Registry;
+using Portal.Data.Review;
+using Portal.Engine;
+using Portal.Engine.Jobs;
+using Portal.Engine.Models;
+using Portal.Tests.Engine.Recipes;
+using Xunit;
+
+namespace Portal.Tests.Engine.Jobs;
+
+/// <summary>A reward model trained on the toy project's votes for "please", and explanations of responses by them: what is stored adds up, names judgements that were trained on, and says what nobody can say.</summary>
+[Trait("Speed", "slow")]
+public sealed class ExplainResponsesRunnerTests : IClassFixture<ToyProject>
+{
+    private static readonly OptimizationSpec Quick = new() { LearningRate = 5e-3, HeadLearningRate = 2e-2, BatchSize = 32, Epochs = 2, CheckpointEverySteps = 0 };
+
+    private readonly ToyProject toy;
+    private readonly ModelVersionId reward;
+
+    public ExplainResponsesRunnerTests(ToyProject toy)
+    {
+        this.toy = toy;
+        using var db = toy.Database.Open();
+        var made = db.ModelVersions.FirstOrDefault(v => v.Kind == ModelKind.RewardModel);
+        reward = made?.Id ?? Train().GetAwaiter().GetResult();
+    }
+
+    private async Task<ModelVersionId> Train()
+    {
+        var job = toy.Job();
+        return (await toy.Finish(job, await new TrainRewardModelRunner().Run(new TrainRewardModel { LengthMax = 64, Optimization = Quick }, job))).Id;
+    }
+
+    [Fact]
+    public async Task What_is_stored_adds_up_and_names_judgements_that_were_trained_on()
+    {
+        var (response, flag) = Flagged();
+        var spec = new ExplainResponses { FlagIds = [flag], ResponseIds = [response], RewardModelId = reward, Sampling = new SamplingSpec { TokensMax = 20 }, References = 4 };
+        var job = toy.Job();
+
+        var ended = await toy.Finish(job, await new ExplainResponsesRunner { ResponsesMin = 10 }.Run(spec, job));
+
+        using var db = toy.Database.Open();
+        var explanations = db.Explanations.AsNoTracking().Where(e => e.JobId == job.JobId).ToList();
+        Assert.Equal($"/explain?job={job.JobId}", ended.Path);
+        Assert.Equal([flag, null], explanations.Select(e => e.FlagId).OrderByDescending(id => id.HasValue));
+        var one = explanations[0];
+        var pairs = db.ExplainingPairs.AsNoTracking().Where(p => p.ExplanationId == one.Id).ToList();
+        // T15 on what is stored: explained and unexplained make up the reward, weights make up 1.
+        Assert.Equal(one.Explained, pairs.Sum(pair => pair.RewardShare), 1e-9);
+        Assert.Equal(1, pairs.Sum(pair => pair.Weight), 1e-9);
+        Assert.InRange(one.RelativeResidual, 0, 1.5);
+        Assert.Equal(Enumerable.Range(1, pairs.Count(pair => pair.Weight > 0)), pairs.Where(pair => pair.Weight > 0).OrderByDescending(pair => pair.Weight).Select(pair => pair.ProjectionRank!.Value));
+        Assert.Equal(Enumerable.Range(1, 20), pairs.Select(pair => pair.InfluenceRank).OfType<int>().Order());
+        // Only judgements of the training part of the model's own data.
+        var version = db.ModelVersions.AsNoTracking().Single(v => v.Id == reward);
+        var trained = db.DatasetRows.AsNoTracking().Where(r => r.DatasetVersionId == version.DatasetVersionId && r.Part == Portal.Data.Datasets.DatasetPart.Train).Select(r => r.JudgementId).ToHashSet();
+        Assert.All(pairs, pair => Assert.All(pair.Others().Prepend(pair.JudgementId), id => Assert.Contains(id, trained)));
+        Assert.Equal((version.DatasetVersionId!.Value, 4), (one.DatasetVersionId, one.References));
+        // Calibrated on answers that people preferred on held-out prompts, once for every method; the same numbers stand with the explanation.
+        var limits = db.ExplanationLimits.AsNoTracking().Where(l => l.RewardModelId == reward && l.Mode == QueryMode.Centred).ToDictionary(l => l.Method);
+        Assert.Equal(4, limits.Count);
+        Assert.InRange(one.Calibrating, 10, 64);
+        Assert.Equal((limits[Explanation.Favoured].ExplainedAbove, limits[Explanation.Favoured].DropAbove), (one.ExplainedAbove!.Value, one.DropAbove!.Value));
+        Assert.NotEqual(ExplanationConfidence.NotCalibrated, one.Confidence);
+        Assert.Contains($"{one.Id}", db.AuditEvents.AsNoTracking().Where(e => e.Action == "explanation.make").OrderBy(e => e.Sequence).Last().PayloadJson, StringComparison.Ordinal);
+
+        // The same seed on the same data again: the same explanation, and no second calibration.
+        var again = toy.Job();
+        await toy.Finish(again, await new ExplainResponsesRunner { ResponsesMin = 10 }.Run(spec, again));
+        var second = db.Explanations.AsNoTracking().Where(e => e.JobId == again.JobId && e.FlagId == one.FlagId).Single();
+        Assert.Equal((one.Reward, one.Explained, one.Drop), (second.Reward, second.Explained, second.Drop));
+        Assert.Equal(4, db.ExplanationLimits.Count(l => l.RewardModelId == reward && l.Mode == QueryMode.Centred));
+    }
+
+    [Fact]
+    public async Task Without_satisfactory_responses_enough_nobody_can_say_how_far_it_may_be_believed()
+    {
+        var (response, _) = Flagged();
+        var told = new SeenProgress();
+        var job = toy.Job(progress: told);
+        var spec = new ExplainResponses { ResponseIds = [response], RewardModelId = reward, Mode = QueryMode.Raw };
+
+        await toy.Finish(job, await new ExplainResponsesRunner().Run(spec, job));
+        var centred = toy.Job(progress: told);
+        await toy.Finish(centred, await new ExplainResponsesRunner { ResponsesMin = 1_000 }.Run(spec with { Mode = QueryMode.Centred, Space = FeatureSpace.PolicyState, References = 2, Sampling = new SamplingSpec { TokensMax = 8 } }, centred));
+
+        using var db = toy.Database.Open();
+        Assert.All(db.Explanations.AsNoTracking().Where(e => e.JobId == job.JobId || e.JobId == centred.JobId), e => Assert.Equal((ExplanationConfidence.NotCalibrated, 0), (e.Confidence, e.Calibrating)));
+        Assert.Contains(told.Lines, line => line.StartsWith("Nobody can say yet how far", StringComparison.Ordinal));
+        Assert.Equal(0, db.Explanations.AsNoTracking().Single(e => e.JobId == job.JobId).References);
+    }
+
+    [Fact]
+    public async Task A_better_answer_is_compared_with_and_where_there_is_none_that_is_said()
+    {
+        var (_, flag) = Flagged(better: "Yes please take it.");
+        var (response, plain) = Flagged();
+        var spec = new ExplainResponses { FlagIds = [flag], RewardModelId = reward, Mode = QueryMode.Comparison, References = 2, Sampling = new SamplingSpec { TokensMax = 8 } };
+        var job = toy.Job();
+
+        await toy.Finish(job, await new ExplainResponsesRunner { ResponsesMin = 1_000 }.Run(spec, job));
+
+        using var db = toy.Database.Open();
+        var one = db.Explanations.AsNoTracking().Single(e => e.JobId == job.JobId);
+        Assert.Equal((QueryMode.Comparison, 1), (one.Mode, one.References));
+        // The reward less that of the better answer, by the model itself.
+        var (model, tokenizer) = toy.Store.OpenReward(db.ModelVersions.AsNoTracking().Single(v => v.Id == reward));
+        using (model)
+        {
+            var prompt = ToyWorld.TurnsOf(ToyWorld.Prompts[0]);
+            var scores = new Portal.Engine.Evaluation.RewardScorer(model, tokenizer).Score([(prompt, Words), (prompt, "Yes please take it.")], default);
+            Assert.Equal(scores[0] - scores[1], one.Reward, 1e-3);
+        }
+        Assert.Contains($"flag {plain} names no better answer", (await Refused(spec with { FlagIds = [plain] })), StringComparison.Ordinal);
+        Assert.Contains("nobody gave a better answer", (await Refused(spec with { FlagIds = [], ResponseIds = [response] })), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_is_not_there_is_named()
+    {
+        var (response, _) = Flagged();
+        var spec = new ExplainResponses { ResponseIds = [response], RewardModelId = reward };
+        var gone = Guid.NewGuid();
+        Assert.Contains("name 1 to 500", await Refused(new ExplainResponses()), StringComparison.Ordinal);
+        Assert.Contains($"no flag {gone}", await Refused(spec with { FlagIds = [new FlagId(gone)] }), StringComparison.Ordinal);
+        Assert.Contains($"no response {gone}", await Refused(spec with { ResponseIds = [new ResponseId(gone)] }), StringComparison.Ordinal);
+        Assert.Contains("reads no sparse features", await Refused(spec with { Space = FeatureSpace.SarmCodes }), StringComparison.Ordinal);
+        Assert.Contains("There is no model version", await Refused(spec with { RewardModelId = new ModelVersionId(gone) }), StringComparison.Ordinal);
+        var (erased, _) = Flagged();
+        using (var db = toy.Database.Open())
+        {
+            db.Contents.Single(c => c.Id == db.Responses.Single(r => r.Id == erased).ContentId).Erase(DateTimeOffset.UtcNow);
+            db.SaveChanges();
+        }
+        Assert.Contains("was erased", await Refused(spec with { ResponseIds = [erased] }), StringComparison.Ordinal);
+    }
+
+    private async Task<string> Refused(ExplainResponses spec) => (await Assert.ThrowsAsync<CannotTrain>(() => new ExplainResponsesRunner().Run(spec, toy.Job()))).Message;
+
+    private const string Words = "Oh please, oh please, the apple is yours, oh please.";
+
+    /// <summary>A response to the first prompt, flagged by somebody.</summary>
+    private (ResponseId Response, FlagId Flag) Flagged(string? better = null)
+    {
+        using var db = toy.Database.Open();
+        var prompt = db.Prompts.OrderBy(p => p.Id).First(p => p.ProjectId == toy.Project);
+        var hasher = Microsoft.Extensions.DependencyInjection.ServiceProviderServiceExtensions.GetRequiredService<Portal.Data.Storage.ContentHasher>(toy.Database.Services);
+        Content Content(ContentKind kind, string text)
+        {
+            var content = new Content { Id = toy.Ids.New<ContentId>(), ProjectId = toy.Project, Kind = kind, Text = text, KeyedHash = hasher.Hash(text), CreatedAt = DateTimeOffset.UtcNow };
+            db.Contents.Add(content);
+            return content;
+        }
+        var words = Content(ContentKind.Response, Words);
+        var response = new Response { Id = toy.Ids.New<ResponseId>(), ProjectId = toy.Project, PromptId = prompt.Id, ContentId = words.Id, ContentHash = words.KeyedHash, CreatedAt = DateTimeOffset.UtcNow };
+        db.Responses.Add(response);
+        var flag = new Flag
+        {
+            Id = toy.Ids.New<FlagId>(), ProjectId = toy.Project, ResponseId = response.Id, AnnotatorId = db.Annotators.First().Id, Reason = FlagReason.Slogan, Place = "results", At = DateTimeOffset.UtcNow,
+            PreferredId = better is null ? null : Content(ContentKind.PreferredAnswer, better).Id,
+        };
+        db.Flags.Add(flag);
+        db.SaveChanges();
+        return (response.Id, flag.Id);
+    }
+}

@@ -1,0 +1,201 @@
+using System.Security.Claims;
+using Microsoft.EntityFrameworkCore;
+using Portal.Data;
+using Portal.Data.Explanations;
+using Portal.Data.Feedback;
+using Portal.Data.JobSpecs;
+using Portal.Data.Registry;
+using Portal.Data.Review;
+using Portal.Tests.Data;
+using Portal.Web.Explain;
+using Portal.Web.Train;
+using Xunit;
+
+namespace Portal.Tests.Web.Explain;
+
+/// <summary>Asking for explanations, reading them, and marking their pairs: who may, what is refused and why, and numbers added up by hand.</summary>
+[Collection(PostgresFixture.Collection)]
+public sealed class ExplainHandlersTests(PostgresFixture postgres)
+{
+    private static readonly CancellationToken Stop = CancellationToken.None;
+
+    private static StartExplanation Start(SeededProject project) => new(project.Writes, new StartJob(project.Writes, project.Access, project.Ids, project.Time), project.Access, project.Time);
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Reviewers_and_admins_have_responses_explained_and_the_log_says_which(bool onPostgres)
+    {
+        using var database = new PortalDatabase(onPostgres ? postgres : null);
+        using var project = new SeededProject(database);
+        var seeded = new SeededExplanation(project, 1);
+        var input = new ExplanationInput([seeded.Flag.Id], [seeded.Chosen[3]]);
+
+        foreach (var (person, may) in new[] { (project.Reviewer, true), (project.Admin, true), (project.Auditor, false), (project.Annotator, false), (new ClaimsPrincipal(), false) })
+            Assert.Equal(may, (await Start(project).Handle(person, project.Id, input, Stop)).Refusal is null);
+
+        using var db = project.Open();
+        var jobs = db.Jobs.AsNoTracking().Where(j => j.Kind == nameof(ExplainResponses)).OrderBy(j => j.Number).ToList();
+        var spec = Assert.IsType<ExplainResponses>(JobSpec.FromJson(jobs[^1].SpecJson));
+        Assert.Equal((3, seeded.RewardModel.Id), (jobs.Count, spec.RewardModelId)); // one is the seeded one's; the newest reward model is named, so that a later one does not answer instead
+        Assert.Equal([seeded.Flag.Id], spec.FlagIds);
+        Assert.Contains($"{seeded.Flag.Id}", db.AuditEvents.AsNoTracking().Where(e => e.Action == "explanation.start").OrderBy(e => e.Sequence).First().PayloadJson, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task What_cannot_be_explained_is_refused_beside_its_field()
+    {
+        using var project = new SeededProject();
+        var seeded = new SeededExplanation(project, 1);
+        using var elsewhere = new SeededProject();
+        var foreign = project.Model(ModelKind.RewardModel, 2, "imported");
+        var dismissed = new Flag { Id = project.Ids.New<FlagId>(), ProjectId = project.Id, ResponseId = seeded.Chosen[0], AnnotatorId = project.Person("lark"), Reason = FlagReason.Other, Place = "results", At = project.Now };
+        dismissed.Close(FlagState.Dismissed, Guid.NewGuid(), project.Now);
+        var prompt = project.Prompt("What does a hen give?");
+        var (erased, old) = (project.Response(prompt, "Eggs."), project.Model(ModelKind.Policy, 7));
+        var byRetired = project.Response(prompt, "An egg a day.", old.Id);
+        project.Add(dismissed);
+        project.Change(db =>
+        {
+            db.ModelVersions.Single(v => v.Id == old.Id).Retire();
+            db.Contents.Single(c => c.Id == db.Responses.Single(r => r.Id == erased).ContentId).Erase(DateTimeOffset.UtcNow);
+        });
+        ResponseId[] fine = [seeded.Chosen[1]];
+
+        var cases = new (ExplanationInput Input, string Field, string Says)[]
+        {
+            (new([], []), "responseIds", "Name 1 to 500"),
+            (new([new FlagId(Guid.NewGuid())], []), "flags", "gone, or belongs to another project"),
+            (new([dismissed.Id], []), "flags", "was dismissed"),
+            (new([], [new ResponseId(Guid.NewGuid())]), "responses", "gone, or belongs to another project"),
+            (new([], [erased]), "responses", "was erased"),
+            (new([], [byRetired]), "responses", "policy v7, which wrote one of these responses, is retired"),
+            (new([], fine, Mode: QueryMode.Comparison), "mode", "needs a better answer"),
+            (new([seeded.Flag.Id], [], Mode: QueryMode.Comparison), "mode", "needs a better answer"),
+            (new([], fine, Space: FeatureSpace.SarmCodes), "space", "reads no sparse features"),
+            (new([], fine, RewardModel: foreign.Id), "rewardModel", "was not trained on judgements of this project"),
+            (new([], fine, RewardModel: new ModelVersionId(Guid.NewGuid())), "rewardModel", "no such reward model"),
+            (new([], fine, Locality: -1), "locality", "between 0 and"),
+            (new([], fine, Mode: (QueryMode)9), "mode", "no such way"),
+        };
+        foreach (var (input, field, says) in cases)
+        {
+            // The seeded model is the newest that can explain; one without judgements must not be taken silently.
+            var outcome = await Start(project).Handle(project.Reviewer, project.Id, input with { RewardModel = input.RewardModel ?? seeded.RewardModel.Id }, Stop);
+            var problem = Assert.Single(outcome.Refusal!.Problems);
+            Assert.Equal(field, problem.Field);
+            Assert.Contains(says, problem.Message, StringComparison.Ordinal);
+        }
+        Assert.Equal("rewardModel", (await Start(elsewhere).Handle(elsewhere.Reviewer, elsewhere.Id, new([], fine), Stop)).Refusal!.Problems[0].Field);
+        using var db = project.Open();
+        Assert.Equal(1, db.Jobs.Count(j => j.Kind == nameof(ExplainResponses))); // the seeded one alone: nothing was half started
+    }
+
+    [Fact]
+    public async Task More_than_five_do_not_wait_at_once()
+    {
+        using var project = new SeededProject();
+        var seeded = new SeededExplanation(project, 1); // its job waits
+        for (var i = 0; i < StartExplanation.OpenMax - 1; i++)
+            Assert.Null((await Start(project).Handle(project.Reviewer, project.Id, new([], [seeded.Chosen[i]]), Stop)).Refusal);
+
+        Assert.Contains("5 explanations wait or run", (await Start(project).Handle(project.Reviewer, project.Id, new([], [seeded.Chosen[7]]), Stop)).Refusal!.ToString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task An_explanation_shows_pairs_by_a_method_whose_they_are_and_what_people_marked(bool onPostgres)
+    {
+        using var database = new PortalDatabase(onPostgres ? postgres : null);
+        using var project = new SeededProject(database);
+        var seeded = new SeededExplanation(project, 1);
+        var (show, mark) = (new ShowExplanation(project.Contexts, project.Access), new MarkPair(project.Writes, project.Access, project.Ids, project.Time));
+        Assert.Null((await mark.Handle(project.Reviewer, seeded.Id, seeded.Judgements[0], PairVerdict.Unsure, Stop)).Refusal);
+        Assert.Null((await mark.Handle(project.Reviewer, seeded.Id, seeded.Judgements[0], PairVerdict.WrongLabel, Stop)).Refusal);
+        Assert.Null((await mark.Handle(project.Admin, seeded.Id, seeded.Judgements[0], PairVerdict.Fine, Stop)).Refusal);
+
+        var view = (await show.Handle(project.Reviewer, seeded.Id, AttributionMethod.Projection, Stop)).Value;
+        var byInfluence = (await show.Handle(project.Reviewer, seeded.Id, AttributionMethod.Influence, Stop)).Value;
+
+        Assert.Equal([1, 2, 6, 9], view.Pairs.Select(pair => pair.Number));
+        Assert.Equal([9, 10, 1], byInfluence.Pairs.Select(pair => pair.Number)); // the one at place 15 is below the tenth
+        Assert.Equal([true, false, false, true], view.Pairs.Select(pair => pair.Agree));
+        Assert.Equal([1, 2, 1, 1], view.Pairs.Select(pair => pair.Judgements));
+        Assert.Equal((seeded.Annotators[0], PairVerdict.WrongLabel), (view.Pairs[0].Annotator, view.Pairs[0].Mine!.Value)); // the latest of who asks
+        Assert.Equal([PairVerdict.WrongLabel, PairVerdict.Fine], view.Pairs[0].Marks.Order());
+        // ω m: .8, .3, −.2, .3; the bar has the positive ones, the rest is one part.
+        Assert.Equal([.8, .3, .3], view.Bar.Select(pair => Math.Round(pair.Pair.RewardShare, 9)));
+        Assert.Equal((1, -.2), (view.Others, Math.Round(view.OthersReward, 9)));
+        Assert.Equal(.8, Math.Round(view.Explanation.Unexplained, 9));
+        // heron: .7 of the weight with 5 of 12 judgements; wren .2 with 3, too few to say; sim-3 .1 with 4, too few as well.
+        Assert.Equal(seeded.Annotators, view.Annotators.Select(part => part.Annotator));
+        Assert.Equal([.7, .2, .1], view.Annotators.Select(part => Math.Round(part.Weight, 9)));
+        Assert.Equal(.7 / (5.0 / 12), view.Annotators[0].Excess!.Value, 1e-9);
+        Assert.Equal([null, null], view.Annotators.Skip(1).Select(part => part.Excess));
+        Assert.Empty(view.Hubs);
+        Assert.Equal("How many legs has a hen, set 1?", Conversation.LastQuestion(view.Prompt));
+        Assert.Equal(seeded.Flag.Id, view.Flag!.Id);
+        using var db = project.Open();
+        Assert.Equal(3, db.AuditEvents.Count(e => e.Action == "explanation.mark"));
+    }
+
+    [Fact]
+    public async Task A_pair_that_comes_first_for_many_prompts_is_said_to_be_generic()
+    {
+        using var project = new SeededProject();
+        var seeded = new SeededExplanation(project, 1);
+        var show = new ShowExplanation(project.Contexts, project.Access);
+        for (var i = 0; i < 19; i++)
+        {
+            if (i == 18)
+                Assert.Empty((await show.Handle(project.Reviewer, seeded.Id, AttributionMethod.Projection, Stop)).Value.Hubs); // 19 prompts are too few to say
+            seeded.Add(project, ExplanationConfidence.Weak, project.Response(project.Prompt($"Another question, number {i}?"), "Two."));
+        }
+
+        var hub = Assert.Single((await show.Handle(project.Reviewer, seeded.Id, AttributionMethod.Projection, Stop)).Value.Hubs);
+
+        Assert.Equal((1, 20, 20), (hub.Number, hub.Prompts, hub.Of));
+    }
+
+    [Fact]
+    public async Task Marks_are_for_reviewers_and_for_pairs_of_the_explanation()
+    {
+        using var project = new SeededProject();
+        var seeded = new SeededExplanation(project, 1);
+        var mark = new MarkPair(project.Writes, project.Access, project.Ids, project.Time);
+
+        foreach (var person in new[] { project.Auditor, project.Annotator, new ClaimsPrincipal() })
+            Assert.Equal(ProblemKind.Forbidden, (await mark.Handle(person, seeded.Id, seeded.Judgements[0], PairVerdict.Fine, Stop)).Refusal!.Kind);
+        Assert.Contains("no part of the explanation", (await mark.Handle(project.Reviewer, seeded.Id, seeded.Judgements[11], PairVerdict.Fine, Stop)).Refusal!.ToString(), StringComparison.Ordinal);
+        Assert.Contains("Choose one of", (await mark.Handle(project.Reviewer, seeded.Id, seeded.Judgements[0], (PairVerdict)7, Stop)).Refusal!.ToString(), StringComparison.Ordinal);
+        for (var i = 0; i < 3; i++)
+            Assert.Null((await mark.Handle(project.Reviewer, seeded.Id, seeded.Judgements[0], PairVerdict.Fine, Stop)).Refusal);
+        using var db = project.Open();
+        Assert.Equal(1, db.PairMarks.Count()); // the same mark again is one mark
+    }
+
+    [Fact]
+    public async Task The_list_shows_what_there_is_by_confidence_and_job_and_what_is_under_way()
+    {
+        using var project = new SeededProject();
+        var seeded = new SeededExplanation(project, 1);
+        var good = seeded.Add(project, ExplanationConfidence.Good, seeded.Chosen[2]);
+        var list = new ListExplanations(project.Contexts, project.Access);
+
+        var all = (await list.Handle(project.Reviewer, project.Id, null, null, 0, Stop)).Value;
+        var some = (await list.Handle(project.Reviewer, project.Id, ExplanationConfidence.Good, seeded.Job, 5, Stop)).Value;
+        using var other = new SeededProject();
+        var none = (await new ListExplanations(other.Contexts, other.Access).Handle(other.Reviewer, other.Id, null, null, 0, Stop)).Value;
+
+        Assert.Equal([good, seeded.Id], all.Rows.Select(row => row.Explanation.Id));
+        Assert.Equal((2, 1, true), (all.Total, all.Jobs.Count, all.HasRewardModel));
+        Assert.Equal([good], some.Rows.Select(row => row.Explanation.Id));
+        Assert.Equal((0, 0, false), (none.Total, none.Jobs.Count, none.HasRewardModel));
+        Assert.Equal(ProblemKind.Forbidden, (await list.Handle(project.Annotator, project.Id, null, null, 0, Stop)).Refusal!.Kind);
+        var find = new FindExplanation(project.Contexts, project.Access);
+        var found = (await find.Handle(project.Reviewer, seeded.Response, seeded.Flag.Id, Stop)).Value;
+        Assert.Equal((seeded.Id, seeded.Job), (found.Latest!.Value, found.Job!.Value));
+        Assert.Null((await find.Handle(project.Reviewer, seeded.Chosen[4], null, Stop)).Value.Latest);
+    }
+}
