@@ -17,7 +17,7 @@ namespace Portal.Tests.Journeys;
 /// <summary>
 /// kill -9 of the portal, the engine, the worker that trains, and portal and engine together, at random instants, while people judge and a reward
 /// model is trained (the seed is printed; PORTAL_SEED repeats it). No acknowledged judgement is lost or doubled, no job ends in a false state, and
-/// the weights are those of an uninterrupted run. 3 rounds, 20 with PORTAL_SOAK=1; two kills a round, in turn until each victim had its own.
+/// the weights are those of an uninterrupted run. 2 rounds, 20 with PORTAL_SOAK=1; two kills a round, so that each of the four victims has its turn.
 /// </summary>
 [Trait("Speed", "slow")]
 public sealed class KillRoundsTests(ITestOutputHelper output) : IDisposable

@@ -7,7 +7,7 @@ namespace Portal.Tests.Engine.Jobs;
 
 /// <summary>
 /// kill -9 at random instants (the seed is printed; PORTAL_SEED repeats it). Whatever is killed: every job ends in a true state, its result
-/// is the uninterrupted one's and stored once, and no process survives its queue. 3 rounds, 20 with PORTAL_SOAK=1.
+/// is the uninterrupted one's and stored once, and no process survives its queue. 1 round, 20 with PORTAL_SOAK=1.
 /// </summary>
 [Trait("Speed", "slow")]
 public sealed class CrashTests(ITestOutputHelper output)
