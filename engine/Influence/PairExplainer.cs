@@ -92,12 +92,18 @@ public sealed class PairExplainer(PairInfluence influence, FeatureRows rows, IRe
     /// <summary>The rows with the highest scores, the highest first; equal scores by row.</summary>
     public static IReadOnlyList<int> Highest(IReadOnlyList<double> scores, int count)
     {
-        var best = new PriorityQueue<int, (double, int)>();
+        var best = new PriorityQueue<int, (double, int)>(); // the worst of the best first
+        var least = double.NegativeInfinity;
         for (var row = 0; row < scores.Count; row++)
         {
+            // Rows come in order, so that one as good as the worst comes after it.
+            if (best.Count == count && !(scores[row] > least))
+                continue;
             best.Enqueue(row, (scores[row], -row));
             if (best.Count > count)
                 best.Dequeue();
+            if (best.Count == count && best.TryPeek(out _, out var worst))
+                least = worst.Item1;
         }
         var found = new int[best.Count];
         for (var i = found.Length - 1; i >= 0; i--)

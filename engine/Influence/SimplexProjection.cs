@@ -157,9 +157,10 @@ public static class SimplexProjection
             {
                 if (joined[row] || scores[row] >= limit)
                     continue;
-                best.Enqueue(row, (-scores[row], -row));
-                if (best.Count > JoinAtOnce)
-                    best.Dequeue();
+                if (best.Count < JoinAtOnce)
+                    best.Enqueue(row, (-scores[row], -row));
+                else
+                    best.EnqueueDequeue(row, (-scores[row], -row));
             }
             var found = best.UnorderedItems.Select(item => item.Element).ToList();
             found.Sort();

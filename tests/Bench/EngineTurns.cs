@@ -16,7 +16,7 @@ namespace Portal.Bench;
 
 /// <summary>One case of the engine's bench.</summary>
 /// <param name="Name">As in the table: "generate-b8".</param>
-/// <param name="Kind">"sft", "dpo", "rm", "logprob", "generate", "sae", or one of <see cref="AuditsTurns.Kinds"/>: what the peer calls it.</param>
+/// <param name="Kind">"sft", "dpo", "rm", "logprob", "generate", "sae", or one of <see cref="AuditsTurns.Kinds"/> and <see cref="ExplainTurns.Kinds"/>: what the peer calls it.</param>
 /// <param name="Batch">Rows.</param>
 /// <param name="Length">Tokens of a row; not used for generation.</param>
 /// <param name="Prompt">Tokens of the prompt: left out of DPO's log-probs, given to generation.</param>
@@ -51,6 +51,7 @@ internal sealed class EngineTurns
             "generate" => Generate(wanted, folder),
             "sae" => Training(Sae(wanted, folder)),
             AuditAnswers.Kind => AuditAnswers.Turns(folder),
+            _ when ExplainTurns.Kinds.Contains(wanted.Kind) => ExplainTurns.Of(wanted.Kind, folder, wanted.Length, threads),
             _ when AuditsTurns.Kinds.Contains(wanted.Kind) => AuditsTurns.Of(wanted.Kind, AuditsWorld.Draw(quick), threads),
             _ => throw new ArgumentException($"\"{wanted.Kind}\" is no case of this bench."),
         };

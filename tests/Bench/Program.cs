@@ -39,6 +39,14 @@ audits.SetAction(async (parsed, stop) =>
     return await Print(rows, "peer", setting, parsed.GetValue(json), stop);
 });
 
+var explain = new Command("explain", "Explanations against scipy's non-negative least squares and numpy's neighbours; Newton removal against training again.") { quick, json, threads, peer, work, only };
+explain.SetAction(async (parsed, stop) =>
+{
+    var options = new ExplainBenchOptions(parsed.GetRequiredValue(peer), parsed.GetRequiredValue(work), parsed.GetValue(quick), parsed.GetValue(threads), parsed.GetRequiredValue(only));
+    var (rows, setting) = await new ExplainBench(options).Run(Console.Error.WriteLine, stop);
+    return await Print(rows, "numpy, scipy", setting, parsed.GetValue(json), stop);
+});
+
 var published = new Option<DirectoryInfo>("--published") { Description = "The folder with the published portal and engine.", Required = true };
 var portal = new Command("portal", "Judgements through the portal's HTTP path: idle, during an import, during training.") { quick, json, published, work };
 portal.SetAction(async (parsed, stop) =>
@@ -57,7 +65,7 @@ turns.SetAction(parsed => EngineTurns.Run(
     new EngineCase("", parsed.GetRequiredValue(kind), parsed.GetValue(batch), parsed.GetValue(length), parsed.GetValue(prompt), parsed.GetValue(fresh)),
     parsed.GetRequiredValue(weights), parsed.GetValue(threads), parsed.GetValue(quick)));
 
-var root = new RootCommand("Portal's benches.") { engine, features, audits, portal, turns };
+var root = new RootCommand("Portal's benches.") { engine, features, audits, explain, portal, turns };
 var command = root.Parse(args);
 if (command.Errors.Count > 0)
 {

@@ -120,9 +120,10 @@ public sealed class WatchedPage : IAsyncDisposable
 
     /// <summary>
     /// The page as it stands, at 1440 and 390 pixels, light and dark, without loading it again: in order in each. Axe reads the page whole on a wide screen; on a phone what only phones show, and of the rest the rules that
-    /// depend on width; the colours of each theme are looked at whole once, and in the two other looks those of what only that width shows.
+    /// depend on width; the colours of each theme are looked at whole once. In the two other looks only what that width alone shows could differ: they are taken where the page itself has such parts.
     /// </summary>
-    public async Task IsInOrderInEveryLook(string name)
+    /// <param name="withShell">Those looks too where only the frame around the page has such parts, which is the same on every page: for one page of each frame.</param>
+    public async Task IsInOrderInEveryLook(string name, bool withShell = false)
     {
         var pictured = Environment.GetEnvironmentVariable("PORTAL_PICTURES") == "1"; // costs as much as looking: ./test --pictures
         foreach (var (width, scheme, within, rules) in new (int, ColorScheme, string?, string[]?)[]
@@ -130,6 +131,8 @@ public sealed class WatchedPage : IAsyncDisposable
             (390, ColorScheme.Dark, null, narrow), (390, ColorScheme.Light, OnlyOnPhones, null), (1440, ColorScheme.Dark, OnlyOnWideScreens, colours), (1440, ColorScheme.Light, null, null),
         })
         {
+            if (within is { } parts && !withShell && !pictured && !await Page.EvaluateAsync<bool>("parts => [...document.querySelectorAll(parts)].some(e => e.closest('main'))", parts))
+                continue;
             await Show(width, scheme);
             var look = NameOf(name, width, scheme);
             if (pictured)

@@ -113,6 +113,11 @@ public sealed class PairInfluenceTests
         var direct = NewtonRemoval.Run(head.Without(gone), theta, default, steps: 1);
 
         Assert.All(kept.Zip(direct.Weights), pair => Assert.Equal(pair.Second, pair.First, 1e-9));
+        // And a removal that begins with it is the removal.
+        var (begun, whole) = (NewtonRemoval.Run(head, new PairInfluence(head, theta, default), gone, default), NewtonRemoval.Run(head.Without(gone), theta, default));
+        Assert.All(begun.Weights.Zip(whole.Weights), pair => Assert.Equal(pair.Second, pair.First, 1e-9));
+        Assert.Equal(whole.Steps, begun.Steps);
+        Assert.Equal(whole.ResidualGradientNorm, begun.ResidualGradientNorm, 1e-9);
         Assert.Contains("No pair would be left of 300", Assert.Throws<ArgumentException>(() => new PairInfluence(head, theta, default).NewtonWithout([.. Enumerable.Range(0, 300)])).Message, StringComparison.Ordinal);
     }
 
