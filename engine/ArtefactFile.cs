@@ -44,4 +44,28 @@ public static class ArtefactFile
             throw;
         }
     }
+
+    /// <summary>
+    /// Makes a whole folder so that nobody ever sees half of it: filled under another name, then renamed in place of an older one. When <paramref name="fill"/> throws, the older one is untouched and the new one is gone.
+    /// </summary>
+    /// <param name="fill">Given the folder to fill; it flushes what it writes.</param>
+    public static void WriteFolder(string folder, Action<string> fill)
+    {
+        var fresh = $"{folder}.{Environment.ProcessId}.new";
+        if (Directory.Exists(fresh))
+            Directory.Delete(fresh, recursive: true);
+        Directory.CreateDirectory(fresh);
+        try
+        {
+            fill(fresh);
+            if (Directory.Exists(folder))
+                Directory.Delete(folder, recursive: true);
+            Directory.Move(fresh, folder);
+        }
+        catch
+        {
+            Directory.Delete(fresh, recursive: true);
+            throw;
+        }
+    }
 }

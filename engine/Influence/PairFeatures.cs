@@ -149,11 +149,7 @@ public sealed class PairFeatures : IDisposable
         if (rows.Count == 0)
             throw new CannotTrain($"None of the {pairs.Count} pairs can explain anything: {encoder.Filtered} have a side longer than {key.Window} tokens, {identical} have two answers that are the same.");
 
-        var fresh = $"{folder}.{Environment.ProcessId}.new";
-        if (Directory.Exists(fresh))
-            Directory.Delete(fresh, recursive: true);
-        Directory.CreateDirectory(fresh);
-        try
+        ArtefactFile.WriteFolder(folder, fresh =>
         {
             using (var values = File.Create(Path.Combine(fresh, RowsFile)))
             {
@@ -184,15 +180,7 @@ public sealed class PairFeatures : IDisposable
                 }
             });
             ArtefactFile.Write(Path.Combine(fresh, KeyFile), stream => JsonSerializer.Serialize(stream, new Stored(key, features.Width, encoder.Filtered, identical)));
-            if (Directory.Exists(folder))
-                Directory.Delete(folder, recursive: true);
-            Directory.Move(fresh, folder);
-        }
-        catch
-        {
-            Directory.Delete(fresh, recursive: true);
-            throw;
-        }
+        });
     }
 
     private static (IReadOnlyList<IReadOnlyList<Guid>> Ids, double[] Counts) ReadIds(string path)

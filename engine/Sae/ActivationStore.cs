@@ -108,11 +108,7 @@ public sealed unsafe class ActivationStore : IDisposable
 
     private static void Make(string folder, ActivationKey key, LlamaBackbone model, ITokenizer tokenizer, IReadOnlyList<EncodedText> texts, Action<int, int> told, CancellationToken stop)
     {
-        var fresh = $"{folder}.{Environment.ProcessId}.new";
-        if (Directory.Exists(fresh))
-            Directory.Delete(fresh, recursive: true);
-        Directory.CreateDirectory(fresh);
-        try
+        ArtefactFile.WriteFolder(folder, fresh =>
         {
             using (var states = File.Create(Path.Combine(fresh, StatesFile)))
             using (var places = File.Create(Path.Combine(fresh, PlacesFile)))
@@ -133,15 +129,7 @@ public sealed unsafe class ActivationStore : IDisposable
                 places.Flush(flushToDisk: true);
             }
             ArtefactFile.Write(Path.Combine(fresh, KeyFile), stream => JsonSerializer.Serialize(stream, new Stored(key, model.Config.HiddenSize)));
-            if (Directory.Exists(folder))
-                Directory.Delete(folder, recursive: true);
-            Directory.Move(fresh, folder);
-        }
-        catch
-        {
-            Directory.Delete(fresh, recursive: true);
-            throw;
-        }
+        });
     }
 
     private static List<ActivationPlace> ReadPlaces(string path)
