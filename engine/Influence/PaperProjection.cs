@@ -15,13 +15,8 @@ public static class PaperProjection
         var q = query.ToArray();
         var options = new SimplexOptions { Tolerance = 1e-10 };
         var whole = SimplexProjection.Project(rows, q, options, stop);
-        var z = new double[rows.Width];
+        var z = Mixture(rows, whole);
         var p = new double[rows.Width];
-        for (var i = 0; i < whole.Rows.Count; i++)
-        {
-            rows.CopyTo(whole.Rows[i], [], p);
-            TensorPrimitives.MultiplyAdd<double>(p, whole.Weights[i], z, z);
-        }
         var distances = new double[rows.Count];
         for (var row = 0; row < rows.Count; row++)
         {
@@ -42,13 +37,20 @@ public static class PaperProjection
         }
         var inside = SimplexProjection.Project(rows, z, options with { Locality = 1e-6 }, stop, nearest[..high]);
         // What is stored is how far the mixture is from the query, not from its projection.
-        Array.Clear(z);
-        for (var i = 0; i < inside.Rows.Count; i++)
+        var apart = Mixture(rows, inside);
+        TensorPrimitives.Subtract<double>(apart, q, apart);
+        return inside with { Residual = PairHead.Norm(apart), Gap = whole.Gap };
+    }
+
+    private static double[] Mixture(FeatureRows rows, ConvexCombination combination)
+    {
+        var mixture = new double[rows.Width];
+        var row = new double[rows.Width];
+        for (var i = 0; i < combination.Rows.Count; i++)
         {
-            rows.CopyTo(inside.Rows[i], [], p);
-            TensorPrimitives.MultiplyAdd<double>(p, inside.Weights[i], z, z);
+            rows.CopyTo(combination.Rows[i], [], row);
+            TensorPrimitives.MultiplyAdd<double>(row, combination.Weights[i], mixture, mixture);
         }
-        TensorPrimitives.Subtract<double>(z, q, z);
-        return inside with { Residual = PairHead.Norm(z), Gap = whole.Gap };
+        return mixture;
     }
 }
