@@ -13,14 +13,15 @@ internal static class Chromium
     public const int PatienceMs = 60_000;
 
     /// <summary>Starts it. PORTAL_CHROMIUM names another one for all tests.</summary>
+    /// <remarks>Its scripts are compiled once and not again with more care: pages here live for seconds, and that compiling took a third of their processor time.</remarks>
     /// <param name="whole">
     /// The browser that people have. Otherwise its headless shell where that is installed: the same engine of the same version, without the services
-    /// around it, which take as long as the page. Its pages of one profile share a process: starting one takes as long as most pages.
+    /// around it, which take as long as the page.
     /// </param>
     public static Task<IBrowser> Launch(IPlaywright playwright, bool whole = false) => playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions
     {
         ExecutablePath = Environment.GetEnvironmentVariable("PORTAL_CHROMIUM") ?? (whole || !File.Exists(Shell) ? Whole : Shell),
-        Args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", .. whole ? Array.Empty<string>() : ["--process-per-site"]],
+        Args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--js-flags=--no-opt,--no-maglev"],
     });
 
     /// <summary>Signs in and waits until the page behind the door is on its way.</summary>

@@ -123,15 +123,16 @@ public sealed class WatchedPage : IAsyncDisposable
     /// depend on width; the colours of each theme are looked at whole once. In the two other looks only what that width alone shows could differ: they are taken where the page itself has such parts.
     /// </summary>
     /// <param name="withShell">Those looks too where only the frame around the page has such parts, which is the same on every page: for one page of each frame.</param>
-    public async Task IsInOrderInEveryLook(string name, bool withShell = false)
+    /// <param name="part">What axe looks at, as a selector: what is other than on the same page's first visit. Null for all of it.</param>
+    public async Task IsInOrderInEveryLook(string name, bool withShell = false, string? part = null)
     {
         var pictured = Environment.GetEnvironmentVariable("PORTAL_PICTURES") == "1"; // costs as much as looking: ./test --pictures
         foreach (var (width, scheme, within, rules) in new (int, ColorScheme, string?, string[]?)[]
         {
-            (390, ColorScheme.Dark, null, narrow), (390, ColorScheme.Light, OnlyOnPhones, null), (1440, ColorScheme.Dark, OnlyOnWideScreens, colours), (1440, ColorScheme.Light, null, null),
+            (390, ColorScheme.Dark, part, narrow), (390, ColorScheme.Light, OnlyOnPhones, null), (1440, ColorScheme.Dark, OnlyOnWideScreens, colours), (1440, ColorScheme.Light, part, null),
         })
         {
-            if (within is { } parts && !withShell && !pictured && !await Page.EvaluateAsync<bool>("parts => [...document.querySelectorAll(parts)].some(e => e.closest('main'))", parts))
+            if (within is { } parts && within != part && !withShell && !pictured && !await Page.EvaluateAsync<bool>("parts => [...document.querySelectorAll(parts)].some(e => e.closest('main'))", parts))
                 continue;
             await Show(width, scheme);
             var look = NameOf(name, width, scheme);
