@@ -14,6 +14,7 @@ using Portal.Data.Jobs;
 using Portal.Data.Registry;
 using Portal.Data.Review;
 using Portal.Data.SaeFeatures;
+using Portal.Data.Unlearning;
 
 namespace Portal.Data;
 
@@ -60,6 +61,8 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
     public DbSet<ExplainingPair> ExplainingPairs => Set<ExplainingPair>();
     public DbSet<ExplanationLimits> ExplanationLimits => Set<ExplanationLimits>();
     public DbSet<PairMark> PairMarks => Set<PairMark>();
+    public DbSet<UnlearningRequest> UnlearningRequests => Set<UnlearningRequest>();
+    public DbSet<UnlearningPair> UnlearningPairs => Set<UnlearningPair>();
     public DbSet<Job> Jobs => Set<Job>();
     public DbSet<JobEvent> JobEvents => Set<JobEvent>();
     public DbSet<MetricPoint> MetricPoints => Set<MetricPoint>();
@@ -111,6 +114,7 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
         Id<PolicyEndpointId>(configuration);
         Id<ExplanationId>(configuration);
         Id<PairMarkId>(configuration);
+        Id<UnlearningRequestId>(configuration);
 
         static void Id<T>(ModelConfigurationBuilder configuration) where T : struct, IEntityId<T> =>
             configuration.Properties<T>().HaveConversion<IdConverter<T>>();
@@ -363,6 +367,26 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
             mark.HasIndex(m => new { m.ExplanationId, m.JudgementId, m.By, m.At });
             mark.HasIndex(m => m.JudgementId);
             mark.HasOne<Explanation>().WithMany().HasForeignKey(m => m.ExplanationId);
+        });
+        builder.Entity<UnlearningRequest>(request =>
+        {
+            request.HasIndex(r => new { r.ProjectId, r.Number }).IsUnique();
+            request.HasIndex(r => r.ExplanationId);
+            request.HasIndex(r => r.VersionId);
+            request.Property(r => r.Reason).HasMaxLength(UnlearningRequest.ReasonLengthMax);
+            request.Property(r => r.DecisionNote).HasMaxLength(UnlearningRequest.NoteLengthMax);
+            request.Property(r => r.RowVersion).IsConcurrencyToken();
+            request.Ignore(r => r.Share);
+            request.Ignore(r => r.ApprovalsNeeded);
+            request.Ignore(r => r.IsOpen);
+            request.HasOne<ModelVersion>().WithMany().HasForeignKey(r => r.RewardModelId);
+            request.HasOne<Explanation>().WithMany().HasForeignKey(r => r.ExplanationId);
+        });
+        builder.Entity<UnlearningPair>(pair =>
+        {
+            pair.HasKey(p => new { p.RequestId, p.JudgementId });
+            pair.HasIndex(p => p.JudgementId);
+            pair.HasOne<UnlearningRequest>().WithMany().HasForeignKey(p => p.RequestId);
         });
 
         builder.Entity<Job>(job =>

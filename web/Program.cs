@@ -18,6 +18,7 @@ using Portal.Web.Review;
 using Portal.Web.SaeFeatures;
 using Portal.Web.Shell;
 using Portal.Web.Train;
+using Portal.Web.Unlearning;
 
 // The portal's entry point: a table of contents. Each folder adds and maps its own parts.
 ThreadPool.SetMinThreads(64, 64); // SQLite's async calls are synchronous; with two pool threads readers would starve writers
@@ -49,6 +50,7 @@ builder.Services.AddSaeFeatures();
 builder.Services.AddToggles();
 builder.Services.AddAudits();
 builder.Services.AddExplanations();
+builder.Services.AddUnlearning();
 builder.Services.AddEndpoints();
 builder.Services.AddHome();
 builder.Services.AddDocs();
@@ -74,6 +76,7 @@ app.MapRegistry();
 app.MapSaeFeatures();
 app.MapToggles();
 app.MapAudits();
+app.MapUnlearning();
 app.MapShell();
 app.Run();
 return 0;

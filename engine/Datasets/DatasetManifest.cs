@@ -10,6 +10,7 @@ using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Storage;
+using Portal.Data.Unlearning;
 
 namespace Portal.Engine.Datasets;
 
@@ -97,6 +98,7 @@ public sealed class DatasetManifest(IDbContextFactory<PortalDbContext> contexts,
 
     private static async Task<List<Candidate>> Pairs(PortalDbContext db, ProjectId project, DatasetRules rules, CancellationToken stop)
     {
+        var unlearnt = UnlearntPairs.Released(db, project);
         // Over IX_PairwiseJudgements_ProjectId_SubmittedAt; the query filters leave staged imports out.
         var found = await (
             from j in db.PairwiseJudgements.AsNoTracking()
@@ -110,11 +112,12 @@ public sealed class DatasetManifest(IDbContextFactory<PortalDbContext> contexts,
             {
                 j.Id, j.Verdict, j.PreferredResponseId, j.Strength, j.Source, j.IsSurplus, Superseded = j.SupersededAt != null, t.Purpose, p.Topic,
                 PromptId = p.Id, PromptHash = p.ContentHash, FirstId = a.Id, FirstHash = a.ContentHash, SecondId = b.Id, SecondHash = b.ContentHash,
+                IsUnlearnt = unlearnt.Contains(j.Id),
                 Erased = db.Contents.Any(c => (c.Id == p.ContentId || c.Id == a.ContentId || c.Id == b.ContentId) && c.Text == null),
             }).ToListAsync(stop);
         return [.. found.Select(j =>
         {
-            var dropped = WhyDropped(rules, j.Superseded, j.Purpose, j.IsSurplus, j.Source, j.Topic, j.Erased) ?? j.Verdict switch
+            var dropped = WhyDropped(rules, j.Superseded, j.Purpose, j.IsSurplus, j.Source, j.Topic, j.Erased) ?? (j.IsUnlearnt ? "unlearnt" : null) ?? j.Verdict switch
             {
                 PairwiseVerdict.Preferred => null,
                 PairwiseVerdict.Tie => "tie",

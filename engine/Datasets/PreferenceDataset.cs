@@ -19,6 +19,8 @@ namespace Portal.Engine.Datasets;
 //   any, surplus    | none: the wanted ones count   |                                         | "surplus"
 //   any, of a blind | none: it informs a release,   |                                         | "blind comparison"
 //     comparison    |   never training              |                                         |
+//   any, unlearnt   | none: a model that forgot   |                                         | "unlearnt"
+//                   |   it was released              |                                         |
 //   any, whose text | none, and left out of earlier |                                         | "erased"
 //     was erased    |   versions when they are read |                                         |
 //

@@ -1,3 +1,5 @@
+using Portal.Data.Explanations;
+
 namespace Portal.Engine.Influence;
 
 /// <summary>One explanation as roll-ups see it.</summary>
@@ -13,11 +15,8 @@ public sealed record WeighedPairs(string Prompt, IReadOnlyList<(int Row, double 
 /// <param name="Explanations">Explanations with weight of it.</param>
 public sealed record GroupWeight(string Key, double Weight, double DataShare, int Judgements, int Explanations)
 {
-    /// <summary>With fewer judgements a group's excess is the luck of single pairs.</summary>
-    public const int JudgementsMin = 5;
-
-    /// <summary>Weight over data share: 1 is as much as anybody's; null below <see cref="JudgementsMin"/> judgements.</summary>
-    public double? Excess => Judgements >= JudgementsMin ? Weight / DataShare : null;
+    /// <summary>Weight over data share: 1 is as much as anybody's; null below <see cref="ExplanationRules.JudgementsMin"/> judgements.</summary>
+    public double? Excess => Judgements >= ExplanationRules.JudgementsMin ? Weight / DataShare : null;
 }
 
 /// <summary>A pair that explains nearly everything explains nothing in particular.</summary>
@@ -29,12 +28,6 @@ public sealed record HubPair(int Row, int Prompts, double Share);
 /// <summary>What many explanations have in common. Each explanation counts alike, however many pairs it has. Source: specs/xrlhf.md §1.8, §5.2.</summary>
 public static class ExplanationRollUp
 {
-    /// <summary>A pair that is first for a larger share of the prompts than this is generic.</summary>
-    public const double HubShare = 0.1;
-
-    /// <summary>With fewer distinct prompts a share says nothing.</summary>
-    public const int HubPromptsMin = 20;
-
     /// <summary>Weights by group, the largest first; equal ones by key.</summary>
     /// <param name="groupsOfRow">The group of each judgement of a row: a merged row's weight is divided among them.</param>
     public static IReadOnlyList<GroupWeight> By(IReadOnlyList<WeighedPairs> explanations, IReadOnlyList<IReadOnlyList<string>> groupsOfRow)
@@ -67,16 +60,16 @@ public static class ExplanationRollUp
         ];
     }
 
-    /// <summary>Pairs that come first for more than <see cref="HubShare"/> of the distinct prompts; none where there are too few prompts to say.</summary>
+    /// <summary>Pairs that come first for more than <see cref="ExplanationRules.HubShare"/> of the distinct prompts; none where there are too few prompts to say.</summary>
     public static IReadOnlyList<HubPair> Hubs(IReadOnlyList<WeighedPairs> explanations)
     {
         var prompts = explanations.Select(explanation => explanation.Prompt).Distinct(StringComparer.Ordinal).Count();
-        if (prompts < HubPromptsMin)
+        if (prompts < ExplanationRules.HubPromptsMin)
             return [];
         return
         [
             .. explanations.Where(explanation => explanation.Pairs.Count > 0).Select(explanation => (explanation.Prompt, explanation.Pairs.MaxBy(pair => pair.Weight).Row)).Distinct()
-                .CountBy(first => first.Row).Select(entry => new HubPair(entry.Key, entry.Value, (double)entry.Value / prompts)).Where(hub => hub.Share > HubShare)
+                .CountBy(first => first.Row).Select(entry => new HubPair(entry.Key, entry.Value, (double)entry.Value / prompts)).Where(hub => hub.Share > ExplanationRules.HubShare)
                 .OrderByDescending(hub => hub.Prompts).ThenBy(hub => hub.Row),
         ];
     }

@@ -46,7 +46,7 @@ public sealed class ExplainResponsesRunner : IJobRunner<ExplainResponses>
             throw new CannotTrain($"responseIds: name 1 to {ExplainResponses.ResponsesMax} responses or flags.");
         TrainingProcess.Prepare();
         var asked = await Find(spec, run);
-        using var reward = await ExplainableReward.Open(run, spec.RewardModelId, spec.Space, spec.Seed);
+        using var reward = await ExplainableReward.Open(ExplainableSource.Of(run), run.ProjectId, spec.RewardModelId, spec.Space, spec.Seed);
         var store = new ModelStore(run);
         var limits = await Limits(spec, run, reward);
         var fresh = limits.Count == 0 && spec.Mode is not QueryMode.Raw;
@@ -110,21 +110,9 @@ public sealed class ExplainResponsesRunner : IJobRunner<ExplainResponses>
     }
 
     /// <summary>Answers of the base policy to every prompt, by the prompt's key.</summary>
-    private static async Task<IReadOnlyDictionary<string, IReadOnlyList<string>>> References(ExplainResponses spec, JobRun run, ModelStore store, IReadOnlyList<Asked> all)
-    {
-        if (spec.Mode is QueryMode.Raw)
-            return new Dictionary<string, IReadOnlyList<string>>();
-        var (policy, tokenizer) = store.OpenPolicy(await store.BasePolicy(run.ProjectId, run.Stop));
-        using (policy)
-        {
-            policy.eval();
-            var encoder = new DialogueEncoder(tokenizer, policy.Config.ContextLength, Overlong.Filter);
-            var prompts = all.Select(one => one.Prompt).DistinctBy(prompt => prompt.Key).Select(prompt => new AskedPrompt(prompt.Key, prompt.Turns)).ToList();
-            var answered = prompts.Where(prompt => PolicySamples.Fits(policy, encoder, prompt.Turns)).ToList();
-            var texts = PolicySamples.Texts(policy, tokenizer, answered, Math.Max(1, spec.References), spec.Sampling with { Seed = spec.Seed }, run.Stop, done => run.Progress.Report(done, answered.Count, "asking the base policy", null));
-            return answered.Zip(texts).ToDictionary(entry => entry.First.Key, entry => entry.Second);
-        }
-    }
+    private static async Task<IReadOnlyDictionary<string, IReadOnlyList<string>>> References(ExplainResponses spec, JobRun run, ModelStore store, IReadOnlyList<Asked> all) => spec.Mode is QueryMode.Raw
+        ? new Dictionary<string, IReadOnlyList<string>>()
+        : await ReferenceAnswers.Ask(run, store, [.. all.Select(one => one.Prompt)], spec.References, spec.Sampling with { Seed = spec.Seed });
 
     private static IReadOnlyDictionary<AttributionMethod, ExplanationLimits> Calibrate(ExplainResponses spec, JobRun run, ExplainableReward reward, IReadOnlyList<Asked> satisfactory, IReadOnlyDictionary<string, IReadOnlyList<string>> references, int least)
     {

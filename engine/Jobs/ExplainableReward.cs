@@ -4,14 +4,24 @@ using Portal.Data.Datasets;
 using Portal.Data.Explanations;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
+using Portal.Data.Storage;
+using Portal.Data.Unlearning;
 using Portal.Engine.Datasets;
 using Portal.Engine.Influence;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
 using Portal.Engine.Sae;
 using Portal.Engine.Tokenizers;
+using static TorchSharp.torch;
 
 namespace Portal.Engine.Jobs;
+
+/// <summary>Where explainable reward models come from.</summary>
+/// <param name="Progress">Told how far reading is.</param>
+internal sealed record ExplainableSource(IDbContextFactory<PortalDbContext> Contexts, DataDirectory Directory, ModelStore Store, IRecipeProgress Progress, CancellationToken Stop)
+{
+    public static ExplainableSource Of(JobRun run) => new(run.Contexts, run.Directory, new ModelStore(run), run.Progress, run.Stop);
+}
 
 /// <summary>A reward model with the pairs it was trained on, ready to explain with: features read once, the head's loss on them, its optimum and its curvature.</summary>
 internal sealed class ExplainableReward : IDisposable
@@ -20,10 +30,13 @@ internal sealed class ExplainableReward : IDisposable
     public const double L2 = 1e-3;
 
     private readonly IDisposable opened;
+    private readonly string hash, cache;
+    private readonly IReadOnlyList<IdentifiedPair> heldOut;
 
-    private ExplainableReward(IDisposable opened, ModelVersion version, DatasetVersionId dataset, IEndFeatures features, ITokenizer tokenizer, PairFeatures pairs, TrainingWindow window, long seed, CancellationToken stop)
+    private ExplainableReward(IDisposable opened, ModelVersion version, DatasetVersionId dataset, IEndFeatures features, ITokenizer tokenizer, PairFeatures pairs, TrainingWindow window, long seed, string hash, string cache, IReadOnlyList<IdentifiedPair> heldOut, CancellationToken stop)
     {
         (this.opened, Version, Dataset, Features, Tokenizer, Pairs, Window) = (opened, version, dataset, features, tokenizer, pairs, window);
+        (this.hash, this.cache, this.heldOut) = (hash, cache, heldOut);
         Head = new PairHead(pairs.Rows, pairs.Counts, L2);
         Influence = new PairInfluence(Head, Head.Fit(stop, features.Head is { } own ? [.. own.Select(weight => (double)weight)] : null, 1e-8).Weights, stop);
         Explainer = new PairExplainer(Influence, pairs.Rows, features.Head, seed);
@@ -47,24 +60,31 @@ internal sealed class ExplainableReward : IDisposable
     /// <summary>Opens one.</summary>
     /// <param name="named">Null: the reward model that serves, or else the newest candidate.</param>
     /// <exception cref="CannotTrain">There is none, it was trained on no judgements of this project, or it has no such features; the message says which.</exception>
-    public static async Task<ExplainableReward> Open(JobRun run, ModelVersionId? named, FeatureSpace space, long seed)
+    public static async Task<ExplainableReward> Open(ExplainableSource from, ProjectId project, ModelVersionId? named, FeatureSpace space, long seed)
     {
-        var store = new ModelStore(run);
-        var version = await store.RewardModel(run.ProjectId, named, run.Stop) ?? throw new CannotTrain("rewardModelId: the project has no reward model yet; train one first.");
+        var version = await from.Store.RewardModel(project, named, from.Stop) ?? throw new CannotTrain("rewardModelId: the project has no reward model yet; train one first.");
         if (version.DatasetVersionId is not { } dataset)
             throw new CannotTrain($"{version.Label} was not trained on judgements of this project, so no pair can explain it.");
-        var window = await WindowOf(version, run);
-        var rows = await PreferenceDataset.LoadIdentified(run.Contexts, dataset, run.Stop);
+        var window = await WindowOf(version, from);
+        var rows = await PreferenceDataset.LoadIdentified(from.Contexts, dataset, from.Stop);
         if (rows.Erased > 0)
-            run.Progress.Log(Data.Jobs.JobEventLevel.Warning, $"{rows.Erased} rows of the data that {version.Label} was trained on are left out: a text was erased since.");
-        var (opened, features, tokenizer, hash) = await OpenFeatures(store, version, space, run);
+            from.Progress.Log(Data.Jobs.JobEventLevel.Warning, $"{rows.Erased} rows of the data that {version.Label} was trained on are left out: a text was erased since.");
+        var train = rows.Split.Train;
+        await using (var db = await from.Contexts.CreateDbContextAsync(from.Stop))
+        {
+            // What it has forgotten explains nothing any more.
+            if (await UnlearntPairs.Of(db, version, from.Stop) is { Count: > 0 } gone)
+                train = [.. train.Where(pair => !gone.Contains(JudgementId.From(pair.Id)))];
+        }
+        var (opened, features, tokenizer, hash) = await OpenFeatures(version, space, from, project);
         try
         {
-            var pairs = PairFeatures.Open(Path.Combine(run.Directory.Features, "pairs"), hash, features, tokenizer, rows.Split.Train, window.LengthMax, window.Overlong, (done, all) => run.Progress.Report(done, all, "reading pairs", null), run.Stop);
+            var cache = Path.Combine(from.Directory.Features, "pairs");
+            var pairs = PairFeatures.Open(cache, hash, features, tokenizer, train, window.LengthMax, window.Overlong, (done, all) => from.Progress.Report(done, all, "reading pairs", null), from.Stop);
             try
             {
-                run.Progress.Report(0, 0, "fitting the head", null);
-                return new ExplainableReward(opened, version, dataset, features, tokenizer, pairs, window, seed, run.Stop);
+                from.Progress.Report(0, 0, "fitting the head", null);
+                return new ExplainableReward(opened, version, dataset, features, tokenizer, pairs, window, seed, hash, cache, rows.Split.HeldOut, from.Stop);
             }
             catch
             {
@@ -79,20 +99,46 @@ internal sealed class ExplainableReward : IDisposable
         }
     }
 
+    /// <summary>The same features of the pairs that were held out from its training. The caller disposes of them.</summary>
+    /// <exception cref="CannotTrain">None was held out.</exception>
+    public PairFeatures HeldOut(IRecipeProgress progress, CancellationToken stop) => heldOut.Count == 0
+        ? throw new CannotTrain($"No pair was held out when {Version.Label} was trained, so what unlearning does to it could not be measured.")
+        : PairFeatures.Open(cache, hash, Features, Tokenizer, heldOut, Window.LengthMax, Window.Overlong, (done, all) => progress.Report(done, all, "reading held-out pairs", null), stop);
+
+    /// <summary>Writes the model with another head into a folder. [d] weights of the features that its own head reads.</summary>
+    public void SaveWithHead(double[] weights, ModelStore store, string name, CancellationToken stop)
+    {
+        var head = weights.Select(weight => (float)weight).ToArray();
+        switch (opened)
+        {
+            case LlamaReward reward:
+                using (var noGrad = no_grad())
+                using (var scope = NewDisposeScope())
+                    reward.ScoreWeight.copy_(tensor(head, [1, head.Length]));
+                HuggingFaceFolder.Save(reward, store.FolderOf(name), Tokenizer);
+                break;
+            case SarmReward:
+                SarmFolder.WriteHead(store.CopyIn(store.FolderOf(Version), name, file => file != SarmFolder.HeadFile, stop), head);
+                break;
+            default:
+                throw new CannotTrain($"{Version.Label} has no head of its own on these features.");
+        }
+    }
+
     public void Dispose()
     {
         Pairs.Dispose();
         opened.Dispose();
     }
 
-    private static async Task<(IDisposable Opened, IEndFeatures Features, ITokenizer Tokenizer, string Hash)> OpenFeatures(ModelStore store, ModelVersion version, FeatureSpace space, JobRun run)
+    private static async Task<(IDisposable Opened, IEndFeatures Features, ITokenizer Tokenizer, string Hash)> OpenFeatures(ModelVersion version, FeatureSpace space, ExplainableSource from, ProjectId project)
     {
         if (space is FeatureSpace.PolicyState)
         {
-            var (policy, words) = store.OpenPolicy(await store.BasePolicy(run.ProjectId, run.Stop));
+            var (policy, words) = from.Store.OpenPolicy(await from.Store.BasePolicy(project, from.Stop));
             return (policy, new PolicyStates(policy.Backbone), words, LlamaWeights.Hash(policy.Backbone));
         }
-        var (model, tokenizer) = store.OpenReward(version);
+        var (model, tokenizer) = from.Store.OpenReward(version);
         switch (model, space)
         {
             case (LlamaReward reward, FeatureSpace.RewardState):
@@ -110,10 +156,10 @@ internal sealed class ExplainableReward : IDisposable
     }
 
     /// <summary>From the spec of the training: a version that toggles made has its parent's weights, and so its parent's texts.</summary>
-    private static async Task<TrainingWindow> WindowOf(ModelVersion version, JobRun run)
+    private static async Task<TrainingWindow> WindowOf(ModelVersion version, ExplainableSource from)
     {
-        await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
-        for (var at = version; at is not null; at = at.ParentId is { } parent ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == parent && v.Kind == ModelKind.RewardModel, run.Stop) : null)
+        await using var db = await from.Contexts.CreateDbContextAsync(from.Stop);
+        for (var at = version; at is not null; at = at.ParentId is { } parent ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == parent && v.Kind == ModelKind.RewardModel, from.Stop) : null)
         {
             try
             {

@@ -277,14 +277,4 @@ public sealed class JobQueue(ISchedulerFactory schedulers, IDbContextFactory<Por
             return true;
         }
     }
-
-    /// <summary>Cleaning up after a job that is over reports to nobody.</summary>
-    private sealed class NoProgress : Recipes.IRecipeProgress
-    {
-        public static NoProgress Instance { get; } = new();
-
-        public void Report(int step, int stepsTotal, string phase, double? secondsLeft) { }
-        public void Metric(string name, int step, double value) { }
-        public void Log(JobEventLevel level, string message) { }
-    }
 }

@@ -134,7 +134,10 @@ public sealed class ModelStore(IDbContextFactory<PortalDbContext> contexts, Writ
     }
 
     /// <summary>Where the files of a version are.</summary>
-    public string FolderOf(ModelVersion version) => Path.Combine(directory.Models, version.Folder);
+    public string FolderOf(ModelVersion version) => FolderOf(version.Folder);
+
+    /// <summary>A folder below the models folder, by its name.</summary>
+    internal string FolderOf(string name) => Path.Combine(directory.Models, name);
 
     /// <summary>Copies files of a model below the models folder, as <see cref="ArtefactFile.CopyFolder"/> does.</summary>
     /// <param name="name">The folder's name there.</param>

@@ -18,5 +18,6 @@ public static class TrainingRunners
         .Add(() => new AuditRewardRunner())
         .Add(() => new CheckReRlRunner())
         .Add(() => new MeasureDriftRunner())
-        .Add(() => new ExplainResponsesRunner());
+        .Add(() => new ExplainResponsesRunner())
+        .Add(() => new UnlearnPairsRunner());
 }

@@ -117,6 +117,7 @@ public static class EngineHttp
         app.MapPost(ScoreRequest.Route, Scores.Handle);
         app.MapPost(FeatureXrayRequest.Route, Xrays.Handle);
         app.MapPost(TogglePreviewRequest.Route, PreviewToggles.Handle);
+        app.MapPost(RemovalPreviewRequest.Route, PreviewRemoval.Handle);
         app.MapPost(FeatureEffectsRequest.Route, ShowEffects.Handle);
         app.MapPost(LabelScoreRequest.Route, ScoreLabel.Handle);
         app.MapPost(ImportPreviewRequest.Route, PreviewImport.Handle);

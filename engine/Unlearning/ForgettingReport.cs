@@ -46,7 +46,8 @@ public sealed class ForgettingMeasure(PairHead all, IReadOnlyCollection<int> gon
         return products;
     }
 
-    private static double Accuracy(IReadOnlyList<double> margins) => margins.Count == 0 ? double.NaN : margins.Average(margin => margin > 0 ? 1 : margin == 0 ? 0.5 : 0);
+    /// <summary>Share of margins above 0; ties count half. NaN for none.</summary>
+    internal static double Accuracy(IReadOnlyList<double> margins) => margins.Count == 0 ? double.NaN : margins.Average(margin => margin > 0 ? 1 : margin == 0 ? 0.5 : 0);
 
     /// <summary>The area under the curve of "larger margin, so smaller loss: it was trained on".</summary>
     private double Membership(double[] margins, double[] held) =>
@@ -55,7 +56,7 @@ public sealed class ForgettingMeasure(PairHead all, IReadOnlyCollection<int> gon
     private static double Length(double[] one, double[] other) => Math.Sqrt(one.Zip(other, (a, b) => (a - b) * (a - b)).Sum());
 
     /// <summary>Rows that are kept, by their distance to the nearest of those that went.</summary>
-    private static int[] Nearest(PairHead all, IReadOnlyCollection<int> gone)
+    internal static int[] Nearest(PairHead all, IReadOnlyCollection<int> gone)
     {
         var least = new double[all.Rows.Count];
         Array.Fill(least, double.PositiveInfinity);

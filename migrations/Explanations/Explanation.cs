@@ -223,3 +223,16 @@ public enum PairVerdict
     Fine = 3,
     Unsure = 4,
 }
+
+/// <summary>When numbers about many explanations say something; for the engine's roll-ups and for the pages.</summary>
+public static class ExplanationRules
+{
+    /// <summary>With fewer judgements a person's or a source's weight over data share is the luck of single pairs.</summary>
+    public const int JudgementsMin = 5;
+
+    /// <summary>A pair that is first for a larger share of the prompts than this is generic.</summary>
+    public const double HubShare = 0.1;
+
+    /// <summary>With fewer distinct prompts such a share says nothing.</summary>
+    public const int HubPromptsMin = 20;
+}

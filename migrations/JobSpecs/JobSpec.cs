@@ -24,6 +24,7 @@ namespace Portal.Data.JobSpecs;
 [JsonDerivedType(typeof(CheckReRl), nameof(CheckReRl))]
 [JsonDerivedType(typeof(MeasureDrift), nameof(MeasureDrift))]
 [JsonDerivedType(typeof(ExplainResponses), nameof(ExplainResponses))]
+[JsonDerivedType(typeof(UnlearnPairs), nameof(UnlearnPairs))]
 [JsonDerivedType(typeof(SampleResponses), nameof(SampleResponses))]
 [JsonDerivedType(typeof(ImportData), nameof(ImportData))]
 [JsonDerivedType(typeof(ExportData), nameof(ExportData))]
@@ -47,7 +48,7 @@ public abstract record JobSpec
     public string Kind => GetType().Name;
 
     /// <summary>The kinds that train: counted against a project's quota of the day.</summary>
-    public static IReadOnlyList<string> TrainingKinds { get; } = [nameof(TrainSft), nameof(TrainRewardModel), nameof(TrainPreferencePolicy), nameof(TrainRlooPolicy), nameof(TrainSae), nameof(TrainSarm), nameof(CheckReRl)];
+    public static IReadOnlyList<string> TrainingKinds { get; } = [nameof(TrainSft), nameof(TrainRewardModel), nameof(TrainPreferencePolicy), nameof(TrainRlooPolicy), nameof(TrainSae), nameof(TrainSarm), nameof(CheckReRl), nameof(UnlearnPairs)];
 
     /// <summary>True for jobs that train: one at a time, in a process of their own, counted against the day's quota.</summary>
     [JsonIgnore]

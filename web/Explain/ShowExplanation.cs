@@ -18,7 +18,11 @@ namespace Portal.Web.Explain;
 /// <param name="Agree">Projection and influence both have it among their first ten.</param>
 /// <param name="Marks">The latest of each reviewer.</param>
 /// <param name="Mine">The latest of who asks; null for none.</param>
-public sealed record ShownPair(ExplainingPair Pair, int Number, IReadOnlyList<Turn> Prompt, string? Chosen, string? Rejected, string Annotator, DateTimeOffset At, int Judgements, bool Agree, IReadOnlyList<PairVerdict> Marks, PairVerdict? Mine);
+public sealed record ShownPair(ExplainingPair Pair, int Number, IReadOnlyList<Turn> Prompt, string? Chosen, string? Rejected, string Annotator, DateTimeOffset At, int Judgements, bool Agree, IReadOnlyList<PairVerdict> Marks, PairVerdict? Mine)
+{
+    /// <summary>Chosen for unlearning before anybody chooses: a reviewer found it wrong or bad, or two methods agree on it and no reviewer found it fine.</summary>
+    public bool IsSuspect => Marks.Any(mark => mark is PairVerdict.WrongLabel or PairVerdict.BadContent) || (Agree && !Marks.Contains(PairVerdict.Fine));
+}
 
 /// <summary>An annotator's part in an explanation.</summary>
 /// <param name="Weight">Share of the weight.</param>
@@ -26,11 +30,8 @@ public sealed record ShownPair(ExplainingPair Pair, int Number, IReadOnlyList<Tu
 /// <param name="Judgements">Of theirs, trained on.</param>
 public sealed record AnnotatorPart(string Annotator, double Weight, double DataShare, int Judgements)
 {
-    /// <summary>With fewer judgements, weight over data share is the luck of single pairs.</summary>
-    public const int JudgementsMin = 5;
-
     /// <summary>Weight over data share; null with too few judgements.</summary>
-    public double? Excess => Judgements >= JudgementsMin && DataShare > 0 ? Weight / DataShare : null;
+    public double? Excess => Judgements >= ExplanationRules.JudgementsMin && DataShare > 0 ? Weight / DataShare : null;
 }
 
 /// <summary>A pair that comes first for many prompts explains nothing in particular.</summary>
@@ -53,11 +54,8 @@ public sealed class ShowExplanation(IDbContextFactory<PortalDbContext> contexts,
     /// <summary>Pairs that the page shows, and pairs of the bar.</summary>
     public const int PairsMax = 10, BarMax = 4;
 
-    /// <summary>Recent explanations of the same reward model among which a hub is looked for, and the least of them.</summary>
-    private const int RecentMax = 500, HubPromptsMin = 20;
-
-    /// <summary>A pair that is first for a larger share of prompts is generic.</summary>
-    private const double HubShare = 0.1;
+    /// <summary>Recent explanations of the same reward model among which a hub is looked for.</summary>
+    private const int RecentMax = 500;
 
     internal static readonly Problem Gone = new("explanation", "There is no explanation at this address.", ProblemKind.NotFound);
 
@@ -143,10 +141,10 @@ public sealed class ShowExplanation(IDbContextFactory<PortalDbContext> contexts,
                             where p.ProjectionRank == 1
                             select new { r.PromptId, p.JudgementId, Own = e.Id == explanation.Id }).ToListAsync(stop);
         var prompts = firsts.Select(first => first.PromptId).Distinct().Count();
-        if (prompts < HubPromptsMin || firsts.FirstOrDefault(first => first.Own) is not { } own)
+        if (prompts < ExplanationRules.HubPromptsMin || firsts.FirstOrDefault(first => first.Own) is not { } own)
             return [];
         var alike = firsts.Where(first => first.JudgementId == own.JudgementId).Select(first => first.PromptId).Distinct().Count();
-        if (alike <= HubShare * prompts)
+        if (alike <= ExplanationRules.HubShare * prompts)
             return [];
         var number = await db.DatasetRows.Where(d => d.DatasetVersionId == explanation.DatasetVersionId && d.JudgementId == own.JudgementId).Select(d => d.Ordinal + 1).FirstOrDefaultAsync(stop);
         return [new HubWarning(number, alike, prompts)];

@@ -36,6 +36,9 @@ public sealed class ReleaseModel(WriteQueue writes, Access access, IdFactory ids
                 var project = db.Projects.First(p => p.Id == version.ProjectId);
                 if (project.CurrentOf(version.Kind) is { } serves && serves != seen && serves != versionId)
                     return ReleaseRefusals.Overtaken;
+                var unlearning = db.UnlearningRequests.FirstOrDefault(r => r.VersionId == versionId);
+                if (unlearning?.Release() is { } early)
+                    return early;
                 if (approver is { } second && !db.Users.Any(a => a.Id == second && a.DisabledAt == null))
                     return new Problem("approver", "The approver has no account here that can sign in.");
                 var now = time.GetUtcNow();
@@ -80,6 +83,7 @@ public sealed class RollBackModel(WriteQueue writes, Access access, IdFactory id
                 if (Before(db, projectId, kind, seen) is not { } last || last.FromVersionId is not { } previousId)
                     return new Problem("version", "Nothing served before this version, so there is nothing to go back to.", ProblemKind.Conflict);
                 var previous = db.ModelVersions.First(v => v.Id == previousId);
+                db.UnlearningRequests.FirstOrDefault(r => r.VersionId == seen)?.RollBack();
                 var back = project.RollBack(ids.New<ReleaseId>(), last, previous, reason ?? "", asked.Value.AccountId, time.GetUtcNow());
                 if (back.Refusal is { } why)
                     return why;

@@ -82,6 +82,10 @@ public sealed class EngineClient : IDisposable
     public Task<Outcome<TogglePreviewResponse>> PreviewToggles(TogglePreviewRequest request, CancellationToken stop) =>
         Send<TogglePreviewResponse>(HttpMethod.Post, TogglePreviewRequest.Route, request, Asking, stop);
 
+    /// <summary>Says what a reward model would do without some judgements. The first time it reads the pairs of the model, which takes a while.</summary>
+    public Task<Outcome<RemovalPreviewResponse>> PreviewRemoval(RemovalPreviewRequest request, CancellationToken stop) =>
+        Send<RemovalPreviewResponse>(HttpMethod.Post, RemovalPreviewRequest.Route, request, Generating, stop);
+
     /// <summary>Says how sure the means of some features' contributions are. Pages show the means without it too, so it is not waited for as long as other answers.</summary>
     public Task<Outcome<FeatureEffectsResponse>> Effects(FeatureEffectsRequest request, CancellationToken stop) =>
         Send<FeatureEffectsResponse>(HttpMethod.Post, FeatureEffectsRequest.Route, request, Glancing, stop);

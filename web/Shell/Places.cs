@@ -28,6 +28,7 @@ public sealed record Place(string Key, string? Section, string Path, params stri
         new("ToggleStudio", "Understand", "/toggle-studio", RoleNames.Reviewer, RoleNames.Admin),
         new("Audits", "Understand", "/audits", RoleNames.Auditor, RoleNames.Admin),
         new("Explain", "Understand", "/explain", RoleNames.Reviewer, RoleNames.Admin),
+        new("Unlearning", "Understand", "/unlearning", RoleNames.Reviewer, RoleNames.Admin),
         new("Projects", "Run", "/projects", RoleNames.Admin),
         new("Endpoints", "Run", "/endpoints", RoleNames.Admin),
         new("People", "Run", "/people", RoleNames.Admin),

@@ -84,6 +84,8 @@ public sealed class StartJob(WriteQueue writes, Access access, IdFactory ids, Ti
             return new Problem("rewardModelId", "This project has no reward model to learn from yet. Train one first.", ProblemKind.NotFound);
         if (spec is PublishToggles toggles && !db.ToggleSets.Any(s => s.Id == toggles.ToggleSetId && s.ProjectId == project))
             return new Problem("toggleSetId", "This project has no such toggle set.", ProblemKind.NotFound);
+        if (spec is UnlearnPairs unlearn && !db.UnlearningRequests.Any(r => r.Id == unlearn.RequestId && r.ProjectId == project))
+            return new Problem("requestId", "This project has no such request.", ProblemKind.NotFound);
         foreach (var (field, id, kind) in named)
             if (id is { } version && !db.ModelVersions.Any(v => v.Id == version && v.ProjectId == project && v.Kind == kind && v.Status != ModelStatus.Retired))
                 return new Problem(field, $"This project has no such {kind.Noun()}, or it is retired.", ProblemKind.NotFound);

@@ -13,6 +13,7 @@ using Portal.Tests.Web;
 using Portal.Tests.Web.Audits;
 using Portal.Tests.Web.Explain;
 using Portal.Tests.Web.SaeFeatures;
+using Portal.Tests.Web.Unlearning;
 using Xunit;
 
 namespace Portal.Tests.Browser;
@@ -70,6 +71,11 @@ public sealed class AdminPagesFixture : IAsyncLifetime
 
     /// <summary>One that nobody can say how far to believe, of a long response.</summary>
     internal SeededExplanation Uncalibrated => uncalibrated ??= new SeededExplanation(Project, 302, Portal.Data.Explanations.ExplanationConfidence.NotCalibrated, string.Join(' ', Enumerable.Repeat("A hen has two legs, and then it has two again, as the old mill says.", 60)));
+
+    private SeededUnlearning? unlearning;
+
+    /// <summary>Requests to unlearn in three states, made when a test first asks for them.</summary>
+    internal SeededUnlearning Unlearning => unlearning ??= new SeededUnlearning(Project, Explanation, AccountOf("demo-reviewer"), AccountOf("demo-second-admin"));
 
     private SeededAudit? audit;
 

@@ -142,6 +142,11 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         ["explanation"] = new("/explain/{Id:guid}", p => p.Explanation.Page, (page, _) => page.Page.Locator(".pair input:not([disabled])").First.WaitForAsync()),
         ["explanation-uncalibrated"] = new("/explain/{Id:guid}", p => $"{p.Uncalibrated.Page}?by=Influence&text=whole"),
         ["explanation-gone"] = new("/explain/{Id:guid}", _ => $"/explain/{Guid.Empty}"),
+        ["unlearning"] = new("/unlearning", p => $"/unlearning?of={p.Unlearning.Waiting}"), // all its states stand in the list
+        ["unlearning-new-without-engine"] = new("/unlearning/new", p => $"/unlearning/new?explanation={p.Explanation.Id}&pair={p.Explanation.Judgements[0]}"),
+        ["unlearning-waiting"] = new("/unlearning/{Id:guid}", p => $"/unlearning/{p.Unlearning.Waiting}"),
+        ["unlearning-made"] = new("/unlearning/{Id:guid}", p => $"/unlearning/{p.Unlearning.Made}"),
+        ["unlearning-gone"] = new("/unlearning/{Id:guid}", _ => $"/unlearning/{Guid.Empty}"),
         ["endpoints"] = new("/endpoints", p => $"/endpoints?of={p.Endpoint.Id}&and={p.RetiredEndpoint.Id}"), // both stand in the list
         ["endpoint-new"] = new("/endpoints/new", _ => "/endpoints/new", (page, _) => page.Page.Locator("#endpoint-name").WaitForAsync()),
         ["endpoint"] = new("/endpoints/{Id:guid}", p => $"/endpoints/{p.Endpoint.Id}", async (page, _) =>

@@ -20,12 +20,9 @@ public sealed class PortalDatabase : IDisposable
         root = folder is null ? System.IO.Directory.CreateTempSubdirectory("portal-data-").FullName : System.IO.Directory.CreateDirectory(Path.Combine(folder, "portal-data")).FullName;
         Directory = new DataDirectory(root);
         Directory.Create();
-        services = new ServiceCollection().AddPortalData(new PortalDataOptions(Directory, postgres?.CreateDatabase())).BuildServiceProvider();
-        if (migrate)
-        {
-            using var db = Open();
-            db.Database.Migrate();
-        }
+        services = new ServiceCollection().AddPortalData(new PortalDataOptions(Directory, postgres?.CreateDatabase(migrate))).BuildServiceProvider();
+        if (migrate && postgres is null)
+            MigratedDatabase.CopyTo(Directory);
     }
 
     public DataDirectory Directory { get; }

@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using Npgsql;
+using Portal.Data;
+using Portal.Data.Storage;
 using Xunit;
 
 namespace Portal.Tests.Data;
@@ -38,6 +40,8 @@ public sealed class PostgresFixture : IDisposable
 
     private readonly Process shell;
     private readonly string folder;
+    private readonly Lock making = new();
+    private string? template;
     private int databases;
 
     public PostgresFixture()
@@ -59,13 +63,32 @@ public sealed class PostgresFixture : IDisposable
         folder = shell.StandardOutput.ReadLine() ?? throw new InvalidOperationException($"PostgreSQL did not start: {shell.StandardError.ReadToEnd()}");
     }
 
-    /// <summary>Makes an empty database and returns its connection string.</summary>
-    public string CreateDatabase()
+    /// <summary>Makes a database and returns its connection string.</summary>
+    /// <param name="migrated">With every migration and no row; else empty.</param>
+    public string CreateDatabase(bool migrated)
+    {
+        if (!migrated)
+            return Create("template1");
+        lock (making)
+        {
+            if (template is null)
+            {
+                var first = Create("template1");
+                MigratedDatabase.Migrate(new PortalDataOptions(new DataDirectory(Path.GetTempPath()), first));
+                using var connection = new NpgsqlConnection(first);
+                NpgsqlConnection.ClearPool(connection); // a database that somebody is connected to cannot be copied
+                template = connection.Database;
+            }
+            return Create(template);
+        }
+    }
+
+    private string Create(string from)
     {
         var name = $"test{Interlocked.Increment(ref databases)}";
         using var connection = new NpgsqlConnection(ConnectionString("postgres"));
         connection.Open();
-        using var command = new NpgsqlCommand($"CREATE DATABASE {name}", connection);
+        using var command = new NpgsqlCommand($"CREATE DATABASE {name} TEMPLATE {from} STRATEGY FILE_COPY", connection);
         command.ExecuteNonQuery();
         return ConnectionString(name);
     }

@@ -31,11 +31,11 @@ public sealed class TestPortal : IDisposable
         directory.Create();
         services = new ServiceCollection()
             .AddSingleton<TimeProvider>(Clock)
-            .AddPortalData(new PortalDataOptions(directory, postgres?.CreateDatabase()))
+            .AddPortalData(new PortalDataOptions(directory, postgres?.CreateDatabase(migrated: true)))
             .AddSingleton<Access>().AddAnnotate().AddProjects().AddMyWork().AddReview()
             .BuildServiceProvider();
-        using var db = Open();
-        db.Database.Migrate();
+        if (postgres is null)
+            MigratedDatabase.CopyTo(directory);
         Seed = new Seeding(services.GetRequiredService<IDbContextFactory<PortalDbContext>>(), services.GetRequiredService<IdFactory>(),
             services.GetRequiredService<ContentHasher>(), Clock);
     }

@@ -54,6 +54,10 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
         return new AuditScoredText([new("failure-aware-reweight", 0, 0, words, words), new("random-head", 0, 0, 0, 0), new("failure-aware-reweight", 0, 1, 2 * words, 2 * words)]);
     })]);
 
+    /// <summary>Answers previews of unlearning; by default every pair's margin halves and the nearest pairs lose one in a hundred.</summary>
+    public Func<RemovalPreviewRequest, RemovalPreviewResponse> Removal { get; set; } = request =>
+        new RemovalPreviewResponse(request.Model!, request.Judgements!.Count, 12, 0, new(1.5, 0.75), new(0.9, 0.89), new(0.91, 0.91), 9, [], 3);
+
     public static async Task<FakeEngineDoor> Open(DataDirectory directory)
     {
         var builder = WebApplication.CreateSlimBuilder();
@@ -66,6 +70,7 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
         app.MapPost(ScoreRequest.Route, http => door.Answer<ScoreRequest>(http, token, request => new ScoreResponse(request.Model!, [.. request.Items!.Select(item => new ScoredItem(Take(item, null).Reward, 9, false))])));
         app.MapPost(LabelScoreRequest.Route, http => door.Answer<LabelScoreRequest>(http, token, request => door.Score(request)));
         app.MapPost(TogglePreviewRequest.Route, http => door.Answer<TogglePreviewRequest>(http, token, request => door.Preview(request)));
+        app.MapPost(RemovalPreviewRequest.Route, http => door.Answer<RemovalPreviewRequest>(http, token, request => door.Removal(request)));
         app.MapPost(FeatureEffectsRequest.Route, http => door.Answer<FeatureEffectsRequest>(http, token, request => door.Effects(request)));
         app.MapPost(AuditPowerRequest.Route, http => door.Answer<AuditPowerRequest>(http, token, request => door.Power(request)));
         app.MapPost(AuditScoreRequest.Route, http => door.Answer<AuditScoreRequest>(http, token, request => door.AuditScores(request)));

@@ -1,0 +1,4 @@
+namespace Portal.Web.Unlearning;
+
+/// <summary>Names the resource file of this folder's texts.</summary>
+public sealed class Texts;

@@ -1,0 +1,39 @@
+using System.Security.Claims;
+using Microsoft.AspNetCore.Mvc;
+using Portal.Data;
+using Portal.Data.Unlearning;
+
+namespace Portal.Web.Unlearning;
+
+/// <summary>Registers requests to unlearn, and their forms.</summary>
+public static class UnlearningSetup
+{
+    public const string AskRoute = "/unlearning/ask", DecideRoute = "/unlearning/decide", WithdrawRoute = "/unlearning/withdraw";
+
+    public static IServiceCollection AddUnlearning(this IServiceCollection services)
+    {
+        services.AddSingleton<ListUnlearning>();
+        services.AddSingleton<ShowUnlearning>();
+        services.AddSingleton<ChooseUnlearning>();
+        services.AddSingleton<PreviewUnlearning>();
+        services.AddSingleton<RequestUnlearning>();
+        services.AddSingleton<DecideUnlearning>();
+        services.AddSingleton<WithdrawUnlearning>();
+        return services;
+    }
+
+    public static void MapUnlearning(this WebApplication app)
+    {
+        // Binding from a form makes the framework check the antiforgery token.
+        app.MapPost(AskRoute, async ([FromForm] Guid explanation, [FromForm] Guid[] pair, [FromForm] string? method, [FromForm] string? reason, ClaimsPrincipal user, RequestUnlearning ask, CancellationToken stop) =>
+        {
+            var outcome = await ask.Handle(user, new(new(explanation), [.. pair.Select(judgement => new JudgementId(judgement))], Enum.TryParse<UnlearningMethod>(method, out var chosen) ? chosen : default, reason ?? ""), stop);
+            return Results.LocalRedirect(outcome.Refusal is { } refusal ? $"{UnlearningWords.New(new(explanation), [.. pair.Select(judgement => new JudgementId(judgement))])}&refused={Uri.EscapeDataString(refusal.ToString())}" : $"/unlearning/{outcome.Value}");
+        });
+        app.MapPost(DecideRoute, async ([FromForm] Guid request, [FromForm] int seen, [FromForm] bool approve, [FromForm] string? note, ClaimsPrincipal user, DecideUnlearning decide, CancellationToken stop) =>
+            Back(request, (await decide.Handle(user, new(request), seen, approve, note, stop)).Refusal));
+        app.MapPost(WithdrawRoute, async ([FromForm] Guid request, ClaimsPrincipal user, WithdrawUnlearning withdraw, CancellationToken stop) => Back(request, (await withdraw.Handle(user, new(request), stop)).Refusal));
+
+        static IResult Back(Guid request, Refusal? refusal) => Results.LocalRedirect($"/unlearning/{request}{(refusal is null ? "" : $"?refused={Uri.EscapeDataString(refusal.ToString())}")}");
+    }
+}
