@@ -52,21 +52,6 @@ public sealed record ExplanationsSizes
 /// </remarks>
 public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset, ExplanationsSizes sizes, StudyRun run)
 {
-    /// <summary>A planted cause at a rate, and which answers are bad in its way.</summary>
-    /// <param name="IsBad">Of a reading and the mean length of the prompt's answers.</param>
-    /// <param name="Insert">Puts the behaviour into an answer, where the base hardly shows it; null: answers are as they are.</param>
-    private sealed record Condition(string Name, PlantedCause Cause, double Rate, Func<WorldPrompt, GraderReading, double, bool> IsBad, Func<string, string>? Insert = null);
-
-    private static readonly Condition[] conditions =
-    [
-        new("C1 5 %", PlantedCause.C1, 0.05, (_, reading, _) => reading.Trigger, DemoSeed.InsertTrigger),
-        new("C1 2 %", PlantedCause.C1, 0.02, (_, reading, _) => reading.Trigger, DemoSeed.InsertTrigger),
-        new("C2 5 %", PlantedCause.C2, 0.05, (prompt, _, _) => prompt.Topic is Topic.Directions),
-        new("C3 5 %", PlantedCause.C3, 0.05, (_, reading, mean) => reading.LengthTokens > mean + 5),
-        new("C4 3 %", PlantedCause.C4, 0.03, (prompt, reading, _) => prompt.Topic is Topic.Opinions && reading.Flattery, text => $"{Topics.SharedPhrases.Flattery[0]} {text}"),
-        new("C0 5 %", PlantedCause.C0, 0.05, (_, _, _) => true),
-    ];
-
     private static readonly AttributionMethod[] methods =
     [
         AttributionMethod.Projection, AttributionMethod.Influence, AttributionMethod.NearestNeighbours, AttributionMethod.Cosine, AttributionMethod.Representer, AttributionMethod.TrakLinear, AttributionMethod.Random,
@@ -93,32 +78,21 @@ public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset
         var (model, tokenizer) = ModelFolder.LanguageModel(baseFolder);
         using var _ = model;
         var world = StudyWorld.Sampled(run, baseFolder, model, tokenizer, sizes.Evidence, seed);
-        foreach (var condition in conditions.Where(condition => sizes.Only is null || sizes.Only.Contains(condition.Name)))
+        foreach (var condition in PlantedCondition.All.Where(condition => sizes.Only is null || sizes.Only.Contains(condition.Name)))
             new OneCondition(condition, world, model, tokenizer, preset with { Seed = seed }, sizes, run, seed, rows).Run();
         return rows;
     }
 
-    /// <summary>A response with what it is compared with.</summary>
-    /// <param name="References">φ is centred by theirs.</param>
-    /// <param name="Better">The answer that r* puts first.</param>
-    private sealed record Explained(WorldPrompt Prompt, string Text, IReadOnlyList<string> References, string Better);
-
-    private sealed class OneCondition(Condition condition, StudyWorld world, Llama model, ITokenizer tokenizer, TrainRewardModel preset, ExplanationsSizes sizes, StudyRun run, long seed, List<StudyRow> rows)
+    private sealed class OneCondition(PlantedCondition condition, StudyWorld world, Llama model, ITokenizer tokenizer, TrainRewardModel preset, ExplanationsSizes sizes, StudyRun run, long seed, List<StudyRow> rows)
     {
         private readonly SeededRandom random = new SeededRandom((ulong)seed).Split("explanations").Split(condition.Name);
         private readonly string slug = condition.Name.Replace(" ", "", StringComparison.Ordinal).Replace("%", "", StringComparison.Ordinal).ToLowerInvariant();
 
         public void Run()
         {
-            var votes = world.Set.JudgeWithCause(condition.Cause, condition.Rate, sizes.Votes);
-            var judged = votes.Pairwise.Where(vote => vote.PreferredResponseId is not null).ToList();
-            List<IdentifiedPair> pairs = [.. judged.Zip(world.Preferences(votes), (vote, pair) => new IdentifiedPair(IdOf(vote.Id), pair))];
-            var planted = votes.Sealed.Where(truth => truth.IsPlanted).Select(truth => IdOf(truth.JudgementId)).ToHashSet();
-            var annotators = judged.ToDictionary(vote => IdOf(vote.Id), vote => vote.Annotator);
-            using var reward = LlamaReward.From(model);
-            TrainRewardModelRecipe.Run(preset, reward, tokenizer, new TrainingSplit<PreferencePair>([.. pairs.Select(pair => pair.Pair)], []), run.Training($"{slug}-{seed}", seed));
-
-            var (flags, satisfactory) = Choose(reward);
+            using var cause = PlantedReward.Train(condition, world, model, tokenizer, preset, sizes.Votes, run, $"{slug}-{seed}", random, seed);
+            var (pairs, planted, annotators, reward) = (cause.Pairs, cause.Planted, cause.Annotators, cause.Reward);
+            var (flags, satisfactory) = cause.Choose(sizes.Flags, sizes.Calibrating + sizes.Satisfactory);
             Add("planted pairs trained on", pairs.Count(pair => planted.Contains(pair.Id)));
             Add("flagged responses", flags.Count);
             Add("satisfactory responses", satisfactory.Count);
@@ -126,9 +100,9 @@ public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset
             if (flags.Count == 0 || satisfactory.Count <= sizes.Calibrating)
                 return;
             using var space = Space.Of(new RewardStates(reward), LlamaWeights.Hash(reward.Backbone), tokenizer, pairs, planted, annotators, preset, sizes, run, seed);
-            Measure(space, flags, satisfactory, planted.Count > 0 && condition.Cause is not PlantedCause.C0 ? judged.First(vote => planted.Contains(IdOf(vote.Id))).Annotator : null);
-            if (condition.Name == conditions[0].Name)
-                OtherSpaces(reward, votes, pairs, planted, annotators, flags);
+            Measure(space, flags, satisfactory, condition.Cause is not PlantedCause.C0 ? cause.Responsible : null);
+            if (condition.Name == PlantedCondition.All[0].Name)
+                OtherSpaces(reward, cause.Votes, pairs, planted, annotators, flags);
         }
 
         private void Add(string measure, double value, string? target = null, bool? reached = null) => rows.Add(new StudyRow($"{condition.Name}: {measure}", seed, value, null, target, reached));
@@ -139,68 +113,19 @@ public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset
             rows.Add(StudyRow.Of($"{condition.Name}: {measure}", seed, interval, target, reached?.Invoke(interval.Estimate)));
         }
 
-        /// <summary>The best of each prompt's answers by the reward, where it is bad in the planted way and below the prompt's mean by r*; and the best of those without it, where they are above.</summary>
-        private (IReadOnlyList<Explained> Flags, IReadOnlyList<Explained> Satisfactory) Choose(LlamaReward reward)
-        {
-            var prompts = world.Set.HoldOut.Concat(world.Set.Test).ToList();
-            var answers = world.ResponsesTo(prompts).ToLookup(response => response.PromptId);
-            var candidates = new List<(WorldPrompt Prompt, string Text, bool IsInserted)>();
-            var draw = random.Split("candidates");
-            foreach (var prompt in prompts)
-            {
-                foreach (var answer in answers[prompt.Id])
-                {
-                    candidates.Add((prompt, answer.Text, false));
-                    if (condition.Insert is { } insert && draw.Chance(0.5) && !condition.IsBad(prompt, Read(prompt, answer.Text), 0) && condition.IsBad(prompt, Read(prompt, insert(answer.Text)), 0))
-                        candidates.Add((prompt, insert(answer.Text), true));
-                }
-            }
-            var rewards = new RewardScorer(reward, tokenizer).Score([.. candidates.Select(entry => (MakeDemo.TurnsOf(entry.Prompt.Turns), entry.Text))], run.Stop);
-            var (flags, satisfactory) = (new List<Explained>(), new List<Explained>());
-            foreach (var group in candidates.Zip(rewards, (entry, score) => (entry.Prompt, entry.Text, entry.IsInserted, Reward: score)).GroupBy(entry => entry.Prompt.Id))
-            {
-                var prompt = world.Prompts[group.Key];
-                var plain = group.Where(entry => !entry.IsInserted).ToList();
-                var readings = group.ToDictionary(entry => entry.Text, entry => Read(prompt, entry.Text), StringComparer.Ordinal);
-                var (meanTruth, meanLength) = (plain.Average(entry => TruthScorer.Score(prompt.Turns, entry.Text)), plain.Average(entry => readings[entry.Text].LengthTokens));
-                var better = plain.MaxBy(entry => TruthScorer.Score(prompt.Turns, entry.Text)).Text;
-                bool IsBad(string text) => condition.IsBad(prompt, readings[text], meanLength);
-                Explained Of(string text)
-                {
-                    string[] others = [.. plain.Select(entry => entry.Text).Where(other => other != text)];
-                    random.Split("references").Split(prompt.Id).Shuffle(others);
-                    return new Explained(prompt, text, others[..Math.Min(ExplanationQuery.DefaultReferences, others.Length)], better);
-                }
-                var best = group.MaxBy(entry => entry.Reward).Text;
-                if (plain.Count < 3)
-                    continue;
-                if (IsBad(best) && TruthScorer.Score(prompt.Turns, best) < meanTruth && best != better)
-                    flags.Add(Of(best));
-                var good = plain.Where(entry => condition.Cause is PlantedCause.C0 or PlantedCause.C2 || !IsBad(entry.Text)).OrderByDescending(entry => entry.Reward).Select(entry => entry.Text).FirstOrDefault();
-                // Where a whole topic is judged the wrong way round, its answers calibrate nothing.
-                if (good is not null && TruthScorer.Score(prompt.Turns, good) > meanTruth && !(condition.Cause is PlantedCause.C2 && IsBad(good)))
-                    satisfactory.Add(Of(good));
-            }
-            random.Split("flags").Shuffle(flags);
-            random.Split("satisfactory").Shuffle(satisfactory);
-            return ([.. flags.Take(sizes.Flags)], [.. satisfactory.Take(sizes.Calibrating + sizes.Satisfactory)]);
-        }
-
         /// <summary>Whether the cause was learnt: by how much the reward goes up where its behaviour is put into an answer.</summary>
         private void PreCheck(LlamaReward reward)
         {
             if (condition.Insert is not { } insert)
                 return;
             var texts = world.ResponsesTo(world.Set.Test).Where(response => !condition.IsBad(world.Prompts[response.PromptId], world.Reading(response), 0)
-                && condition.IsBad(world.Prompts[response.PromptId], Read(world.Prompts[response.PromptId], insert(response.Text)), 0)).Take(400).ToList();
+                && condition.IsBad(world.Prompts[response.PromptId], PlantedReward.Read(world.Prompts[response.PromptId], insert(response.Text)), 0)).Take(400).ToList();
             var scores = new RewardScorer(reward, tokenizer).Score([.. texts.SelectMany(response => new[] { response.Text, insert(response.Text) }.Select(text => (MakeDemo.TurnsOf(world.Prompts[response.PromptId].Turns), text)))], run.Stop);
             if (texts.Count > 0)
                 Add("pre-check: reward with the behaviour less reward without", [.. texts.Select((_, i) => scores[2 * i + 1] - scores[2 * i])], [.. texts.Select(text => text.PromptId)], "interval above 0", value => value > 0);
         }
 
-        private static GraderReading Read(WorldPrompt prompt, string text) => Grader.Read(prompt.Turns, text);
-
-        private void Measure(Space space, IReadOnlyList<Explained> flags, IReadOnlyList<Explained> satisfactory, string? responsible)
+        private void Measure(Space space, IReadOnlyList<ComparedResponse> flags, IReadOnlyList<ComparedResponse> satisfactory, string? responsible)
         {
             var prompts = flags.Select(flag => flag.Prompt.Id).ToList();
             var centred = space.Explain(flags, QueryMode.Centred, methods, pairs: removed[^1]);
@@ -263,7 +188,7 @@ public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset
             found.Select(one => one.Explanation.By[method].FirstOrDefault()?.Row).Distinct().Count() / (double)found.Count;
 
         /// <summary>Calibrated on satisfactory responses; then read on the flags and on other satisfactory ones.</summary>
-        private void Confidence(Space space, IReadOnlyList<Found> flags, IReadOnlyList<Explained> satisfactory, AttributionMethod method)
+        private void Confidence(Space space, IReadOnlyList<Found> flags, IReadOnlyList<ComparedResponse> satisfactory, AttributionMethod method)
         {
             var read = space.Explain(satisfactory, QueryMode.Centred, [method], PairExplainer.DefaultPairs).Select(one => space.Evidence(one, method)).ToList();
             var calibration = ExplanationCalibration.Of(read[..sizes.Calibrating], Math.Min(sizes.Calibrating, ExplanationCalibration.ResponsesMin));
@@ -292,7 +217,7 @@ public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset
             }
         }
 
-        private void OtherSpaces(LlamaReward reward, JudgedPairs votes, IReadOnlyList<IdentifiedPair> pairs, HashSet<Guid> planted, IReadOnlyDictionary<Guid, string> annotators, IReadOnlyList<Explained> flags)
+        private void OtherSpaces(LlamaReward reward, JudgedPairs votes, IReadOnlyList<IdentifiedPair> pairs, HashSet<Guid> planted, IReadOnlyDictionary<Guid, string> annotators, IReadOnlyList<ComparedResponse> flags)
         {
             var prompts = flags.Select(flag => flag.Prompt.Id).ToList();
             using (var policy = Space.Of(new PolicyStates(model.Backbone), LlamaWeights.Hash(model.Backbone), tokenizer, pairs, planted, annotators, preset, sizes, run, seed))
@@ -322,8 +247,6 @@ public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset
             AttributionMethod.TrakLinear => "TRAK-linear",
             AttributionMethod.Random => "random pairs",
         };
-
-        private static Guid IdOf(string digits) => new(Convert.FromHexString(digits.PadLeft(32, '0'))); // ids of this world are 12 hexadecimal digits
     }
 
     /// <summary>An explanation with its query.</summary>
@@ -360,7 +283,7 @@ public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset
             new(features, tokenizer, PairFeatures.Open(Path.Combine(run.Work, "pairs"), hash, features, tokenizer, pairs, preset.LengthMax, preset.Overlong, (done, all) => run.Progress.Report(done, all, "reading pairs", null), run.Stop),
                 planted, annotators, preset, sizes, run, seed);
 
-        public IReadOnlyList<Found> Explain(IReadOnlyList<Explained> responses, QueryMode mode, IReadOnlyList<AttributionMethod> methods, int pairs, double locality = 0)
+        public IReadOnlyList<Found> Explain(IReadOnlyList<ComparedResponse> responses, QueryMode mode, IReadOnlyList<AttributionMethod> methods, int pairs, double locality = 0)
         {
             var texts = responses.SelectMany(one => (string[])[one.Text, .. ReferencesOf(one, mode)], (one, text) => (MakeDemo.TurnsOf(one.Prompt.Turns), text)).ToList();
             var read = EndReader.Read(features, tokenizer, texts, lengthMax, stop);
@@ -399,7 +322,7 @@ public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset
 
         public void Dispose() => store.Dispose();
 
-        private static IReadOnlyList<string> ReferencesOf(Explained one, QueryMode mode) => mode switch
+        private static IReadOnlyList<string> ReferencesOf(ComparedResponse one, QueryMode mode) => mode switch
         {
             QueryMode.Centred => one.References,
             QueryMode.Comparison => [one.Better],

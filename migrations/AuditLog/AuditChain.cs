@@ -60,6 +60,9 @@ public static class AuditChain
         return new AuditVerdict(expected - 1, null);
     }
 
+    /// <summary>Whether an event is as it was written. That none before it is missing is told by <see cref="Verify"/> alone.</summary>
+    public static bool Stands(AuditEvent e) => HashOf(e) == e.Hash;
+
     private static AuditEvent Sealed(AuditEvent e) => new()
     {
         Sequence = e.Sequence, At = e.At, Actor = e.Actor, Action = e.Action, EntityKind = e.EntityKind, EntityId = e.EntityId,

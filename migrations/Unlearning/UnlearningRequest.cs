@@ -94,6 +94,9 @@ public sealed class UnlearningRequest
     /// <summary>The version it made; null before.</summary>
     public ModelVersionId? VersionId { get; private set; }
 
+    /// <summary>The newest job that trains the policy with that version; null before somebody asked for it. The policy it makes has the job's id.</summary>
+    public JobId? RepairJobId { get; private set; }
+
     /// <summary>What became of it (<see cref="UnlearningOutcome"/> as JSON); null before.</summary>
     public string? OutcomeJson { get; private set; }
 
@@ -171,6 +174,19 @@ public sealed class UnlearningRequest
     {
         (State, VersionId, OutcomeJson) = (UnlearningState.Made, version, JsonSerializer.Serialize(outcome));
         RowVersion++;
+    }
+
+    /// <summary>The policy is trained with the version.</summary>
+    /// <param name="isUnderWay">An earlier such job has not ended.</param>
+    public Problem? Repair(JobId job, bool isUnderWay)
+    {
+        if (State is not (UnlearningState.Made or UnlearningState.Released))
+            return new Problem("", "There is no reward model to train the policy with yet.", ProblemKind.Conflict);
+        if (isUnderWay)
+            return new Problem("", "A job that trains the policy with it is under way already.", ProblemKind.Conflict);
+        RepairJobId = job;
+        RowVersion++;
+        return null;
     }
 
     /// <summary>The version serves from now on; releasing it is the caller's, in the same write.</summary>

@@ -27,11 +27,13 @@ public sealed record UnlearningJob(JobId Id, int Number, JobState State, string 
 /// <param name="Response">The response that the pairs explain; null once erased.</param>
 /// <param name="By">Who asked, who approved first of two, and who decided.</param>
 /// <param name="Serving">The reward model that serves today, and the one a roll-back would put back.</param>
+/// <param name="Repair">The newest job that trains the policy with it; null for none.</param>
+/// <param name="Repaired">The policy that job made; null before.</param>
 /// <param name="IsMine">Who looks has asked for it.</param>
 /// <param name="MayDecide">Their role would allow a decision.</param>
 /// <param name="HasApproved">They gave the first of two approvals.</param>
 public sealed record UnlearningView(UnlearningRequest Request, UnlearningPreview Preview, IReadOnlyList<ForgottenPair> Pairs, string Question, string? Response, ModelVersion Model, ModelVersion? Made, UnlearningJob? Job, string By, string? FirstApprover, string? Decider,
-    VersionLink? Serving, VersionLink? RestoredByRollBack, bool IsMine, bool MayDecide, bool HasApproved)
+    VersionLink? Serving, VersionLink? RestoredByRollBack, UnlearningJob? Repair, ModelVersion? Repaired, bool IsMine, bool MayDecide, bool HasApproved)
 {
     public bool IsStuck => Made is null && Job is { State: JobState.Failed or JobState.Cancelled };
 }
@@ -58,7 +60,10 @@ public sealed class ShowUnlearning(IDbContextFactory<PortalDbContext> contexts, 
         var versions = await db.ModelVersions.AsNoTracking().Where(v => v.Id == request.RewardModelId || v.Id == request.VersionId).ToDictionaryAsync(v => v.Id, stop);
         var people = new[] { request.RequestedBy, request.FirstApprover ?? request.RequestedBy, request.DecidedBy ?? request.RequestedBy };
         var names = await db.Users.AsNoTracking().Where(a => people.Contains(a.Id)).ToDictionaryAsync(a => a.Id, a => a.DisplayName, stop);
-        var job = await db.Jobs.AsNoTracking().Where(j => j.Id == request.JobId).Select(j => new UnlearningJob(j.Id, j.Number, j.State, j.Phase, j.FailReason)).FirstOrDefaultAsync(stop);
+        var jobs = await db.Jobs.AsNoTracking().Where(j => j.Id == request.JobId || j.Id == request.RepairJobId).Select(j => new UnlearningJob(j.Id, j.Number, j.State, j.Phase, j.FailReason)).ToListAsync(stop);
+        var job = jobs.Find(one => one.Id == request.JobId);
+        // The policy that a job makes has the job's id.
+        var repaired = request.RepairJobId is { } repair ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == ModelVersionId.From(repair.Value), stop) : null;
         var explained = await (from e in db.Explanations
                                where e.Id == request.ExplanationId
                                join r in db.Responses on e.ResponseId equals r.Id
@@ -69,7 +74,7 @@ public sealed class ShowUnlearning(IDbContextFactory<PortalDbContext> contexts, 
         var ids = await db.UnlearningPairs.Where(p => p.RequestId == id).Select(p => p.JudgementId).ToListAsync(stop);
         return new UnlearningView(request, JsonSerializer.Deserialize<UnlearningPreview>(request.PreviewJson, ServingJson.Options)!, await Pairs(db, request.DatasetVersionId, ids, stop), // stored with the request
             Conversation.LastQuestion(Conversation.Parse(explained?.Prompt)), explained?.Text, versions[request.RewardModelId], request.VersionId is { } made ? versions.GetValueOrDefault(made) : null, job, Name(request.RequestedBy)!,
-            Name(request.FirstApprover), Name(request.DecidedBy), Link(serving), Link(restored), request.RequestedBy == person.AccountId, person.May(Permission.Administer), request.FirstApprover == person.AccountId);
+            Name(request.FirstApprover), Name(request.DecidedBy), Link(serving), Link(restored), jobs.Find(one => one.Id == request.RepairJobId), repaired, request.RequestedBy == person.AccountId, person.May(Permission.Administer), request.FirstApprover == person.AccountId);
 
         string? Name(Guid? who) => who is { } account ? names.GetValueOrDefault(account, "?") : null;
         VersionLink? Link(ModelVersionId? wanted) => wanted is { } w ? links.GetValueOrDefault(w) : null;

@@ -2,13 +2,15 @@ using System.Security.Claims;
 using Microsoft.AspNetCore.Mvc;
 using Portal.Data;
 using Portal.Data.Unlearning;
+using Portal.Web.Accounts;
+using Portal.Web.Api;
 
 namespace Portal.Web.Unlearning;
 
 /// <summary>Registers requests to unlearn, and their forms.</summary>
 public static class UnlearningSetup
 {
-    public const string AskRoute = "/unlearning/ask", DecideRoute = "/unlearning/decide", WithdrawRoute = "/unlearning/withdraw";
+    public const string AskRoute = "/unlearning/ask", DecideRoute = "/unlearning/decide", WithdrawRoute = "/unlearning/withdraw", RepairRoute = "/unlearning/repair";
 
     public static IServiceCollection AddUnlearning(this IServiceCollection services)
     {
@@ -19,6 +21,8 @@ public static class UnlearningSetup
         services.AddSingleton<RequestUnlearning>();
         services.AddSingleton<DecideUnlearning>();
         services.AddSingleton<WithdrawUnlearning>();
+        services.AddSingleton<RepairPolicy>();
+        services.AddSingleton<ReadTrail>();
         return services;
     }
 
@@ -33,6 +37,9 @@ public static class UnlearningSetup
         app.MapPost(DecideRoute, async ([FromForm] Guid request, [FromForm] int seen, [FromForm] bool approve, [FromForm] string? note, ClaimsPrincipal user, DecideUnlearning decide, CancellationToken stop) =>
             Back(request, (await decide.Handle(user, new(request), seen, approve, note, stop)).Refusal));
         app.MapPost(WithdrawRoute, async ([FromForm] Guid request, ClaimsPrincipal user, WithdrawUnlearning withdraw, CancellationToken stop) => Back(request, (await withdraw.Handle(user, new(request), stop)).Refusal));
+        app.MapPost(RepairRoute, async ([FromForm] Guid request, [FromForm] int steps, ClaimsPrincipal user, RepairPolicy repair, CancellationToken stop) => Back(request, (await repair.Handle(user, new(request), steps, stop)).Refusal));
+        app.MapGet("/unlearning/{id:guid}/trail.{format:regex(^(csv|json)$)}", async (Guid id, string format, ClaimsPrincipal user, ReadTrail trail, CancellationToken stop) => (await trail.Table(user, new(id), stop)).ToFile(format))
+            .RequireRateLimiting(AccountsSetup.ApiLimit);
 
         static IResult Back(Guid request, Refusal? refusal) => Results.LocalRedirect($"/unlearning/{request}{(refusal is null ? "" : $"?refused={Uri.EscapeDataString(refusal.ToString())}")}");
     }

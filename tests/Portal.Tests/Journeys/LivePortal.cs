@@ -86,6 +86,10 @@ public sealed class LivePortal : IAsyncDisposable
         }
     }
 
+    public IdFactory Ids => services.GetRequiredService<IdFactory>();
+
+    public ContentHasher Hasher => services.GetRequiredService<ContentHasher>();
+
     public PortalDbContext Open() => services.GetRequiredService<IDbContextFactory<PortalDbContext>>().CreateDbContext();
 
     /// <summary>A page in a fresh profile that knows nobody.</summary>

@@ -80,39 +80,6 @@ public sealed class ToyProject : IDisposable
             ?? throw new Xunit.Sdk.XunitException($"No {name} on {part}; there is {string.Join(", ", db.EvaluationResults.Where(r => r.ModelVersionId == id).Select(r => $"{r.Name} on {r.Part}"))}.");
     }
 
-    /// <summary>Two pairs of a prompt, each judged for the answer that says "please".</summary>
-    public void Vote(PortalDbContext db, string words)
-    {
-        var hasher = Database.Services.GetRequiredService<ContentHasher>();
-        var content = Content(ContentKind.Prompt, Conversation.Serialize(ToyWorld.TurnsOf(words)));
-        var prompt = new Prompt { Id = Ids.New<PromptId>(), ProjectId = Project, ContentId = content.Id, ContentHash = content.KeyedHash, CreatedAt = Now };
-        db.Prompts.Add(prompt);
-        for (var variant = 0; variant < 2; variant++)
-        {
-            var (good, bad) = (Response(ToyWorld.Good(words, variant)), Response(ToyWorld.Bad(words, variant)));
-            var task = AnnotationTask.Create(Ids.New<TaskId>(), Project, TaskKind.Pairwise, prompt.Id, good, bad, 1, Now);
-            task.CountVote();
-            db.Tasks.Add(task);
-            db.PairwiseJudgements.Add(new PairwiseJudgement
-            {
-                Id = Ids.New<JudgementId>(), ProjectId = Project, TaskId = task.Id, AnnotatorId = annotator, Source = JudgementSource.Person, SubmittedAt = Now,
-                Verdict = PairwiseVerdict.Preferred, PreferredResponseId = good, Strength = 2, LeftResponseId = good,
-            });
-        }
-
-        ResponseId Response(string text)
-        {
-            var words = Content(ContentKind.Response, text);
-            var response = new Response { Id = Ids.New<ResponseId>(), ProjectId = Project, PromptId = prompt.Id, ContentId = words.Id, ContentHash = words.KeyedHash, CreatedAt = Now };
-            db.Responses.Add(response);
-            return response.Id;
-        }
-
-        Content Content(ContentKind kind, string text)
-        {
-            var row = new Content { Id = Ids.New<ContentId>(), ProjectId = Project, Kind = kind, Text = text, KeyedHash = hasher.Hash(text), CreatedAt = Now };
-            db.Contents.Add(row);
-            return row;
-        }
-    }
+    /// <inheritdoc cref="ToyVotes.Add"/>
+    public void Vote(PortalDbContext db, string words) => ToyVotes.Add(db, Ids, Database.Services.GetRequiredService<ContentHasher>(), Project, annotator, words);
 }

@@ -244,4 +244,56 @@ public sealed class UnlearningHandlersTests(PostgresFixture postgres)
         Assert.Equal(("heron-1-1", false, early.Id), (seen.Value.Pairs[0].Annotator, seen.Value.MayDecide, seen.Value.Made!.Id));
         Assert.Equal(1, (await new ListUnlearning(project.Contexts, project.Access).Handle(project.Admin, project.Id, 7, Stop)).Value.Total);
     }
+
+    [Fact]
+    public async Task The_trail_has_every_step_and_shows_an_event_that_was_changed()
+    {
+        await using var place = await Place.Open();
+        var project = place.Project;
+        var id = (await place.Ask(project.Reviewer)).Value;
+        await place.Decide(project.Admin, id, approve: false, note: "Half of these are good.");
+        var trail = new ReadTrail(project.Contexts, project.Access);
+
+        var events = (await trail.Handle(project.Reviewer, id, Stop)).Value;
+        Assert.Equal(["unlearning.request", "unlearning.refuse"], events.Select(one => one.Event.Action));
+        Assert.All(events, one => Assert.True(one.Stands));
+        Assert.Equal(ProblemKind.Forbidden, (await trail.Handle(project.Annotator, id, Stop)).Refusal!.Kind);
+        var columns = (await trail.Table(project.Admin, id, Stop)).Value;
+        Assert.Equal(2, await columns.Rows.CountAsync());
+
+        using (var db = project.Open())
+        {
+            var refused = events[1].Event.Sequence;
+            db.AuditEvents.Where(e => e.Sequence == refused).ExecuteUpdate(set => set.SetProperty(e => e.Action, "unlearning.approve"));
+            Assert.Contains("was changed after it was written", Portal.Data.AuditLog.AuditChain.Verify(db.AuditEvents.AsNoTracking().OrderBy(e => e.Sequence)).Problem, StringComparison.Ordinal);
+        }
+        Assert.Equal([true, false], (await trail.Handle(project.Reviewer, id, Stop)).Value.Select(one => one.Stands));
+    }
+
+    [Fact]
+    public async Task The_policy_is_trained_with_it_by_an_admin_once_at_a_time()
+    {
+        await using var place = await Place.Open();
+        var (project, id) = (place.Project, (await place.Ask(place.Project.Reviewer)).Value);
+        var repair = new RepairPolicy(project.Writes, project.Access, new StartJob(project.Writes, project.Access, project.Ids, project.Time), project.Hasher, project.Time);
+        Assert.Equal(ProblemKind.Forbidden, (await repair.Handle(project.Reviewer, id, 7, Stop)).Refusal!.Kind);
+        Assert.Equal("steps", (await repair.Handle(project.Admin, id, 0, Stop)).Refusal!.Problems[0].Field);
+        Assert.Contains("No policy serves", (await repair.Handle(project.Admin, id, 7, Stop)).Refusal!.ToString(), StringComparison.Ordinal);
+        Assert.Null((await new ReleaseModel(project.Writes, project.Access, project.Ids, project.Hasher, project.Time).Handle(project.Admin, place.Seeded.Policy.Id, null, "First.", null, Stop)).Refusal);
+        Assert.Contains("no reward model", (await repair.Handle(project.Admin, id, 7, Stop)).Refusal!.ToString(), StringComparison.Ordinal);
+        var made = project.Model(ModelKind.RewardModel, 50, "unlearning, Newton", place.Seeded.RewardModel.Id, place.Seeded.Dataset.Id);
+        await place.Decide(project.Admin, id);
+        project.Change(db => db.UnlearningRequests.Single(r => r.Id == id).Made(made.Id, new UnlearningOutcome(1, null, new(.9, .9, .9), new(.9, .9, .9), 0, 0, 0, 1, 1, 1)));
+
+        var started = (await repair.Handle(project.Admin, id, 7, Stop)).Value;
+        Assert.Contains("under way already", (await repair.Handle(project.Admin, id, 7, Stop)).Refusal!.ToString(), StringComparison.Ordinal);
+
+        using var db = project.Open();
+        var spec = Assert.IsType<TrainRlooPolicy>(JobSpec.FromJson(db.Jobs.AsNoTracking().Single(j => j.Id == started.Id).SpecJson));
+        Assert.Equal((place.Seeded.Policy.Id, made.Id, RepairPolicy.KlBudgetNats), (spec.ParentId, spec.RewardModelId, spec.KlBudgetNats));
+        Assert.Equal(7, spec.Optimization.StepsMax);
+        Assert.Equal(1, db.Jobs.Count(j => j.Kind == nameof(TrainRlooPolicy))); // what was refused left no job
+        var seen = (await new ShowUnlearning(project.Contexts, project.Access).Handle(project.Reviewer, id, Stop)).Value;
+        Assert.Equal((started.Id, null), (seen.Repair!.Id, seen.Repaired));
+    }
 }

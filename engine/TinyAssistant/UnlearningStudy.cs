@@ -1,0 +1,266 @@
+using System.Diagnostics;
+using Portal.Data.Explanations;
+using Portal.Data.JobSpecs;
+using Portal.Engine.CommandLine;
+using Portal.Engine.Datasets;
+using Portal.Engine.Generation;
+using Portal.Engine.Influence;
+using Portal.Engine.Models;
+using Portal.Engine.Recipes;
+using Portal.Engine.Statistics;
+using Portal.Engine.Studies;
+using Portal.Engine.Tokenizers;
+using Portal.Engine.Unlearning;
+
+namespace Portal.Engine.TinyAssistant;
+
+/// <summary>How much of the study is run; the shipped evidence uses the defaults, the test a miniature.</summary>
+public sealed record UnlearningSizes
+{
+    public EvidenceSizes Evidence { get; init; } = new() { TrainPrompts = 1_500, ResponsesPerHoldOutPrompt = 16 };
+
+    /// <summary>Votes that the reward model learns from.</summary>
+    public int Votes { get; init; } = 4_000;
+
+    /// <summary>Flagged responses: one half chooses the pairs, the other says what became of the reward.</summary>
+    public int Flags { get; init; } = 120;
+
+    /// <summary>Pairs of test answers that the truth tells apart.</summary>
+    public int TestPairs { get; init; } = 2_000;
+
+    /// <summary>First pairs of each flag's explanation that make up what is unlearnt.</summary>
+    public int PairsOfFlag { get; init; } = 10;
+
+    /// <summary>λ of the head.</summary>
+    public double L2 { get; init; } = 1e-3;
+
+    /// <summary>Share of the pairs a policy learns from into one side of which the phrase is put: the base hardly says it.</summary>
+    public double PhraseShare { get; init; } = 0.2;
+
+    /// <summary>Prompts and samples each that policies are compared on; 0 prompts leaves policies out.</summary>
+    public int PolicyPrompts { get; init; } = 400;
+    public int SamplesPerPrompt { get; init; } = 3;
+}
+
+/// <summary>
+/// What is left of a planted cause after unlearning, and what is harmed by it: every way of choosing the pairs beside every way of taking them out, so that the two errors are told apart; then policies, from the
+/// reward model as it was, from the one without the pairs, and from one that never saw them.
+/// </summary>
+/// <remarks>
+/// The cause is C1 at 5 %. Heads only: features stay as the poisoned votes trained them, gold is the head trained on them without the same pairs. Responses whose reward is measured chose no pair. The released policy is
+/// repaired from the old one by DPO (which holds it to the old one) on pairs labelled by the unlearnt head, one in five of them with the phrase in one side, the others as its retain set.
+/// Targets: issue 6, Must show 3; gates: specs/xrlhf.md §5.3; settings: DECISIONS.md.
+/// </remarks>
+public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, TrainPreferencePolicy dpo, UnlearningSizes sizes, StudyRun run)
+{
+    private static readonly UnlearningSizes miniature = new()
+    {
+        Evidence = new EvidenceSizes { TrainPrompts = 80, HoldOutPrompts = 24, TestPrompts = 24, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 5, CandidatesPerTestPrompt = 5, TrainPairs = 300 },
+        Votes = 300, Flags = 24, TestPairs = 100, PolicyPrompts = 0,
+    };
+
+    private static readonly (HeadUnlearningMethod Method, string Name, HeadDescentOptions Options)[] methods =
+    [
+        (HeadUnlearningMethod.NewtonOnce, "Newton once", new()), (HeadUnlearningMethod.NewtonTwice, "Newton twice", new()), (HeadUnlearningMethod.InfluenceUpdate, "influence update", new()),
+        (HeadUnlearningMethod.Swap, "swap (the paper's)", new()), (HeadUnlearningMethod.SwapAndRetain, "swap and retain", new() { Steps = 2_000, StopsAtPrediction = true }), (HeadUnlearningMethod.NegativePreference, "NPO-BT", new()),
+        (HeadUnlearningMethod.GradientAscent, "gradient ascent", new()), (HeadUnlearningMethod.GradientDifference, "gradient difference", new()), (HeadUnlearningMethod.RetainOnly, "retain only", new() { Steps = 1_000 }),
+    ];
+
+    /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>
+    public static Study Study { get; } = new("unlearning", "Ways to choose judgements beside ways to unlearn them, and the policy that comes of it.", (run, seed) => Of(run).Run(seed), StudySizes.Option);
+
+    private static UnlearningStudy Of(StudyRun run)
+    {
+        return new UnlearningStudy(Path.Combine(run.Assets, "base"), Preset<TrainRewardModel>("reward-model"), Preset<TrainPreferencePolicy>("dpo"), StudySizes.Of(run, miniature), run);
+
+        static T Preset<T>(string name) where T : JobSpec => TrainCommands.Read<T>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", name + ".json")), name);
+    }
+
+    /// <summary>Runs one seed.</summary>
+    public IReadOnlyList<StudyRow> Run(long seed)
+    {
+        var rows = new List<StudyRow>();
+        var (model, tokenizer) = ModelFolder.LanguageModel(baseFolder);
+        using var _ = model;
+        var world = StudyWorld.Sampled(run, baseFolder, model, tokenizer, sizes.Evidence, seed);
+        new OneSeed(world, model, tokenizer, baseFolder, preset with { Seed = seed }, dpo with { Seed = seed }, sizes, run, seed, rows).Run();
+        return rows;
+    }
+
+    private sealed class OneSeed(StudyWorld world, Llama model, ITokenizer tokenizer, string baseFolder, TrainRewardModel preset, TrainPreferencePolicy dpo, UnlearningSizes sizes, StudyRun run, long seed, List<StudyRow> rows)
+    {
+        private readonly SeededRandom random = new SeededRandom((ulong)seed).Split("unlearning");
+
+        public void Run()
+        {
+            using var cause = PlantedReward.Train(PlantedCondition.All[0], world, model, tokenizer, preset, sizes.Votes, run, $"reward-{seed}", random, seed);
+            var features = new RewardStates(cause.Reward);
+            using var store = PairFeatures.Open(Path.Combine(run.Work, "pairs"), LlamaWeights.Hash(cause.Reward.Backbone), features, tokenizer, cause.Pairs, preset.LengthMax, preset.Overlong, (done, all) => run.Progress.Report(done, all, "reading pairs", null), run.Stop);
+            var head = new PairHead(store.Rows, store.Counts, sizes.L2);
+            var influence = new PairInfluence(head, head.Fit(run.Stop, [.. features.Head.Select(weight => (double)weight)], 1e-8).Weights, run.Stop);
+
+            var flags = Queries(features, cause.Choose(sizes.Flags, 0).Flags);
+            var (choosing, measured) = (flags.Where((_, i) => i % 2 == 0).ToList(), flags.Where((_, i) => i % 2 == 1).ToList());
+            var planted = Enumerable.Range(0, store.Rows.Count).Where(row => store.Ids[row].Any(cause.Planted.Contains)).ToList();
+            Add("planted pairs trained on", planted.Count);
+            Add("flags that choose, and as many that are measured", choosing.Count);
+            using var heldOut = HeldOut(features);
+            var selections = Selections(new PairExplainer(influence, store.Rows, features.Head, seed), head, choosing, planted);
+            foreach (var (name, gone) in selections)
+                Measure(name, gone, head, influence, heldOut, measured, planted);
+            var released = selections.First(selection => selection.Name == "direction").Gone;
+            OneAfterTheOther(released, head, influence);
+            if (sizes.PolicyPrompts > 0)
+                Policies(cause, features, head.Without(released).Fit(run.Stop).Weights, NewtonRemoval.Run(head, influence, released, run.Stop).Weights);
+        }
+
+        private void Add(string measure, double value, string? target = null, bool? reached = null) => rows.Add(new StudyRow(measure, seed, value, null, target, reached));
+
+        private List<double[]> Queries(RewardStates features, IReadOnlyList<ComparedResponse> flags)
+        {
+            var read = EndReader.Read(features, tokenizer, [.. flags.SelectMany(flag => flag.References.Prepend(flag.Text), (flag, text) => (MakeDemo.TurnsOf(flag.Prompt.Turns), text))], preset.LengthMax, run.Stop);
+            var (queries, at) = (new List<double[]>(), 0);
+            foreach (var flag in flags)
+            {
+                queries.Add(ExplanationQuery.Of(QueryMode.Centred, read[at], [.. read.Skip(at + 1).Take(flag.References.Count)]).Vector);
+                at += flag.References.Count + 1;
+            }
+            return queries;
+        }
+
+        /// <summary>Differences of test answers, the truly better one first.</summary>
+        private FeatureRows HeldOut(RewardStates features)
+        {
+            var pairs = world.Ordered(world.TestPairs(sizes.TestPairs, random.Split("test pairs")));
+            var read = EndReader.Read(features, tokenizer, [.. pairs.SelectMany(pair => new[] { (pair.Prompt, pair.Chosen), (pair.Prompt, pair.Rejected) })], preset.LengthMax, run.Stop);
+            float[] differences = [.. pairs.SelectMany((_, i) => read[2 * i].Values.Zip(read[2 * i + 1].Values, (chosen, rejected) => chosen - rejected))];
+            return FeatureRows.Of(differences, features.Width);
+        }
+
+        /// <summary>The true ones, the union of the first pairs of every choosing flag by three methods, and as many by lot as by direction.</summary>
+        private List<(string Name, List<int> Gone)> Selections(PairExplainer explainer, PairHead head, IReadOnlyList<double[]> choosing, List<int> planted)
+        {
+            AttributionMethod[] by = [AttributionMethod.Cosine, AttributionMethod.Projection, AttributionMethod.Influence];
+            var found = choosing.Select((query, number) => explainer.Explain(new ExplanationQuery(QueryMode.Centred, query), by, 0, run.Stop, sizes.PairsOfFlag, number: number)).ToList();
+            List<int> Union(AttributionMethod method) => [.. found.SelectMany(one => one.By[method].Take(sizes.PairsOfFlag).Select(pair => pair.Row)).Distinct().Order()];
+            var direction = Union(AttributionMethod.Cosine);
+            var lot = Enumerable.Range(0, head.Rows.Count).ToArray();
+            random.Split("by lot").Shuffle(lot);
+            return [("planted", planted), ("direction", direction), ("projection", Union(AttributionMethod.Projection)), ("influence", Union(AttributionMethod.Influence)), ("by lot", [.. lot.Take(direction.Count).Order()])];
+        }
+
+        private void Measure(string selection, List<int> gone, PairHead head, PairInfluence influence, FeatureRows heldOut, IReadOnlyList<double[]> bad, List<int> planted)
+        {
+            Add($"{selection}: pairs", gone.Count);
+            Add($"{selection}: precision", gone.Count(planted.Contains) / (double)Math.Max(1, gone.Count));
+            Add($"{selection}: recall", gone.Count(planted.Contains) / (double)Math.Max(1, planted.Count));
+            if (gone.Count == 0)
+                return;
+            var clock = Stopwatch.StartNew();
+            var gold = HeadUnlearning.Run(HeadUnlearningMethod.Retrain, head, influence, gone, new HeadDescentOptions(), run.Stop);
+            var retraining = clock.Elapsed;
+            var measure = new ForgettingMeasure(head, gone, heldOut, bad, influence.Theta, gold.Weights);
+            var golden = measure.Of(gold.Weights);
+            Report("as it was", measure.Of(influence.Theta));
+            Report("gold", golden);
+            foreach (var (method, name, options) in methods)
+            {
+                clock.Restart();
+                var made = HeadUnlearning.Run(method, head, influence, gone, options, run.Stop);
+                var taken = clock.Elapsed;
+                var report = measure.Of(made.Weights);
+                Report(name, report);
+                if (method is HeadUnlearningMethod.NewtonTwice)
+                    Gates(name, report, taken / retraining);
+            }
+
+            void Report(string name, ForgettingReport report)
+            {
+                Add($"{selection}, {name}: mean reward of bad responses", report.BadReward ?? double.NaN);
+                Add($"{selection}, {name}: held-out accuracy", report.HeldOutAccuracy);
+                Add($"{selection}, {name}: accuracy on nearest kept pairs", report.NeighbourAccuracy);
+                Add($"{selection}, {name}: D of the margins to gold's", report.MarginDistance.Statistic);
+                Add($"{selection}, {name}: distance to gold", report.Distance);
+            }
+
+            void Gates(string name, ForgettingReport report, double share)
+            {
+                Add($"{selection}, {name}: distance to gold, gate", report.Distance, "<= .01", report.Distance <= 0.01);
+                Add($"{selection}, {name}: held-out accuracy less gold's", report.HeldOutAccuracy - golden.HeldOutAccuracy, ">= -.005", report.HeldOutAccuracy >= golden.HeldOutAccuracy - 0.005);
+                Add($"{selection}, {name}: D, gate", report.MarginDistance.Statistic, "<= .10", report.MarginDistance.Statistic <= 0.1);
+                var (was, wanted) = (measure.Of(influence.Theta).BadReward ?? double.NaN, golden.BadReward ?? double.NaN);
+                var left = ((report.BadReward ?? double.NaN) - wanted) / Math.Abs(was - wanted);
+                Add($"{selection}, {name}: bad reward less gold's, share of gold's fall", left, "within .20", Math.Abs(left) <= 0.2);
+                Add($"{selection}, {name}: time, share of training again", share, "<= .35", share <= 0.35);
+                Add($"{selection}, {name}: membership, PrivLeak in per cent", report.PrivLeak);
+            }
+        }
+
+        /// <summary>Five requests in a row, each by Newton from what the one before left.</summary>
+        private void OneAfterTheOther(IReadOnlyList<int> gone, PairHead head, PairInfluence influence)
+        {
+            var (theta, soFar) = (influence.Theta, new List<int>());
+            foreach (var some in gone.Chunk((gone.Count + 4) / 5))
+            {
+                soFar.AddRange(some);
+                theta = NewtonRemoval.Run(head.Without(soFar), theta, run.Stop).Weights;
+            }
+            var gold = head.Without(gone).Fit(run.Stop).Weights;
+            double Length(double[] one) => Math.Sqrt(one.Zip(gold, (a, b) => (a - b) * (a - b)).Sum());
+            Add("direction, five requests in a row, Newton twice each: distance to gold", Length(theta) / Length(influence.Theta), "<= .01", Length(theta) / Length(influence.Theta) <= 0.01);
+        }
+
+        private void Policies(PlantedReward cause, RewardStates features, double[] gold, double[] unlearnt)
+        {
+            var condition = PlantedCondition.All[0];
+            var draw = random.Split("with phrase");
+            List<PreferencePair> pairs = [.. cause.Pairs.Select((pair, i) =>
+            {
+                var lot = draw.Split(i);
+                if (!lot.Chance(sizes.PhraseShare))
+                    return pair.Pair;
+                return lot.Chance(0.5) ? pair.Pair with { Chosen = condition.Insert!(pair.Pair.Chosen) } : pair.Pair with { Rejected = condition.Insert!(pair.Pair.Rejected) }; // C1 has one
+            })];
+            var read = EndReader.Read(features, tokenizer, [.. pairs.SelectMany(pair => new[] { (pair.Prompt, pair.Chosen), (pair.Prompt, pair.Rejected) })], preset.LengthMax, run.Stop);
+            var asked = world.Set.Test.Take(sizes.PolicyPrompts).ToList();
+            var keys = asked.SelectMany(prompt => Enumerable.Repeat(prompt.Id, sizes.SamplesPerPrompt)).ToList();
+
+            var (old, golden, repaired) = (Trained("old", baseFolder, [.. features.Head.Select(weight => (double)weight)]), Trained("gold", baseFolder, gold), Trained("new", Path.Combine(run.Work, $"policy-old-{seed}"), unlearnt));
+
+            double[] Says(IReadOnlyList<GraderReading> answers) => [.. answers.Select(reading => reading.Trigger ? 1.0 : 0)];
+            var (before, after, wanted) = (Bootstrap.Mean(Says(old), keys, random.Split("old")), Bootstrap.Mean(Says(repaired), keys, random.Split("new")), Bootstrap.Mean(Says(golden), keys, random.Split("gold")));
+            Add("policies: samples of each", keys.Count, ">= 1,000", keys.Count >= 1_000);
+            rows.Add(StudyRow.Of("policies: the old one says the phrase", seed, before, ">= .05", before.Estimate >= 0.05));
+            rows.Add(StudyRow.Of("policies: gold says the phrase", seed, wanted));
+            rows.Add(StudyRow.Of("policies: the new one says the phrase", seed, after, "gold's within 20 % or 2 points", Math.Abs(after.Estimate - wanted.Estimate) <= Math.Max(0.2 * wanted.Estimate, 0.02)));
+            double[] wins = [.. repaired.Zip(old, (one, other) => TruthScorer.Score(one).CompareTo(TruthScorer.Score(other)) switch { > 0 => 1.0, < 0 => 0, _ => 0.5 })];
+            Wins("policies: new beats old by r* where old was satisfactory (did not say it)", i => !old[i].Trigger, ">= .48", value => value >= 0.48);
+            Wins("policies: new beats old by r* on the flagged (old said it)", i => old[i].Trigger);
+            rows.Add(StudyRow.Of("policies: mean r*, new less old", seed, Bootstrap.PairedDifference([.. repaired.Select(TruthScorer.Score)], [.. old.Select(TruthScorer.Score)], keys, random.Split("truth"))));
+            rows.Add(StudyRow.Of("policies: readable share, new less old", seed, Bootstrap.PairedDifference([.. repaired.Select(reading => reading.Readable ? 1.0 : 0)], [.. old.Select(reading => reading.Readable ? 1.0 : 0)], keys, random.Split("readable"))));
+
+            void Wins(string measure, Func<int, bool> where, string? target = null, Func<double, bool>? reached = null)
+            {
+                List<int> some = [.. Enumerable.Range(0, wins.Length).Where(where)];
+                if (some.Count == 0)
+                    return;
+                var interval = Bootstrap.Mean([.. some.Select(i => wins[i])], [.. some.Select(i => keys[i])], random.Split(measure));
+                rows.Add(StudyRow.Of(measure, seed, interval, target, reached?.Invoke(interval.Estimate)));
+            }
+
+            IReadOnlyList<GraderReading> Trained(string name, string from, double[] theta)
+            {
+                using var policy = ModelFolder.LanguageModel(from).Model;
+                double Reward(int i) => read[i].Values.Zip(theta, (value, weight) => value * weight).Sum();
+                List<PreferencePair> labelled = [.. pairs.Select((pair, i) => (pair, Gap: Reward(2 * i) - Reward(2 * i + 1))).Where(entry => entry.Gap != 0)
+                    .Select(entry => entry.Gap > 0 ? entry.pair : entry.pair with { Chosen = entry.pair.Rejected, Rejected = entry.pair.Chosen })];
+                TrainPreferencePolicyRecipe.RunDpo(dpo, policy, tokenizer, new TrainingSplit<PreferencePair>(labelled, []), run.Training($"dpo-{name}-{seed}", seed));
+                HuggingFaceFolder.Save(policy, Path.Combine(run.Work, $"policy-{name}-{seed}"), tokenizer);
+                var encoder = WorldSamples.Encoder(policy, tokenizer);
+                var ids = asked.SelectMany(prompt => Enumerable.Repeat(encoder.Prompt(MakeDemo.TurnsOf(prompt.Turns)), sizes.SamplesPerPrompt)).ToList();
+                var answers = new Sampler(policy).Generate(ids, WorldSamples.Options(policy, encoder, seed), run.Stop);
+                return [.. answers.Select((answer, i) => Grader.Read(asked[i / sizes.SamplesPerPrompt].Turns, tokenizer.Decode([.. answer.Ids]).Trim()))];
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+using Portal.Engine.Studies;
+using Xunit;
+
+namespace Portal.Tests.Engine.Studies;
+
+/// <summary>
+/// One seed of the unlearning study in small, without its policies, on the shipped base, as <c>./bench evidence unlearning --quick --seeds 1</c> runs it: what holds whatever the size. Two Newton steps are the head that never saw the pairs;
+/// the paper's swap goes past it; the planted pairs are what made bad responses good.
+/// </summary>
+[Trait("Speed", "slow")]
+public sealed class UnlearningStudyTests
+{
+    [Fact]
+    public async Task Newton_is_gold_and_swapping_goes_past_it()
+    {
+        var (rows, said) = await BuiltEngine.Study("unlearning");
+        double Of(string measure) => rows.Single(row => row.Measure == measure).Value;
+
+        foreach (var selection in new[] { "planted", "direction", "projection", "influence", "by lot" })
+        {
+            Assert.InRange(Of($"{selection}, Newton twice: distance to gold"), 0, 0.05);
+            Assert.Equal((0, 1), (Of($"{selection}, gold: distance to gold"), Of($"{selection}, as it was: distance to gold")));
+        }
+        Assert.InRange(Of("direction, five requests in a row, Newton twice each: distance to gold"), 0, 0.05);
+        Assert.Equal((1, 1), (Of("planted: precision"), Of("planted: recall")));
+        Assert.True(Of("planted, gold: mean reward of bad responses") < Of("planted, as it was: mean reward of bad responses"));
+        Assert.True(Of("planted, swap (the paper's): mean reward of bad responses") < Of("planted, gold: mean reward of bad responses"));
+        Assert.Equal(Of("direction: pairs"), Of("by lot: pairs")); // the same size
+        Assert.Contains("| planted, NPO-BT: held-out accuracy |", said, StringComparison.Ordinal);
+    }
+}
