@@ -82,7 +82,7 @@ internal sealed class PlantedReward : IDisposable
     }
 
     /// <summary>The best of each prompt's answers by the reward, where it is bad in the planted way and below the prompt's mean by r*; and the best of those without it, where they are above.</summary>
-    private (IReadOnlyList<ComparedResponse> Flags, IReadOnlyList<ComparedResponse> Satisfactory) Choose(int flagsMax, int satisfactoryMax)
+    public (IReadOnlyList<ComparedResponse> Flags, IReadOnlyList<ComparedResponse> Satisfactory) Choose(int flagsMax, int satisfactoryMax)
     {
         var prompts = world.Set.HoldOut.Concat(world.Set.Test).ToList();
         var answers = world.ResponsesTo(prompts).ToLookup(response => response.PromptId);

@@ -201,7 +201,7 @@ public sealed class UnlearningRoundTests : IAsyncLifetime
         await page.ClickAsync("button[popovertarget=release]");
         await page.FillAsync("#release-reason", reason);
         await page.ClickAsync("#release button.primary");
-        await page.Locator("button[popovertarget=release]").WaitForAsync(new() { State = WaitForSelectorState.Detached });
+        await page.Locator("button.primary[popovertarget=release]").WaitForAsync(new() { State = WaitForSelectorState.Detached });
     }
 
     /// <summary>Sends the form of an approval with the antiforgery token of another form of the same page: its status, and whether the answer says no.</summary>

@@ -145,7 +145,7 @@ public sealed class EngineProcess : IDisposable
             if (WorkerOf(id) is { } worker)
                 return worker;
             Assert.True(clock.Elapsed < Patience, "no worker process came");
-            await Task.Delay(10);
+            await Task.Delay(50); // each look reads the command lines of all processes
         }
     }
 
@@ -159,7 +159,7 @@ public sealed class EngineProcess : IDisposable
     /// <summary>All processes below this one, itself included.</summary>
     public static IReadOnlyList<int> Family(int parent) => [parent, .. Processes().Where(p => p.Parent == parent).SelectMany(p => Family(p.Id))];
 
-    public static bool IsAlive(int id) => Processes().Any(p => p.Id == id);
+    public static bool IsAlive(int id) => Directory.Exists($"/proc/{id}");
 
     /// <summary>The nice value of each thread of a process.</summary>
     public static IReadOnlyList<int> NiceOf(int id) => [.. Directory.GetDirectories($"/proc/{id}/task").Select(thread => int.Parse(Stat($"{thread}/stat")[16], CultureInfo.InvariantCulture))];

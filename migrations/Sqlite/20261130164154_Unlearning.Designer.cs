@@ -11,7 +11,7 @@ using Portal.Data;
 namespace Portal.Data.Sqlite
 {
     [DbContext(typeof(SqlitePortalDbContext))]
-    [Migration("20261130160222_Unlearning")]
+    [Migration("20261130164154_Unlearning")]
     partial class Unlearning
     {
         /// <inheritdoc />
@@ -2426,6 +2426,9 @@ namespace Portal.Data.Sqlite
                     b.Property<string>("Reason")
                         .IsRequired()
                         .HasMaxLength(2000)
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("RepairJobId")
                         .HasColumnType("TEXT");
 
                     b.Property<long>("RequestedAt")

@@ -12,7 +12,7 @@ using Portal.Data;
 namespace Portal.Data.Postgres
 {
     [DbContext(typeof(PostgresPortalDbContext))]
-    [Migration("20261130160222_Unlearning")]
+    [Migration("20261130164155_Unlearning")]
     partial class Unlearning
     {
         /// <inheritdoc />
@@ -2450,6 +2450,9 @@ namespace Portal.Data.Postgres
                         .IsRequired()
                         .HasMaxLength(2000)
                         .HasColumnType("character varying(2000)");
+
+                    b.Property<Guid?>("RepairJobId")
+                        .HasColumnType("uuid");
 
                     b.Property<DateTimeOffset>("RequestedAt")
                         .HasColumnType("timestamp with time zone");

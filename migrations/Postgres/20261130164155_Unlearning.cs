@@ -36,6 +36,7 @@ namespace Portal.Data.Postgres
                     DecisionNote = table.Column<string>(type: "character varying(2000)", maxLength: 2000, nullable: true),
                     JobId = table.Column<Guid>(type: "uuid", nullable: true),
                     VersionId = table.Column<Guid>(type: "uuid", nullable: true),
+                    RepairJobId = table.Column<Guid>(type: "uuid", nullable: true),
                     OutcomeJson = table.Column<string>(type: "text", nullable: true),
                     RowVersion = table.Column<int>(type: "integer", nullable: false)
                 },

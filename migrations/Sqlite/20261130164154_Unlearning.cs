@@ -36,6 +36,7 @@ namespace Portal.Data.Sqlite
                     DecisionNote = table.Column<string>(type: "TEXT", maxLength: 2000, nullable: true),
                     JobId = table.Column<Guid>(type: "TEXT", nullable: true),
                     VersionId = table.Column<Guid>(type: "TEXT", nullable: true),
+                    RepairJobId = table.Column<Guid>(type: "TEXT", nullable: true),
                     OutcomeJson = table.Column<string>(type: "TEXT", nullable: true),
                     RowVersion = table.Column<int>(type: "INTEGER", nullable: false)
                 },
