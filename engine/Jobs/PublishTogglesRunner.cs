@@ -75,14 +75,7 @@ public sealed class PublishTogglesRunner : IJobRunner<PublishToggles>
     }
 
     /// <summary>The files of a version that never came to be.</summary>
-    public async Task Discard(PublishToggles spec, JobRun run)
-    {
-        var id = TrainedVersion.IdOf(run);
-        await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
-        var folder = Path.Combine(run.Directory.Models, run.ModelFolder);
-        if (Directory.Exists(folder) && !await db.ModelVersions.AnyAsync(v => v.Id == id, run.Stop))
-            Directory.Delete(folder, recursive: true);
-    }
+    public Task Discard(PublishToggles spec, JobRun run) => TrainedVersion.Discard(run);
 
     private static void CheckWaits(ToggleSet set, JobRun run)
     {

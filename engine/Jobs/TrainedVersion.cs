@@ -22,6 +22,16 @@ internal static class TrainedVersion
     /// </summary>
     public static ModelVersionId IdOf(JobRun run) => ModelVersionId.From(run.JobId.Value);
 
+    /// <summary>Removes the files of a version that never came to be.</summary>
+    public static async Task Discard(JobRun run)
+    {
+        var id = IdOf(run);
+        await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
+        var folder = Path.Combine(run.Directory.Models, run.ModelFolder);
+        if (Directory.Exists(folder) && !await db.ModelVersions.AnyAsync(v => v.Id == id, run.Stop))
+            Directory.Delete(folder, recursive: true);
+    }
+
     /// <summary>
     /// Freezes the judgements as they are now; a run that goes on after a crash takes the version its first run froze, although people
     /// have judged on.

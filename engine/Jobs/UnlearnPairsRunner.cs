@@ -76,14 +76,7 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
     }
 
     /// <summary>The files of a version that never came to be.</summary>
-    public async Task Discard(UnlearnPairs spec, JobRun run)
-    {
-        var id = TrainedVersion.IdOf(run);
-        await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
-        var folder = Path.Combine(run.Directory.Models, run.ModelFolder);
-        if (Directory.Exists(folder) && !await db.ModelVersions.AnyAsync(v => v.Id == id, run.Stop))
-            Directory.Delete(folder, recursive: true);
-    }
+    public Task Discard(UnlearnPairs spec, JobRun run) => TrainedVersion.Discard(run);
 
     private static async Task<(UnlearningRequest Request, IReadOnlyList<JudgementId> Asked)> Find(UnlearnPairs spec, JobRun run)
     {
