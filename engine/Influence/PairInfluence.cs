@@ -46,6 +46,11 @@ public sealed class PairInfluence
         });
     }
 
+    /// <summary>At the optimum of the head's loss: what explanations, previews and removals are worked out from.</summary>
+    /// <param name="start">Where the fit begins, the model's own head where it has one; null for zero. [d].</param>
+    public static PairInfluence AtOptimum(PairHead head, IReadOnlyList<float>? start, CancellationToken stop) =>
+        new(head, head.Fit(stop, start is null ? null : [.. start.Select(weight => (double)weight)], 1e-8).Weights, stop);
+
     /// <summary>θ. [d].</summary>
     public double[] Theta { get; }
 

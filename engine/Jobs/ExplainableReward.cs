@@ -38,7 +38,7 @@ internal sealed class ExplainableReward : IDisposable
         (this.opened, Version, Dataset, Features, Tokenizer, Pairs, Window) = (opened, version, dataset, features, tokenizer, pairs, window);
         (this.hash, this.cache, this.heldOut) = (hash, cache, heldOut);
         Head = new PairHead(pairs.Rows, pairs.Counts, L2);
-        Influence = new PairInfluence(Head, Head.Fit(stop, features.Head is { } own ? [.. own.Select(weight => (double)weight)] : null, 1e-8).Weights, stop);
+        Influence = PairInfluence.AtOptimum(Head, features.Head, stop);
         Explainer = new PairExplainer(Influence, pairs.Rows, features.Head, seed);
     }
 
@@ -155,29 +155,12 @@ internal sealed class ExplainableReward : IDisposable
         }
     }
 
-    /// <summary>From the spec of the training: a version that toggles made has its parent's weights, and so its parent's texts.</summary>
-    private static async Task<TrainingWindow> WindowOf(ModelVersion version, ExplainableSource from)
+    private static async Task<TrainingWindow> WindowOf(ModelVersion version, ExplainableSource from) => (await TrainedVersion.TrainingOf(from.Contexts, version, from.Stop))?.Spec switch
     {
-        await using var db = await from.Contexts.CreateDbContextAsync(from.Stop);
-        for (var at = version; at is not null; at = at.ParentId is { } parent ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == parent && v.Kind == ModelKind.RewardModel, from.Stop) : null)
-        {
-            try
-            {
-                switch (JobSpec.FromJson(at.SpecJson))
-                {
-                    case TrainRewardModel spec:
-                        return new(spec.LengthMax, spec.Overlong);
-                    case TrainSarm spec:
-                        return new(spec.LengthMax, spec.Overlong);
-                }
-            }
-            catch (FormatException)
-            {
-                break; // an imported model's provenance is no spec
-            }
-        }
-        return Default;
-    }
+        TrainRewardModel spec => new(spec.LengthMax, spec.Overlong),
+        TrainSarm spec => new(spec.LengthMax, spec.Overlong),
+        _ => Default,
+    };
 
     private static TrainingWindow Default => new(new TrainRewardModel().LengthMax, new TrainRewardModel().Overlong);
 }

@@ -22,6 +22,27 @@ internal static class TrainedVersion
     /// </summary>
     public static ModelVersionId IdOf(JobRun run) => ModelVersionId.From(run.JobId.Value);
 
+    /// <summary>
+    /// The training that a reward model comes from, and the version which that training made: what toggles or unlearning made of it has its parent's training. Null where it was not trained here.
+    /// </summary>
+    public static async Task<(JobSpec Spec, ModelVersion Root)?> TrainingOf(IDbContextFactory<PortalDbContext> contexts, ModelVersion version, CancellationToken stop)
+    {
+        await using var db = await contexts.CreateDbContextAsync(stop);
+        for (var at = version; at is not null; at = at.ParentId is { } parent ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == parent && v.Kind == ModelKind.RewardModel, stop) : null)
+        {
+            try
+            {
+                if (JobSpec.FromJson(at.SpecJson) is (TrainRewardModel or TrainSarm) and var spec)
+                    return (spec, at);
+            }
+            catch (FormatException)
+            {
+                break; // an imported model's provenance is no spec
+            }
+        }
+        return null;
+    }
+
     /// <summary>Removes the files of a version that never came to be.</summary>
     public static async Task Discard(JobRun run)
     {

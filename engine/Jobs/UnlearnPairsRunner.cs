@@ -98,7 +98,8 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
     /// <summary>The whole model from where it began, with the same spec and seed, on what is left.</summary>
     private static async Task<Again> TrainAgain(UnlearnPairs spec, JobRun run, ModelStore store, ExplainableReward reward, IReadOnlyList<JudgementId> asked, IReadOnlyList<int> gone, BadQuery? bad, UnlearningRequest request)
     {
-        var (training, root) = await TrainingOf(reward.Version, run);
+        if (await TrainedVersion.TrainingOf(run.Contexts, reward.Version, run.Stop) is not { Spec: TrainRewardModel training, Root: var root })
+            throw new CannotTrain($"{reward.Version.Label} was not made by training a whole reward model here, so it cannot be trained again without the pairs; remove them from its head (Newton).");
         var parent = root.ParentId is { } id ? await store.FindExhibit(run.ProjectId, id, ModelKind.Policy, run.Stop) : await store.BasePolicy(run.ProjectId, run.Stop);
         var rows = await PreferenceDataset.LoadIdentified(run.Contexts, reward.Dataset, run.Stop);
         // Whoever judged a pair that goes alike goes with it, and what the model had forgotten before stays forgotten.
@@ -124,25 +125,6 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
     {
         var read = EndReader.Read(features, tokenizer, [.. pairs.SelectMany(pair => new[] { (pair.Prompt, pair.Chosen), (pair.Prompt, pair.Rejected) })], training.LengthMax, stop);
         return ForgettingMeasure.Accuracy([.. pairs.Select((_, i) => read[2 * i].Reward!.Value - read[(2 * i) + 1].Reward!.Value)]);
-    }
-
-    /// <summary>The training a reward model comes from, and the version that training made.</summary>
-    private static async Task<(TrainRewardModel Spec, ModelVersion Root)> TrainingOf(ModelVersion version, JobRun run)
-    {
-        await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
-        for (var at = version; at is not null; at = at.ParentId is { } parent ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == parent && v.Kind == ModelKind.RewardModel, run.Stop) : null)
-        {
-            try
-            {
-                if (JobSpec.FromJson(at.SpecJson) is TrainRewardModel spec)
-                    return (spec, at);
-            }
-            catch (FormatException)
-            {
-                break; // an imported model's provenance is no spec
-            }
-        }
-        throw new CannotTrain($"{version.Label} was not made by training a whole reward model here, so it cannot be trained again without the pairs; remove them from its head (Newton).");
     }
 
     private static JobResult Result(UnlearnPairs spec, JobRun run, ModelStore store, UnlearningRequest request, ModelVersion source, UnlearningOutcome outcome, IReadOnlyList<Measurement> measured)

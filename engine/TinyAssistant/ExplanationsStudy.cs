@@ -269,8 +269,7 @@ public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset
         {
             (this.features, this.tokenizer, this.store, lengthMax, stop) = (features, tokenizer, store, preset.LengthMax, run.Stop);
             head = new PairHead(store.Rows, store.Counts, sizes.L2);
-            var optimum = head.Fit(stop, features.Head is { } own ? [.. own.Select(weight => (double)weight)] : null, 1e-8);
-            influence = new PairInfluence(head, optimum.Weights, stop);
+            influence = PairInfluence.AtOptimum(head, features.Head, stop);
             explainer = new PairExplainer(influence, store.Rows, features.Head, seed);
             IsPlanted = [.. store.Ids.Select(ids => ids.Any(planted.Contains))];
             annotatorsOfRow = [.. store.Ids.Select(ids => (IReadOnlyList<string>)[.. ids.Select(id => annotators[id])])];

@@ -97,7 +97,7 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             var features = new RewardStates(cause.Reward);
             using var store = PairFeatures.Open(Path.Combine(run.Work, "pairs"), LlamaWeights.Hash(cause.Reward.Backbone), features, tokenizer, cause.Pairs, preset.LengthMax, preset.Overlong, (done, all) => run.Progress.Report(done, all, "reading pairs", null), run.Stop);
             var head = new PairHead(store.Rows, store.Counts, sizes.L2);
-            var influence = new PairInfluence(head, head.Fit(run.Stop, [.. features.Head.Select(weight => (double)weight)], 1e-8).Weights, run.Stop);
+            var influence = PairInfluence.AtOptimum(head, features.Head, run.Stop);
 
             var flags = Queries(features, cause.Choose(sizes.Flags, 0).Flags);
             var (choosing, measured) = (flags.Where((_, i) => i % 2 == 0).ToList(), flags.Where((_, i) => i % 2 == 1).ToList());
@@ -160,8 +160,8 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             var gold = HeadUnlearning.Run(HeadUnlearningMethod.Retrain, head, influence, gone, new HeadDescentOptions(), run.Stop);
             var retraining = clock.Elapsed;
             var measure = new ForgettingMeasure(head, gone, heldOut, bad, influence.Theta, gold.Weights);
-            var golden = measure.Of(gold.Weights);
-            Report("as it was", measure.Of(influence.Theta));
+            var (before, golden) = (measure.Of(influence.Theta), measure.Of(gold.Weights));
+            Report("as it was", before);
             Report("gold", golden);
             foreach (var (method, name, options) in methods)
             {
@@ -188,7 +188,7 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
                 Add($"{selection}, {name}: distance to gold, gate", report.Distance, "<= .01", report.Distance <= 0.01);
                 Add($"{selection}, {name}: held-out accuracy less gold's", report.HeldOutAccuracy - golden.HeldOutAccuracy, ">= -.005", report.HeldOutAccuracy >= golden.HeldOutAccuracy - 0.005);
                 Add($"{selection}, {name}: D, gate", report.MarginDistance.Statistic, "<= .10", report.MarginDistance.Statistic <= 0.1);
-                var (was, wanted) = (measure.Of(influence.Theta).BadReward ?? double.NaN, golden.BadReward ?? double.NaN);
+                var (was, wanted) = (before.BadReward ?? double.NaN, golden.BadReward ?? double.NaN);
                 var left = ((report.BadReward ?? double.NaN) - wanted) / Math.Abs(was - wanted);
                 Add($"{selection}, {name}: bad reward less gold's, share of gold's fall", left, "within .20", Math.Abs(left) <= 0.2);
                 Add($"{selection}, {name}: time, share of training again", share, "<= .35", share <= 0.35);

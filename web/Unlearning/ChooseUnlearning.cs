@@ -26,7 +26,7 @@ public sealed class ChooseUnlearning(IDbContextFactory<PortalDbContext> contexts
         if (found.Refusal is { } unusable)
             return unusable;
         var (of, model, all, count) = found.Value;
-        var preview = await PreviewUnlearning.Ask(db, engine, explanation, judgements, stop);
+        var preview = await PreviewUnlearning.Ask(db, engine, found.Value, stop);
         return new ChosenPairs(model, await ShowUnlearning.Pairs(db, of.DatasetVersionId, all, stop), all.Count, count, preview.Refusal is null ? preview.Value : null, preview.Refusal);
     }
 }

@@ -31,7 +31,12 @@ public sealed class RequestUnlearning(IDbContextFactory<PortalDbContext> context
             return new Problem("method", "There is no such way to unlearn.");
         Outcome<UnlearningPreview> preview;
         await using (var read = await contexts.CreateDbContextAsync(stop))
-            preview = await PreviewUnlearning.Ask(read, engine, input.Explanation, input.Judgements, stop);
+        {
+            var chosen = CheckedUnlearning.Find(read, input.Explanation, input.Judgements);
+            if (chosen.Refusal is { } unfit)
+                return unfit;
+            preview = await PreviewUnlearning.Ask(read, engine, chosen.Value, stop);
+        }
         if (preview.Refusal is { } unseen)
             return unseen;
         var by = asked.Value.AccountId;

@@ -17,7 +17,6 @@ public static class UnlearningSetup
         services.AddSingleton<ListUnlearning>();
         services.AddSingleton<ShowUnlearning>();
         services.AddSingleton<ChooseUnlearning>();
-        services.AddSingleton<PreviewUnlearning>();
         services.AddSingleton<RequestUnlearning>();
         services.AddSingleton<DecideUnlearning>();
         services.AddSingleton<WithdrawUnlearning>();
@@ -31,8 +30,9 @@ public static class UnlearningSetup
         // Binding from a form makes the framework check the antiforgery token.
         app.MapPost(AskRoute, async ([FromForm] Guid explanation, [FromForm] Guid[] pair, [FromForm] string? method, [FromForm] string? reason, ClaimsPrincipal user, RequestUnlearning ask, CancellationToken stop) =>
         {
-            var outcome = await ask.Handle(user, new(new(explanation), [.. pair.Select(judgement => new JudgementId(judgement))], Enum.TryParse<UnlearningMethod>(method, out var chosen) ? chosen : default, reason ?? ""), stop);
-            return Results.LocalRedirect(outcome.Refusal is { } refusal ? $"{UnlearningWords.New(new(explanation), [.. pair.Select(judgement => new JudgementId(judgement))])}&refused={Uri.EscapeDataString(refusal.ToString())}" : $"/unlearning/{outcome.Value}");
+            IReadOnlyList<JudgementId> judgements = [.. pair.Select(judgement => new JudgementId(judgement))];
+            var outcome = await ask.Handle(user, new(new(explanation), judgements, Enum.TryParse<UnlearningMethod>(method, out var chosen) ? chosen : default, reason ?? ""), stop);
+            return Results.LocalRedirect(outcome.Refusal is { } refusal ? $"{UnlearningWords.New(new(explanation), judgements)}&refused={Uri.EscapeDataString(refusal.ToString())}" : $"/unlearning/{outcome.Value}");
         });
         app.MapPost(DecideRoute, async ([FromForm] Guid request, [FromForm] int seen, [FromForm] bool approve, [FromForm] string? note, ClaimsPrincipal user, DecideUnlearning decide, CancellationToken stop) =>
             Back(request, (await decide.Handle(user, new(request), seen, approve, note, stop)).Refusal));
