@@ -159,7 +159,7 @@ public sealed class EngineProcess : IDisposable
     /// <summary>All processes below this one, itself included.</summary>
     public static IReadOnlyList<int> Family(int parent) => [parent, .. Processes().Where(p => p.Parent == parent).SelectMany(p => Family(p.Id))];
 
-    public static bool IsAlive(int id) => Directory.Exists($"/proc/{id}");
+    public static bool IsAlive(int id) => Of($"/proc/{id}") is not null;
 
     /// <summary>The nice value of each thread of a process.</summary>
     public static IReadOnlyList<int> NiceOf(int id) => [.. Directory.GetDirectories($"/proc/{id}/task").Select(thread => int.Parse(Stat($"{thread}/stat")[16], CultureInfo.InvariantCulture))];
@@ -187,20 +187,21 @@ public sealed class EngineProcess : IDisposable
     private static IEnumerable<(int Id, int Parent, string CommandLine)> Processes()
     {
         foreach (var folder in Directory.GetDirectories("/proc").Where(f => char.IsAsciiDigit(Path.GetFileName(f)[0])))
+            if (Of(folder) is { } process)
+                yield return process;
+    }
+
+    /// <summary>Null where there is none, or only a zombie: that is dead, though its folder stands until its parent has waited for it.</summary>
+    private static (int Id, int Parent, string CommandLine)? Of(string folder)
+    {
+        try
         {
-            string[] stat;
-            string commandLine;
-            try
-            {
-                stat = Stat($"{folder}/stat");
-                commandLine = File.ReadAllText($"{folder}/cmdline");
-            }
-            catch (IOException)
-            {
-                continue; // It has just ended.
-            }
-            if (stat[0] is not "Z") // a zombie is dead
-                yield return (int.Parse(Path.GetFileName(folder), CultureInfo.InvariantCulture), int.Parse(stat[1], CultureInfo.InvariantCulture), commandLine);
+            var stat = Stat($"{folder}/stat");
+            return stat[0] is "Z" or "X" ? null : (int.Parse(Path.GetFileName(folder), CultureInfo.InvariantCulture), int.Parse(stat[1], CultureInfo.InvariantCulture), File.ReadAllText($"{folder}/cmdline"));
+        }
+        catch (IOException)
+        {
+            return null; // It has just ended.
         }
     }
 
