@@ -11,6 +11,7 @@ public static class EvidenceCommands
     private static readonly Option<DirectoryInfo> Assets = new("--assets") { Description = "The shipped demo.", Required = true };
     private static readonly Option<long[]> Seeds = new("--seeds") { Description = "Named before the run.", DefaultValueFactory = _ => [1, 2, 3], AllowMultipleArgumentsPerToken = true };
     private static readonly Option<DirectoryInfo> Work = new("--work") { Description = "Where half-done runs are kept; a study that was interrupted goes on.", Required = true };
+    private static readonly Option<DirectoryInfo> Answers = new("--answers") { Description = "Where sampled answers are kept; studies that ask the same share them. Default: the work folder." };
     private static readonly Option<FileInfo> Json = new("--json") { Description = "Write the rows as JSON too." };
     private static readonly Option<bool> Quick = new("--quick") { Description = "A miniature. Not evidence." };
     private static readonly Option<int?> Threads = new("--threads") { Description = "Threads of an operator. Default: all cores." };
@@ -31,7 +32,7 @@ public static class EvidenceCommands
 
     private static Command Create(Study study)
     {
-        var command = new Command(study.Name, study.Description) { Assets, Seeds, Work, Json, Quick, AtOnce, Threads };
+        var command = new Command(study.Name, study.Description) { Assets, Seeds, Work, Answers, Json, Quick, AtOnce, Threads };
         foreach (var option in study.Options)
             command.Options.Add(option);
         command.SetAction(async (arguments, stop) =>
@@ -42,13 +43,13 @@ public static class EvidenceCommands
             IReadOnlyList<StudyRow> rows;
             if (seeds.Length > 1 && arguments.GetValue(AtOnce) is > 1 and var together)
             {
-                rows = await StudySeeds.Run(study.Name, [.. Given(arguments, [Assets, Work, .. shown])], seeds, together, work, Console.Error, stop);
+                rows = await StudySeeds.Run(study.Name, [.. Given(arguments, [Assets, Work, Answers, .. shown])], seeds, together, work, Console.Error, stop);
             }
             else
             {
                 TrainingProcess.Prepare(arguments.GetValue(Threads));
                 var run = new StudyRun(arguments, arguments.GetRequiredValue(Assets).FullName, work, arguments.GetValue(Quick),
-                    new ConsoleProgress(Console.Error, json: false, !Console.IsErrorRedirected, TimeProvider.System), stop);
+                    new ConsoleProgress(Console.Error, json: false, !Console.IsErrorRedirected, TimeProvider.System), stop) { Answers = arguments.GetValue(Answers)?.FullName ?? work };
                 rows = [.. seeds.SelectMany(seed => study.Run(run, seed))];
             }
             if (arguments.GetValue(Json) is { } file)

@@ -17,6 +17,9 @@ public sealed record Study(string Name, string Description, Func<StudyRun, long,
 /// <param name="IsQuick">A miniature is wanted.</param>
 public sealed record StudyRun(ParseResult Arguments, string Assets, string Work, bool IsQuick, IRecipeProgress Progress, CancellationToken Stop)
 {
+    /// <summary>Where sampled answers are kept, by what they are: several studies may share the folder. Otherwise beside the rest.</summary>
+    public string Answers { get; init; } = Work;
+
     /// <summary>The context of one of the study's trainings.</summary>
     public RecipeContext Training(string name, long seed) =>
         new(Path.Combine(Work, name), Path.Combine(Work, name, "checkpoints"), seed, Progress, TimeProvider.System, Stop);

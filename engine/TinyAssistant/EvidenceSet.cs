@@ -12,6 +12,9 @@ public sealed record EvidenceSizes
     public int ResponsesPerHoldOutPrompt { get; init; } = 6;
     public int CandidatesPerTestPrompt { get; init; } = 16;
     public int TrainPairs { get; init; } = 10_000;
+
+    /// <summary>What most studies' miniatures ask: the same of all, so that it is sampled once.</summary>
+    public static EvidenceSizes Miniature { get; } = new() { TrainPrompts = 80, HoldOutPrompts = 24, TestPrompts = 30, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 5, CandidatesPerTestPrompt = 5, TrainPairs = 400 };
 }
 
 /// <summary>Prompts and responses on which claims about methods are checked, divided so that no question stands in two parts.</summary>

@@ -61,7 +61,7 @@ public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset
 
     private static readonly ExplanationsSizes miniature = new()
     {
-        Evidence = new EvidenceSizes { TrainPrompts = 80, HoldOutPrompts = 24, TestPrompts = 24, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 5, CandidatesPerTestPrompt = 5, TrainPairs = 300 },
+        Evidence = EvidenceSizes.Miniature,
         Votes = 300, Flags = 24, Calibrating = 20, Satisfactory = 5, Removals = 3, SaeSteps = 40, Only = ["C1 5 %"],
     };
 

@@ -70,7 +70,7 @@ public sealed class FeaturesStudy(string baseFolder, TrainRewardModel preset, Fe
 
     private static readonly FeaturesSizes miniature = new()
     {
-        Evidence = new EvidenceSizes { TrainPrompts = 80, HoldOutPrompts = 10, TestPrompts = 30, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 5, TrainPairs = 400 },
+        Evidence = EvidenceSizes.Miniature,
         Votes = 180, SaeSteps = 120, Expansion = 4, SupportMin = 3, Permutations = 200,
     };
 

@@ -71,7 +71,7 @@ public sealed class FoundationStudy(string baseFolder, TrainRewardModel rewardPr
     private static readonly FoundationSizes miniature = new()
     {
         Evidence = new EvidenceSizes { TrainPrompts = 110, HoldOutPrompts = 10, TestPrompts = 50, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 6, TrainPairs = 350 },
-        BaseSamples = 60, Votes = [350], TestPairs = 450, PolicyPrompts = 40, SamplesPerPrompt = 2, PolicyVotes = 300, Exhibit = false,
+        BaseSamples = 60, Votes = [350], TestPairs = 450, PolicyPrompts = 40, SamplesPerPrompt = 2, PolicyVotes = 200, Exhibit = false,
     };
 
     private static FoundationStudy Of(StudyRun run)

@@ -51,8 +51,8 @@ public sealed class SaeSweepStudy(string baseFolder, TrainRewardModel preset, Sa
 
     private static readonly SaeSweepSizes miniature = new()
     {
-        Evidence = new EvidenceSizes { TrainPrompts = 40, HoldOutPrompts = 10, TestPrompts = 30, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 4, TrainPairs = 150 },
-        Votes = 150, TestPairs = 60, SaeSteps = 60, K = [4, 16], Expansions = [4], Layers = [2, 4],
+        Evidence = EvidenceSizes.Miniature,
+        Votes = 150, TestPairs = 60, SaeSteps = 40, K = [4, 16], Expansions = [4], Layers = [2, 4],
     };
 
     /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>

@@ -46,7 +46,7 @@ public sealed class SarmStudy(string baseFolder, TrainRewardModel preset, SarmSi
 
     private static readonly SarmSizes miniature = new()
     {
-        Evidence = new EvidenceSizes { TrainPrompts = 60, HoldOutPrompts = 10, TestPrompts = 30, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 5, TrainPairs = 160 },
+        Evidence = EvidenceSizes.Miniature,
         Votes = 128, TestPairs = 160, SaeSteps = 80,
     };
 

@@ -39,7 +39,7 @@ public sealed class ShiftStudy(string baseFolder, TrainRewardModel preset, Shift
 {
     private static readonly ShiftSizes miniature = new()
     {
-        Evidence = new EvidenceSizes { TrainPrompts = 80, HoldOutPrompts = 10, TestPrompts = 30, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 5, TrainPairs = 400 },
+        Evidence = EvidenceSizes.Miniature,
         Votes = 200, NewVotes = [50], SaeSteps = 150, TestPairs = 200,
     };
 

@@ -37,13 +37,13 @@ internal sealed class StudyWorld
     /// <summary>r* of each response.</summary>
     public IReadOnlyDictionary<string, double> Truth { get; }
 
-    /// <summary>The prompts of a seed with the base's answers, sampled once and kept in the study's folder.</summary>
+    /// <summary>The prompts of a seed with the base's answers, sampled once and kept.</summary>
     public static StudyWorld Sampled(StudyRun run, string baseFolder, Llama model, ITokenizer tokenizer, EvidenceSizes sizes, long seed)
     {
         var (train, holdOut, test) = EvidenceSet.DrawPrompts((ulong)seed, sizes);
         // Kept by what they are: the same base, seed and sizes have the same answers, so an interrupted study does not sample twice.
         var what = Checkpoint.Fingerprint([JsonSerializer.Serialize(sizes), Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(Path.Combine(baseFolder, HuggingFaceFolder.WeightsFile))))]);
-        var kept = Path.Combine(run.Work, $"answers-{seed}-{what[..12]}.json");
+        var kept = Path.Combine(run.Answers, $"answers-{seed}-{what[..12]}.json");
         var texts = File.Exists(kept) ? JsonSerializer.Deserialize<Dictionary<string, IReadOnlyList<string>>>(File.ReadAllText(kept))! : []; // written below, whole
         if (texts.Count == 0)
         {
@@ -51,7 +51,7 @@ internal sealed class StudyWorld
                 foreach (var (id, answers) in WorldSamples.Write(model, tokenizer, prompts, PromptDrawing.AskedFor(count), new SeededRandom((ulong)seed).Split("evidence samples").Split(part),
                     (done, all) => run.Progress.Report(done, all, $"sampling {part}", null), run.Stop))
                     texts.Add(id, answers);
-            Directory.CreateDirectory(run.Work);
+            Directory.CreateDirectory(run.Answers);
             ArtefactFile.Write(kept, stream => JsonSerializer.Serialize(stream, texts));
         }
         return new StudyWorld(EvidenceSet.Build((ulong)seed, (prompt, _) => texts[prompt.Id], sizes));

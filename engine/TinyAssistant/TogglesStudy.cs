@@ -69,7 +69,7 @@ public sealed class TogglesStudy(string baseFolder, TrainRewardModel preset, Tra
 
     private static readonly TogglesSizes miniature = new()
     {
-        Evidence = new EvidenceSizes { TrainPrompts = 80, HoldOutPrompts = 10, TestPrompts = 30, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 2, CandidatesPerTestPrompt = 5, TrainPairs = 400 },
+        Evidence = EvidenceSizes.Miniature,
         Votes = 300, Rate = 0.15, SaeSteps = 150, TestPairs = 200, SupportMin = 5, Permutations = 300, Draws = 3, PolicyPrompts = 20, SamplesPerPrompt = 2,
     };
 

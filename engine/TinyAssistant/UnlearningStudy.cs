@@ -55,7 +55,7 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
 {
     private static readonly UnlearningSizes miniature = new()
     {
-        Evidence = new EvidenceSizes { TrainPrompts = 80, HoldOutPrompts = 24, TestPrompts = 24, ResponsesPerTrainPrompt = 4, ResponsesPerHoldOutPrompt = 5, CandidatesPerTestPrompt = 5, TrainPairs = 300 },
+        Evidence = EvidenceSizes.Miniature,
         Votes = 300, Flags = 24, TestPairs = 100, PolicyPrompts = 0,
     };
 

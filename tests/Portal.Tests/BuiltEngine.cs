@@ -44,6 +44,14 @@ internal static class BuiltEngine
     public static string Built(string project) =>
         Path.Combine(Repository.Root, "artifacts", "bin", project, Path.GetFileName(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar)));
 
+    /// <summary>What the miniatures ask the shipped base, most of them the same: whichever comes first samples. It goes with the test run.</summary>
+    private static readonly Lazy<DirectoryInfo> Answers = new(() =>
+    {
+        var folder = Directory.CreateTempSubdirectory("portal-answers-");
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => folder.Delete(recursive: true);
+        return folder;
+    });
+
     /// <summary>One seed of a study's miniature, on one thread, as <c>./bench evidence NAME --quick --seeds 1</c> runs it: its rows, and what it said (the table included).</summary>
     public static async Task<(IReadOnlyList<StudyRow> Rows, string Said)> Study(string name, params string[] arguments)
     {
@@ -52,7 +60,7 @@ internal static class BuiltEngine
         {
             var result = Path.Combine(work.FullName, "rows.json");
             var (code, output, errors) = await Run(TimeSpan.FromMinutes(30), ["evidence", name, "--quick", "--seeds", "1", "--threads", "1",
-                "--assets", Path.Combine(Repository.Root, "wwwroot-assets", "demo"), "--work", work.FullName, "--json", result, .. arguments]);
+                "--assets", Path.Combine(Repository.Root, "wwwroot-assets", "demo"), "--work", work.FullName, "--answers", Answers.Value.FullName, "--json", result, .. arguments]);
             Assert.True(code == 0, errors);
             return (JsonSerializer.Deserialize<List<StudyRow>>(await File.ReadAllTextAsync(result), new JsonSerializerOptions(JsonSerializerDefaults.Web))!, errors + output); // an array
         }

@@ -12,6 +12,9 @@ internal static class Chromium
     /// <summary>How long a page may take; only a failure takes so long, and a busy machine is no failure.</summary>
     public const int PatienceMs = 60_000;
 
+    /// <summary>One process for all pages of a profile, none kept ready for the next, and drawing in the browser's own: on two cores processes wait for each other, and starting them takes a fifth of a page's time.</summary>
+    private static readonly string[] Alone = ["--renderer-process-limit=1", "--in-process-gpu", "--disable-software-rasterizer"];
+
     /// <summary>Starts it. PORTAL_CHROMIUM names another one for all tests.</summary>
     /// <remarks>Its scripts are compiled once and not again with more care: pages here live for seconds, and that compiling took a third of their processor time.</remarks>
     /// <param name="whole">
@@ -21,7 +24,8 @@ internal static class Chromium
     public static Task<IBrowser> Launch(IPlaywright playwright, bool whole = false) => playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions
     {
         ExecutablePath = Environment.GetEnvironmentVariable("PORTAL_CHROMIUM") ?? (whole || !File.Exists(Shell) ? Whole : Shell),
-        Args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--js-flags=--no-opt,--no-maglev"],
+        Args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--js-flags=--no-opt,--no-maglev",
+            .. Alone],
     });
 
     /// <summary>Signs in and waits until the page behind the door is on its way.</summary>
