@@ -132,23 +132,21 @@ public sealed class WatchedPage : IAsyncDisposable
     /// <param name="part">What axe looks at, as a selector: what is other than on the same page's first visit. Null for all of it.</param>
     public async Task IsInOrderInEveryLook(string name, bool withShell = false, string? part = null)
     {
-        var pictured = Environment.GetEnvironmentVariable("PORTAL_PICTURES") == "1"; // costs as much as looking: ./test --pictures
         foreach (var (width, scheme, within, rules) in new (int, ColorScheme, string?, string[]?)[]
         {
             (390, ColorScheme.Dark, part, narrow), (390, ColorScheme.Light, OnlyOnPhones, null), (1440, ColorScheme.Dark, OnlyOnWideScreens, colours), (1440, ColorScheme.Light, part, null),
         })
         {
-            if (within is { } parts && within != part && !withShell && !pictured && !await Page.EvaluateAsync<bool>("parts => [...document.querySelectorAll(parts)].some(e => e.closest('main'))", parts))
+            if (within is { } parts && within != part && !withShell && !ArePicturesWanted && !await Page.EvaluateAsync<bool>("parts => [...document.querySelectorAll(parts)].some(e => e.closest('main'))", parts))
                 continue;
             await Show(width, scheme);
             var look = NameOf(name, width, scheme);
-            if (pictured)
-                await Picture(look);
+            await Picture(look);
             await IsInOrder(look, within, rules);
         }
     }
 
-    /// <summary>A station of a journey, with a picture: read whole on a wide screen in the light, and on a phone in the dark within its edges. The same page is read in every look by <see cref="EveryPageTests"/>; here it has a journey's content.</summary>
+    /// <summary>A station of a journey: read whole on a wide screen in the light, and on a phone in the dark within its edges. The same page is read in every look by <see cref="EveryPageTests"/>; here it has a journey's content.</summary>
     public async Task IsInOrderOnTheWay(string name)
     {
         await Show(390, ColorScheme.Dark);
@@ -167,12 +165,15 @@ public sealed class WatchedPage : IAsyncDisposable
         await Page.EvaluateAsync("() => window.scrollTo(0, 0)");
     }
 
-    /// <summary>Writes artifacts/screenshots/{name}.png for people to look at.</summary>
-    public Task Picture(string name) => Page.ScreenshotAsync(new PageScreenshotOptions
+    /// <summary>./test --pictures: a picture of a long page costs more than all that is asked of it.</summary>
+    private static bool ArePicturesWanted => Environment.GetEnvironmentVariable("PORTAL_PICTURES") == "1";
+
+    /// <summary>Writes artifacts/screenshots/{name}.png for people to look at, where pictures are wanted.</summary>
+    public async Task Picture(string name)
     {
-        Path = Path.Combine(Repository.Root, "artifacts", "screenshots", name + ".png"),
-        FullPage = true,
-    });
+        if (ArePicturesWanted)
+            await Page.ScreenshotAsync(new PageScreenshotOptions { Path = Path.Combine(Repository.Root, "artifacts", "screenshots", name + ".png"), FullPage = true });
+    }
 
     public async ValueTask DisposeAsync()
     {
