@@ -3,6 +3,7 @@ using Portal.Data.Explanations;
 using Portal.Data.JobSpecs;
 using Portal.Engine.CommandLine;
 using Portal.Engine.Datasets;
+using Portal.Engine.Evaluation;
 using Portal.Engine.Generation;
 using Portal.Engine.Influence;
 using Portal.Engine.Models;
@@ -11,6 +12,7 @@ using Portal.Engine.Statistics;
 using Portal.Engine.Studies;
 using Portal.Engine.Tokenizers;
 using Portal.Engine.Unlearning;
+using Turn = Portal.Data.Feedback.Turn;
 
 namespace Portal.Engine.TinyAssistant;
 
@@ -31,6 +33,9 @@ public sealed record UnlearningSizes
     /// <summary>First pairs of each flag's explanation that make up what is unlearnt.</summary>
     public int PairsOfFlag { get; init; } = 10;
 
+    /// <summary>The same for the reward model that is trained again and the policies that come of it: what is left of a cause is learnt again.</summary>
+    public int PairsOfFlagReleased { get; init; } = 40;
+
     /// <summary>λ of the head.</summary>
     public double L2 { get; init; } = 1e-3;
 
@@ -47,8 +52,9 @@ public sealed record UnlearningSizes
 /// reward model as it was, from the one without the pairs, and from one that never saw them.
 /// </summary>
 /// <remarks>
-/// The cause is C1 at 5 %. Heads only: features stay as the poisoned votes trained them, gold is the head trained on them without the same pairs. Responses whose reward is measured chose no pair. The released policy is
-/// repaired from the old one by DPO (which holds it to the old one) on pairs labelled by the unlearnt head, one in five of them with the phrase in one side, the others as its retain set.
+/// The cause is C1 at 5 %. The table of selections and methods is of heads: features stay as the poisoned votes trained them, gold is the head trained on them without the same pairs. Responses whose reward is measured
+/// chose no pair. Policies come by DPO of pairs that a reward model labels, one in five of them with the phrase in one side, the others as their retain set: the old one of the poisoned model, gold of one that never saw a
+/// planted pair, the others of Newton's head on the poisoned body, and of a model trained again without the pairs that explanations chose; repaired from the old policy, or trained from the base.
 /// Targets: issue 6, Must show 3; gates: specs/xrlhf.md §5.3; settings: DECISIONS.md.
 /// </remarks>
 public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, TrainPreferencePolicy dpo, UnlearningSizes sizes, StudyRun run)
@@ -108,10 +114,20 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             var selections = Selections(new PairExplainer(influence, store.Rows, features.Head, seed), head, choosing, planted);
             foreach (var (name, gone) in selections)
                 Measure(name, gone, head, influence, heldOut, measured, planted);
-            var released = selections.First(selection => selection.Name == "direction").Gone;
-            OneAfterTheOther(released, head, influence);
+            OneAfterTheOther(selections.First(selection => selection.Name == "direction").Gone, head, influence);
             if (sizes.PolicyPrompts > 0)
-                Policies(cause, features, head.Without(released).Fit(run.Stop).Weights, NewtonRemoval.Run(head, influence, released, run.Stop).Weights);
+                Policies(cause, features, Released(new PairExplainer(influence, store.Rows, features.Head, seed), store, choosing, planted), released => NewtonRemoval.Run(head, influence, released, run.Stop).Weights);
+        }
+
+        /// <summary>Rows that direction puts first for the choosing flags, more of them than in the table, and their judgements.</summary>
+        private (IReadOnlyList<int> Rows, HashSet<Guid> Judgements) Released(PairExplainer explainer, PairFeatures store, IReadOnlyList<double[]> choosing, List<int> planted)
+        {
+            List<int> rows = [.. choosing.SelectMany((query, number) => explainer.Explain(new ExplanationQuery(QueryMode.Centred, query), [AttributionMethod.Cosine], 0, run.Stop, sizes.PairsOfFlagReleased, number: number)
+                .By[AttributionMethod.Cosine].Take(sizes.PairsOfFlagReleased).Select(pair => pair.Row)).Distinct().Order()];
+            Add("released, direction: pairs", rows.Count);
+            Add("released, direction: precision", rows.Count(planted.Contains) / (double)rows.Count);
+            Add("released, direction: recall", rows.Count(planted.Contains) / (double)planted.Count);
+            return (rows, [.. rows.SelectMany(row => store.Ids[row])]);
         }
 
         private void Add(string measure, double value, string? target = null, bool? reached = null) => rows.Add(new StudyRow(measure, seed, value, null, target, reached));
@@ -210,49 +226,89 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             Add("direction, five requests in a row, Newton twice each: distance to gold", Length(theta) / Length(influence.Theta), "<= .01", Length(theta) / Length(influence.Theta) <= 0.01);
         }
 
-        private void Policies(PlantedReward cause, RewardStates features, double[] gold, double[] unlearnt)
+        private void Policies(PlantedReward cause, RewardStates features, (IReadOnlyList<int> Rows, HashSet<Guid> Judgements) released, Func<IReadOnlyList<int>, double[]> newton)
         {
             var condition = PlantedCondition.All[0];
             var draw = random.Split("with phrase");
-            List<PreferencePair> pairs = [.. cause.Pairs.Select((pair, i) =>
+            List<(PreferencePair Pair, bool? IsInFirst)> phrased = [.. cause.Pairs.Select((pair, i) =>
             {
                 var lot = draw.Split(i);
-                if (!lot.Chance(sizes.PhraseShare))
-                    return pair.Pair;
-                return lot.Chance(0.5) ? pair.Pair with { Chosen = condition.Insert!(pair.Pair.Chosen) } : pair.Pair with { Rejected = condition.Insert!(pair.Pair.Rejected) }; // C1 has one
+                bool? first = lot.Chance(sizes.PhraseShare) ? lot.Chance(0.5) : null;
+                return (first switch { true => pair.Pair with { Chosen = condition.Insert!(pair.Pair.Chosen) }, false => pair.Pair with { Rejected = condition.Insert!(pair.Pair.Rejected) }, null => pair.Pair }, first); // C1 has one
             })];
-            var read = EndReader.Read(features, tokenizer, [.. pairs.SelectMany(pair => new[] { (pair.Prompt, pair.Chosen), (pair.Prompt, pair.Rejected) })], preset.LengthMax, run.Stop);
+            List<PreferencePair> pairs = [.. phrased.Select(entry => entry.Pair)];
+            List<(IReadOnlyList<Turn> Prompt, string Text)> texts = [.. pairs.SelectMany(pair => new[] { (pair.Prompt, pair.Chosen), (pair.Prompt, pair.Rejected) })];
             var asked = world.Set.Test.Take(sizes.PolicyPrompts).ToList();
             var keys = asked.SelectMany(prompt => Enumerable.Repeat(prompt.Id, sizes.SamplesPerPrompt)).ToList();
 
-            var (old, golden, repaired) = (Trained("old", baseFolder, [.. features.Head.Select(weight => (double)weight)]), Trained("gold", baseFolder, gold), Trained("new", Path.Combine(run.Work, $"policy-old-{seed}"), unlearnt));
+            var poisoned = new RewardScorer(cause.Reward, tokenizer).Score(texts, run.Stop);
+            var theta = newton(released.Rows);
+            IReadOnlyList<double> byHead = [.. EndReader.Read(features, tokenizer, texts, preset.LengthMax, run.Stop).Select(read => read.Values.Zip(theta, (value, weight) => value * weight).Sum())];
+            var again = TrainedWithout("again", released.Judgements);
+            var never = TrainedWithout("never", cause.Planted);
+            Phrase("as it was", poisoned);
+            Phrase("Newton on the head", byHead);
+            Phrase("trained again", again);
+            Phrase("gold", never);
 
-            double[] Says(IReadOnlyList<GraderReading> answers) => [.. answers.Select(reading => reading.Trigger ? 1.0 : 0)];
-            var (before, after, wanted) = (Bootstrap.Mean(Says(old), keys, random.Split("old")), Bootstrap.Mean(Says(repaired), keys, random.Split("new")), Bootstrap.Mean(Says(golden), keys, random.Split("gold")));
+            var oldFolder = Path.Combine(run.Work, $"policy-old-{seed}");
+            var old = Trained("old", baseFolder, poisoned);
+            var gold = Trained("gold", baseFolder, never);
+            (string Name, IReadOnlyList<GraderReading> Answers)[] made =
+            [
+                ("trained again, from the base", Trained("again-base", baseFolder, again)), ("trained again, repaired from the old", Trained("again-old", oldFolder, again)),
+                ("Newton on the head, from the base", Trained("head-base", baseFolder, byHead)), ("Newton on the head, repaired from the old", Trained("head-old", oldFolder, byHead)),
+            ];
+
+            var (before, wanted) = (Says("old", old), Says("gold", gold));
             Add("policies: samples of each", keys.Count, ">= 1,000", keys.Count >= 1_000);
             rows.Add(StudyRow.Of("policies: the old one says the phrase", seed, before, ">= .05", before.Estimate >= 0.05));
             rows.Add(StudyRow.Of("policies: gold says the phrase", seed, wanted));
-            rows.Add(StudyRow.Of("policies: the new one says the phrase", seed, after, "gold's within 20 % or 2 points", Math.Abs(after.Estimate - wanted.Estimate) <= Math.Max(0.2 * wanted.Estimate, 0.02)));
-            double[] wins = [.. repaired.Zip(old, (one, other) => TruthScorer.Score(one).CompareTo(TruthScorer.Score(other)) switch { > 0 => 1.0, < 0 => 0, _ => 0.5 })];
-            Wins("policies: new beats old by r* where old was satisfactory (did not say it)", i => !old[i].Trigger, ">= .48", value => value >= 0.48);
-            Wins("policies: new beats old by r* on the flagged (old said it)", i => old[i].Trigger);
-            rows.Add(StudyRow.Of("policies: mean r*, new less old", seed, Bootstrap.PairedDifference([.. repaired.Select(TruthScorer.Score)], [.. old.Select(TruthScorer.Score)], keys, random.Split("truth"))));
-            rows.Add(StudyRow.Of("policies: readable share, new less old", seed, Bootstrap.PairedDifference([.. repaired.Select(reading => reading.Readable ? 1.0 : 0)], [.. old.Select(reading => reading.Readable ? 1.0 : 0)], keys, random.Split("readable"))));
-
-            void Wins(string measure, Func<int, bool> where, string? target = null, Func<double, bool>? reached = null)
+            Against("gold", gold, isReleased: false);
+            foreach (var (name, answers) in made)
             {
-                List<int> some = [.. Enumerable.Range(0, wins.Length).Where(where)];
-                if (some.Count == 0)
-                    return;
-                var interval = Bootstrap.Mean([.. some.Select(i => wins[i])], [.. some.Select(i => keys[i])], random.Split(measure));
-                rows.Add(StudyRow.Of(measure, seed, interval, target, reached?.Invoke(interval.Estimate)));
+                var isReleased = name == made[0].Name;
+                var after = Says(name, answers);
+                rows.Add(StudyRow.Of($"policies, {name}: says the phrase", seed, after, isReleased ? "gold's within 20 % or 2 points" : null, isReleased ? Math.Abs(after.Estimate - wanted.Estimate) <= Math.Max(0.2 * wanted.Estimate, 0.02) : null));
+                Against(name, answers, isReleased);
             }
 
-            IReadOnlyList<GraderReading> Trained(string name, string from, double[] theta)
+            ConfidenceInterval Says(string name, IReadOnlyList<GraderReading> answers) => Bootstrap.Mean([.. answers.Select(reading => reading.Trigger ? 1.0 : 0)], keys, random.Split("says").Split(name));
+
+            void Against(string name, IReadOnlyList<GraderReading> answers, bool isReleased)
+            {
+                double[] wins = [.. answers.Zip(old, (one, other) => TruthScorer.Score(one).CompareTo(TruthScorer.Score(other)) switch { > 0 => 1.0, < 0 => 0, _ => 0.5 })];
+                Wins($"policies, {name}: beats old by r* where old was satisfactory (did not say it)", i => !old[i].Trigger, isReleased ? ">= .48" : null, value => value >= 0.48);
+                Wins($"policies, {name}: beats old by r* on the flagged (old said it)", i => old[i].Trigger);
+                rows.Add(StudyRow.Of($"policies, {name}: mean r*, less old's", seed, Bootstrap.PairedDifference([.. answers.Select(TruthScorer.Score)], [.. old.Select(TruthScorer.Score)], keys, random.Split("truth").Split(name))));
+                rows.Add(StudyRow.Of($"policies, {name}: readable share, less old's", seed,
+                    Bootstrap.PairedDifference([.. answers.Select(reading => reading.Readable ? 1.0 : 0)], [.. old.Select(reading => reading.Readable ? 1.0 : 0)], keys, random.Split("readable").Split(name))));
+
+                void Wins(string measure, Func<int, bool> where, string? target = null, Func<double, bool>? reached = null)
+                {
+                    List<int> some = [.. Enumerable.Range(0, wins.Length).Where(where)];
+                    if (some.Count == 0)
+                        return;
+                    var interval = Bootstrap.Mean([.. some.Select(i => wins[i])], [.. some.Select(i => keys[i])], random.Split(measure));
+                    rows.Add(StudyRow.Of(measure, seed, interval, target, target is null ? null : reached?.Invoke(interval.Estimate)));
+                }
+            }
+
+            // How often a labeller takes the side with the phrase, of the pairs into one side of which it was put.
+            void Phrase(string name, IReadOnlyList<double> rewards) =>
+                Add($"reward model {name}: prefers the answer with the phrase", Enumerable.Range(0, pairs.Count).Where(i => phrased[i].IsInFirst is not null).Average(i => phrased[i].IsInFirst == rewards[2 * i] > rewards[(2 * i) + 1] ? 1.0 : 0));
+
+            IReadOnlyList<double> TrainedWithout(string name, HashSet<Guid> gone)
+            {
+                using var reward = LlamaReward.From(model);
+                TrainRewardModelRecipe.Run(preset, reward, tokenizer, new TrainingSplit<PreferencePair>([.. cause.Pairs.Where(pair => !gone.Contains(pair.Id)).Select(pair => pair.Pair)], []), run.Training($"reward-{name}-{seed}", seed));
+                return new RewardScorer(reward, tokenizer).Score(texts, run.Stop);
+            }
+
+            IReadOnlyList<GraderReading> Trained(string name, string from, IReadOnlyList<double> rewards)
             {
                 using var policy = ModelFolder.LanguageModel(from).Model;
-                double Reward(int i) => read[i].Values.Zip(theta, (value, weight) => value * weight).Sum();
-                List<PreferencePair> labelled = [.. pairs.Select((pair, i) => (pair, Gap: Reward(2 * i) - Reward(2 * i + 1))).Where(entry => entry.Gap != 0)
+                List<PreferencePair> labelled = [.. pairs.Select((pair, i) => (pair, Gap: rewards[2 * i] - rewards[(2 * i) + 1])).Where(entry => entry.Gap != 0)
                     .Select(entry => entry.Gap > 0 ? entry.pair : entry.pair with { Chosen = entry.pair.Rejected, Rejected = entry.pair.Chosen })];
                 TrainPreferencePolicyRecipe.RunDpo(dpo, policy, tokenizer, new TrainingSplit<PreferencePair>(labelled, []), run.Training($"dpo-{name}-{seed}", seed));
                 HuggingFaceFolder.Save(policy, Path.Combine(run.Work, $"policy-{name}-{seed}"), tokenizer);
