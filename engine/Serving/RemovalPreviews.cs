@@ -25,10 +25,28 @@ internal static class PreviewRemoval
 }
 
 /// <summary>Says what a reward model's head would do without some judgements. The model asked about last stays open: reading its pairs takes seconds once, a preview well below one.</summary>
-public sealed class RemovalPreviews(IDbContextFactory<PortalDbContext> contexts, DataDirectory directory, ModelStore store) : IDisposable
+/// <remarks>What is open holds features of pairs, and texts of held-out ones. So it is closed within <see cref="Look"/> where an erasure retired the model or took rows out of its data, whether or not anybody asks again.</remarks>
+public sealed class RemovalPreviews : IDisposable
 {
+    /// <summary>How often what is open is compared with the database.</summary>
+    public static readonly TimeSpan Look = TimeSpan.FromMinutes(1);
+
+    private readonly IDbContextFactory<PortalDbContext> contexts;
+    private readonly DataDirectory directory;
+    private readonly ModelStore store;
     private readonly SemaphoreSlim turn = new(1);
+    private readonly ITimer looking;
     private ExplainableReward? open;
+    private string? manifest;
+
+    public RemovalPreviews(IDbContextFactory<PortalDbContext> contexts, DataDirectory directory, ModelStore store, TimeProvider time)
+    {
+        (this.contexts, this.directory, this.store) = (contexts, directory, store);
+        looking = time.CreateTimer(_ => CloseErased(), null, Look, Look);
+    }
+
+    /// <summary>Whether a model is in memory.</summary>
+    public bool IsOpen => open is not null;
 
     /// <summary>Previews.</summary>
     /// <exception cref="DoorRefusal">No such model, one without judgements, or judgements it was not trained on; the message says which.</exception>
@@ -41,11 +59,12 @@ public sealed class RemovalPreviews(IDbContextFactory<PortalDbContext> contexts,
         await turn.WaitAsync(stop);
         try
         {
-            if (open?.Version.Id != version.Id)
+            var sealedNow = await db.DatasetVersions.Where(v => v.Id == version.DatasetVersionId).Select(v => v.ManifestHash).FirstOrDefaultAsync(stop);
+            if (open?.Version.Id != version.Id || manifest != sealedNow)
             {
-                open?.Dispose();
-                open = null;
+                Close();
                 TrainingProcess.Prepare();
+                manifest = sealedNow;
                 open = await ExplainableReward.Open(new ExplainableSource(contexts, directory, store, NoProgress.Instance, stop), version.ProjectId, version.Id, FeatureSpace.RewardState, seed: 1);
             }
             var judgements = request.Judgements ?? []; // checked at the door
@@ -69,7 +88,36 @@ public sealed class RemovalPreviews(IDbContextFactory<PortalDbContext> contexts,
 
     public void Dispose()
     {
-        open?.Dispose();
+        looking.Dispose();
+        turn.Wait();
+        Close();
         turn.Dispose();
+    }
+
+    /// <summary>Closes what an erasure has touched since it was opened. While somebody is served it waits for the next look.</summary>
+    private void CloseErased()
+    {
+        if (open is null || !turn.Wait(0))
+            return;
+        try
+        {
+            using var db = contexts.CreateDbContext();
+            if (open is { } model && !db.ModelVersions.Any(v => v.Id == model.Version.Id && v.Status != ModelStatus.Retired && db.DatasetVersions.Any(d => d.Id == v.DatasetVersionId && d.ManifestHash == manifest)))
+                Close();
+        }
+        catch (System.Data.Common.DbException)
+        {
+            Close(); // nobody can say that it is free of what was erased
+        }
+        finally
+        {
+            turn.Release();
+        }
+    }
+
+    private void Close()
+    {
+        open?.Dispose();
+        open = null;
     }
 }
