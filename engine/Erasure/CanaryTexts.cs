@@ -128,10 +128,12 @@ public static class CanaryTexts
 internal sealed class CanarySearch
 {
     private readonly bool[] begins = new bool[1 << 16];
-    private readonly Dictionary<ulong, List<(CanaryPattern Pattern, int Offset, int Length)>> fragments = [];
+    private readonly Dictionary<ulong, List<(CanaryPattern Pattern, int Offset, int Length, bool TellsParts)>> fragments = [];
 
     public CanarySearch(IReadOnlyList<CanaryPattern> patterns)
     {
+        var plain = patterns.Where(pattern => pattern.Coding is CanaryCoding.Utf8).ToDictionary(pattern => pattern.Text);
+        var known = new HashSet<(int Text, string Bytes)>();
         foreach (var pattern in patterns)
         {
             LengthMax = Math.Max(LengthMax, pattern.Bytes.Length);
@@ -142,11 +144,15 @@ internal sealed class CanarySearch
                 if (length < sizeof(ulong))
                     continue;
                 var bytes = pattern.Bytes.AsSpan(start, length);
+                // JSON of a text is that text but for a few characters: a stretch that both have is told as the text's.
+                var tellsParts = known.Add((pattern.Text, Convert.ToHexString(bytes))) && !(pattern.Coding is CanaryCoding.Json && plain[pattern.Text].Bytes.AsSpan().IndexOf(bytes) >= 0);
+                if (start > 0 && !tellsParts)
+                    continue;
                 begins[Slot(BinaryPrimitives.ReadUInt32LittleEndian(bytes))] = true;
                 var key = BinaryPrimitives.ReadUInt64LittleEndian(bytes);
                 if (!fragments.TryGetValue(key, out var same))
                     fragments.Add(key, same = []);
-                same.Add((pattern, start, length));
+                same.Add((pattern, start, length, tellsParts));
             }
         }
     }
@@ -163,12 +169,12 @@ internal sealed class CanarySearch
         {
             if (!begins[Slot(BinaryPrimitives.ReadUInt32LittleEndian(bytes[at..]))] || !fragments.TryGetValue(BinaryPrimitives.ReadUInt64LittleEndian(bytes[at..]), out var here))
                 continue;
-            foreach (var (pattern, offset, length) in here)
+            foreach (var (pattern, offset, length, tellsParts) in here)
             {
                 if (!bytes[at..].StartsWith(pattern.Bytes.AsSpan(offset, length)))
                     continue;
                 var isWhole = at >= offset && bytes[(at - offset)..].StartsWith(pattern.Bytes);
-                if (!isWhole || offset == 0)
+                if (isWhole ? offset == 0 : tellsParts)
                     found(pattern, isWhole);
             }
         }

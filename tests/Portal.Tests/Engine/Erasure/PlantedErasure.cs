@@ -144,7 +144,7 @@ internal sealed class PlantedErasure : IDisposable
     {
         // A prompt that is trained on: which part it is in follows from its words.
         var split = new PromptSplit(0.2, 0, "1");
-        var words = Enumerable.Range(0, 100).Select(i => $"prompt{i}-7f31c6").First(text => split.PartOf([new Portal.Engine.Datasets.Formats.Message(Portal.Engine.Datasets.Formats.Role.User, text)]) is SplitPart.Train);
+        var words = Enumerable.Range(0, 100).Select(i => $"prompt{i}-7f31c6").First(text => split.PartOf([new Portal.Engine.Datasets.Formats.Message(Portal.Engine.Datasets.Formats.MessageRole.User, text)]) is SplitPart.Train);
         canaries.Add("prompt", (words, "database"));
         var content = Content(db, ContentKind.Prompt, Conversation.Serialize([new Turn("user", words)]));
         var prompt = new Prompt { Id = Toy.Ids.New<PromptId>(), ProjectId = Toy.Project, ContentId = content.Id, ContentHash = content.KeyedHash, ExternalId = Canary("external-id"), Topic = Canary("topic"), CreatedAt = Now };
