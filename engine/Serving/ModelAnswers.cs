@@ -122,7 +122,8 @@ public static class ModelServing
         services.AddSingleton(provider => new TogglePreviews(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<DataDirectory>(),
             provider.GetRequiredService<ModelStore>()));
         services.AddSingleton<LabelScorer>();
-        services.AddSingleton(provider => new RemovalPreviews(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<DataDirectory>(), provider.GetRequiredService<ModelStore>(), provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton(provider => new RemovalPreviews(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<DataDirectory>(), provider.GetRequiredService<ModelStore>()));
+        services.AddHostedService<ForgetErased>();
         services.AddSingleton(provider => new AuditTrials(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<DataDirectory>(), provider.GetRequiredService<ModelStore>()));
         services.AddSingleton(provider => new AuditPowers(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<ModelStore>()));
         services.TryAddSingleton(AddressGuard.FromEnvironment());

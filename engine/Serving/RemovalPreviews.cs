@@ -25,25 +25,12 @@ internal static class PreviewRemoval
 }
 
 /// <summary>Says what a reward model's head would do without some judgements. The model asked about last stays open: reading its pairs takes seconds once, a preview well below one.</summary>
-/// <remarks>What is open holds features of pairs, and texts of held-out ones. So it is closed within <see cref="Look"/> where an erasure retired the model or took rows out of its data, whether or not anybody asks again.</remarks>
-public sealed class RemovalPreviews : IDisposable
+/// <remarks>What is open holds features of pairs, and texts of held-out ones. So it is closed where an erasure retired the model or took rows out of its data, whether or not anybody asks again (<see cref="ForgetErased"/>).</remarks>
+public sealed class RemovalPreviews(IDbContextFactory<PortalDbContext> contexts, DataDirectory directory, ModelStore store) : IDisposable
 {
-    /// <summary>How often what is open is compared with the database.</summary>
-    public static readonly TimeSpan Look = TimeSpan.FromMinutes(1);
-
-    private readonly IDbContextFactory<PortalDbContext> contexts;
-    private readonly DataDirectory directory;
-    private readonly ModelStore store;
     private readonly SemaphoreSlim turn = new(1);
-    private readonly ITimer looking;
     private ExplainableReward? open;
     private string? manifest;
-
-    public RemovalPreviews(IDbContextFactory<PortalDbContext> contexts, DataDirectory directory, ModelStore store, TimeProvider time)
-    {
-        (this.contexts, this.directory, this.store) = (contexts, directory, store);
-        looking = time.CreateTimer(_ => CloseErased(), null, Look, Look);
-    }
 
     /// <summary>Whether a model is in memory.</summary>
     public bool IsOpen => open is not null;
@@ -88,26 +75,21 @@ public sealed class RemovalPreviews : IDisposable
 
     public void Dispose()
     {
-        looking.Dispose();
-        turn.Wait();
         Close();
         turn.Dispose();
     }
 
-    /// <summary>Closes what an erasure has touched since it was opened. While somebody is served it waits for the next look.</summary>
-    private void CloseErased()
+    /// <summary>Closes what an erasure has touched since it was opened.</summary>
+    public async Task CloseErased(CancellationToken stop)
     {
-        if (open is null || !turn.Wait(0))
+        if (open is null)
             return;
+        await turn.WaitAsync(stop);
         try
         {
-            using var db = contexts.CreateDbContext();
-            if (open is { } model && !db.ModelVersions.Any(v => v.Id == model.Version.Id && v.Status != ModelStatus.Retired && db.DatasetVersions.Any(d => d.Id == v.DatasetVersionId && d.ManifestHash == manifest)))
+            await using var db = await contexts.CreateDbContextAsync(stop);
+            if (open is { } model && !await db.ModelVersions.AnyAsync(v => v.Id == model.Version.Id && v.Status != ModelStatus.Retired && db.DatasetVersions.Any(d => d.Id == v.DatasetVersionId && d.ManifestHash == manifest), stop))
                 Close();
-        }
-        catch (System.Data.Common.DbException)
-        {
-            Close(); // nobody can say that it is free of what was erased
         }
         finally
         {

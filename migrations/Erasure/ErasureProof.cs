@@ -62,7 +62,7 @@ public sealed record ErasureProof(int Form, ErasureRequestId Request, int Number
     /// <summary>The form of the record: 1.</summary>
     public const int CurrentForm = 1;
 
-    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { WriteIndented = true, Converters = { new System.Text.Json.Serialization.JsonStringEnumConverter() } };
+    private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web) { WriteIndented = true, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true, Converters = { new System.Text.Json.Serialization.JsonStringEnumConverter() } };
 
     /// <summary>As it is stored, hashed and handed out.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, Json);

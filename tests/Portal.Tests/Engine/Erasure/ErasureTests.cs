@@ -43,7 +43,7 @@ public sealed class ErasureTests(PostgresFixture postgres)
         var toy = planted.Toy;
         var (children, bystander) = Descendants(planted);
         // Stores are filled by being used: an explanation's features, a preview's open model.
-        using var previews = new RemovalPreviews(toy.Database.Contexts, toy.Database.Directory, toy.Store, TimeProvider.System);
+        using var previews = new RemovalPreviews(toy.Database.Contexts, toy.Database.Directory, toy.Store);
         await previews.Take(new($"{planted.Reward}", [planted.Judgements[0].Value]), default);
         Assert.Equal(planted.Canaries.Keys.Order(), (await planted.Found()).Order()); // the scanner sees them all
 
@@ -99,7 +99,10 @@ public sealed class ErasureTests(PostgresFixture postgres)
         Assert.Single(BackupRetention.RemoveDue(db, toy.Database.Directory, kept.GoneBy));
         Assert.Empty(await planted.Scan());
 
-        // In memory: what is open is refused, and closed.
+        // In memory: what is open is closed, and asked for again it is refused.
+        Assert.True(previews.IsOpen);
+        await previews.CloseErased(default);
+        Assert.False(previews.IsOpen);
         await Assert.ThrowsAsync<DoorRefusal>(() => previews.Take(new($"{planted.Reward}", [planted.Judgements[2].Value]), default));
         Assert.Null(AuditChain.Verify(db.AuditEvents.AsNoTracking().OrderBy(e => e.Sequence)).Problem);
         Assert.All(db.AuditEvents.AsNoTracking().Where(e => e.EntityKind == ErasureProof.EntityKind).ToList(), e => Assert.All(planted.Canaries.Values, canary => Assert.DoesNotContain(canary.Text, e.PayloadJson, StringComparison.Ordinal)));
@@ -256,6 +259,79 @@ public sealed class ErasureTests(PostgresFixture postgres)
         Assert.Equal((null, null, null), (change.To, change.ResidualGradient, read.Projects.Single().CurrentRewardModelId));
         Assert.Contains("its hash differs", change.Why, StringComparison.Ordinal);
         Assert.Null(ErasureProof.Verify(read, read.ErasureRequests.AsNoTracking().Single(r => r.Id == id)));
+    }
+
+    /// <summary>As an operator runs them: the texts come in a file, and are never printed.</summary>
+    [Fact]
+    public async Task The_commands_find_what_is_there_and_check_the_proofs()
+    {
+        using var planted = new PlantedErasure();
+        await planted.Plant();
+        var list = Path.Combine(planted.Toy.Database.Directory.Root, "texts"); // in the data folder itself: it does not find itself
+        await File.WriteAllLinesAsync(list, planted.Canaries.Values.Select(canary => canary.Text));
+        Task<(int Code, string Output, string Errors)> Engine(params string[] arguments) => BuiltEngine.Run(TimeSpan.FromMinutes(2), [.. arguments, "--data", planted.Toy.Database.Directory.Root]);
+
+        var before = await Engine("erasure-scan", "--texts", list);
+        var id = planted.Approved(ErasureKind.Prompts);
+        await planted.Erase(id);
+        File.Delete(BackupRetention.All(planted.Toy.Database.Directory).Single());
+        var (after, proven) = (await Engine("erasure-scan", "--texts", list, "--json"), await Engine("audit-verify"));
+        using (var db = planted.Toy.Database.Open())
+            await db.ErasureRequests.ExecuteUpdateAsync(set => set.SetProperty(r => r.ProofJson, r => r.ProofJson + " "));
+        var tampered = await Engine("audit-verify");
+
+        Assert.Equal((1, 0, 0, 1), (before.Code, after.Code, proven.Code, tampered.Code));
+        foreach (var number in Enumerable.Range(1, planted.Canaries.Count))
+            Assert.Contains($"FOUND text {number} in ", before.Output, StringComparison.Ordinal);
+        Assert.All(planted.Canaries.Values, canary => Assert.DoesNotContain(canary.Text, before.Output + before.Errors, StringComparison.Ordinal));
+        Assert.Contains("\"findings\":[]", after.Output, StringComparison.Ordinal);
+        Assert.Contains("Erasure 1: proof", proven.Output, StringComparison.Ordinal);
+        Assert.Contains("BROKEN: The proof of request 1 was changed", tampered.Output, StringComparison.Ordinal);
+    }
+
+    /// <summary>What another job reads while one erases would outlive the erasure in its files.</summary>
+    [Fact]
+    public void No_job_runs_beside_an_erasure_and_no_quota_keeps_an_owed_training_from_being_made()
+    {
+        using var database = new PortalDatabase();
+        var ids = new IdFactory(TimeProvider.System);
+        var (now, project) = (DateTimeOffset.UtcNow, ids.New<ProjectId>());
+        var runners = new JobRunners().Add(() => new EraseDataRunner()).Add(() => new ExportDataRunner()).Add(() => new TrainRewardModelRunner());
+        using var db = database.Open();
+        db.Projects.Add(new Project { Id = project, Name = "Toy", CreatedAt = now, JobsPerDay = 0 });
+        Job Queued(JobSpec spec)
+        {
+            db.SaveChanges();
+            var job = AskForJob.Add(db, ids.New<JobId>(), project, spec, null, null, now);
+            db.SaveChanges();
+            return job;
+        }
+        var (export, second, erase) = (Queued(new ExportData { Format = "csv" }), Queued(new ExportData { Format = "portal" }), Queued(new EraseData { RequestId = new ErasureRequestId(Guid.NewGuid()) }));
+
+        Assert.Equal(JobStates.Begun.Yes, Begin(export));
+        Assert.Equal(JobStates.Begun.NotYet, Begin(erase)); // it waits for all
+        Assert.Equal(JobStates.Begun.Yes, Begin(second)); // light ones run beside each other
+        export.Succeed(null, now);
+        second.Succeed(null, now);
+        Assert.Equal(JobStates.Begun.Yes, Begin(erase));
+        Assert.Equal(JobStates.Begun.NotYet, Begin(Queued(new ExportData { Format = "csv" }))); // and all wait for it
+        erase.Succeed(null, now);
+
+        Assert.Equal(JobStates.Begun.Never, Begin(Queued(new TrainRewardModel())));
+        var owed = Queued(new TrainRewardModel());
+        var request = new ErasureRequest { Id = ids.New<ErasureRequestId>(), ProjectId = project, Number = 1, Kind = ErasureKind.AnnotatorLabels, AnnotatorId = ids.New<AnnotatorId>(), Reason = "x", RadiusJson = "{}", RequestedBy = Guid.NewGuid(), RequestedAt = now };
+        request.Finish(new ErasureProof(1, request.Id, 1, request.Kind, [], now, now, now, 1, [], new Dictionary<string, int>(), [], [], [new(project, ModelKind.RewardModel, default, default(ModelVersionId), "", "", 1, 1e-9, null, owed.Id)], [], [], ""), now);
+        db.ErasureRequests.Add(request);
+        db.SaveChanges();
+        Assert.Equal(JobStates.Begun.Yes, Begin(owed));
+
+        JobStates.Begun Begin(Job job)
+        {
+            db.SaveChanges();
+            var begun = JobStates.Begin(db, job.Id, runners, now);
+            db.SaveChanges();
+            return begun;
+        }
     }
 
     private static readonly IComparer<ModelVersionId> ById = Comparer<ModelVersionId>.Create((one, other) => one.Value.CompareTo(other.Value));

@@ -121,7 +121,7 @@ public sealed class UnlearnPairsRunnerTests : IDisposable
         var (explanation, reward) = await Explained();
         using var db = toy.Database.Open();
         var judgements = db.ExplainingPairs.AsNoTracking().Where(p => p.ExplanationId == explanation && p.ProjectionRank <= 3).Select(p => p.JudgementId).ToList();
-        using var previews = new Portal.Engine.Serving.RemovalPreviews(toy.Database.Contexts, toy.Database.Directory, toy.Store, TimeProvider.System);
+        using var previews = new Portal.Engine.Serving.RemovalPreviews(toy.Database.Contexts, toy.Database.Directory, toy.Store);
         var request = new Portal.Data.Serving.RemovalPreviewRequest($"{reward}", [.. judgements.Select(judgement => judgement.Value), Guid.NewGuid()]);
 
         var preview = await previews.Take(request, default);

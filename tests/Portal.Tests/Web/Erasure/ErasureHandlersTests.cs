@@ -89,7 +89,8 @@ public sealed class ErasureHandlersTests(PostgresFixture postgres)
         var asked = place.Row(id);
         var radius = asked.Radius();
         Assert.Equal((ErasureState.Waiting, 2, 1, 1, 1), (asked.State, radius.Judgements, radius.DatasetRows, radius.Datasets, asked.Number));
-        Assert.Equal(([place.Reward.Label], [place.Reward.Label]), (radius.Retired, radius.Serving));
+        Assert.Equal([place.Reward.Label], radius.Retired);
+        Assert.Equal([place.Reward.Label], radius.Serving);
         Assert.Equal(ProblemKind.Conflict, (await place.Decide(project.Account(RoleNames.Admin), id, seen: asked.RowVersion + 1)).Refusal!.Kind);
         Assert.Equal(ProblemKind.Forbidden, (await place.Decide(project.Reviewer, id)).Refusal!.Kind);
         Assert.Equal(ErasureState.Approved, (await place.Decide(project.Account(RoleNames.Admin), id, note: "Right.")).Value);
@@ -235,6 +236,7 @@ public sealed class ErasureHandlersTests(PostgresFixture postgres)
         project.Change(db => db.ErasureRequests.Where(r => r.Id == seeded.Done).ExecuteUpdate(set => set.SetProperty(r => r.ProofJson, "{}")));
         var broken = (await show.Handle(project.Admin, seeded.Done, Stop)).Value;
         Assert.Contains("was changed after it was written", broken.WhatIsWrong, StringComparison.Ordinal);
+        Assert.Null(broken.Proof); // it says nothing that a page could show
     }
 
     /// <summary>By the handlers that pages call: what was retired is not released, not rolled back to, and not offered.</summary>
