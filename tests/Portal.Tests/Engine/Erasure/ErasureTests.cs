@@ -27,6 +27,7 @@ namespace Portal.Tests.Engine.Erasure;
 /// Erasure from end to end on both databases: before it the scanner finds each planted text where it was planted, afterwards none is anywhere; what learned from it never serves again; the head that serves instead is the one that never saw it; the
 /// proof stands, and one that was changed does not; and a crash at any step changes none of this.
 /// </summary>
+[Trait("Speed", "slow")]
 [Collection(PostgresFixture.Collection)]
 public sealed class ErasureTests(PostgresFixture postgres)
 {

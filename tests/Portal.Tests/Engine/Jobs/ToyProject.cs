@@ -19,8 +19,13 @@ public sealed class ToyProject : IDisposable
     private readonly AnnotatorId annotator;
     private int number;
 
+    /// <summary>On SQLite; also as the fixture of a class, which is made by its one public constructor.</summary>
+    public ToyProject() : this(null)
+    {
+    }
+
     /// <param name="postgres">Null for SQLite.</param>
-    public ToyProject(PostgresFixture? postgres = null)
+    internal ToyProject(PostgresFixture? postgres)
     {
         Database = new PortalDatabase(postgres);
         (Project, annotator, BaseId) = (Ids.New<ProjectId>(), Ids.New<AnnotatorId>(), Ids.New<ModelVersionId>());
