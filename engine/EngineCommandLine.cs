@@ -4,13 +4,15 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Portal.Data;
 using Portal.Data.AuditLog;
+using Portal.Data.Erasure;
 using Portal.Data.Storage;
+using Portal.Engine.Erasure;
 using Portal.Engine.Jobs;
 using Portal.Engine.Recipes;
 
 namespace Portal.Engine;
 
-/// <summary>The engine's verbs that serve an installation: worker, job-worker, audit-verify, doctor.</summary>
+/// <summary>The engine's verbs that serve an installation: worker, job-worker, audit-verify, erasure-scan, doctor.</summary>
 /// <remarks>Exit codes: 0 done, 1 it did not work (the message says why), 2 the command line is wrong, 130 ended by Ctrl-C.</remarks>
 public static class EngineCommandLine
 {
@@ -24,7 +26,7 @@ public static class EngineCommandLine
     {
         var root = new RootCommand("Portal's engine: turns judgements into models, and models into findings.")
         {
-            Worker(parts), JobWorkerVerb(parts), AuditVerify(), Doctor(),
+            Worker(parts), JobWorkerVerb(parts), AuditVerify(), ErasureScan(), Doctor(),
         };
         foreach (var command in more)
             root.Subcommands.Add(command);
@@ -114,7 +116,7 @@ public static class EngineCommandLine
     private static Command AuditVerify()
     {
         var folder = DataOption();
-        var command = new Command("audit-verify", "Walks the audit chain; ends with 1 when an event was changed, removed or inserted.") { folder };
+        var command = new Command("audit-verify", "Walks the audit chain, and holds the proof of each erasure against it and against what is stored; ends with 1 when something was changed, removed or inserted.") { folder };
         command.SetAction(async (parsed, stop) =>
         {
             var data = InstallationOf(parsed.GetRequiredValue(folder));
@@ -124,7 +126,50 @@ public static class EngineCommandLine
             Console.WriteLine(verdict.Problem is { } problem
                 ? $"BROKEN after {verdict.Intact} events. {problem}"
                 : $"{verdict.Intact} events, the chain is whole.");
-            return verdict.Problem is null ? 0 : Failed;
+            var broken = 0;
+            foreach (var request in await db.ErasureRequests.AsNoTracking().Where(r => r.State == ErasureState.Done).OrderBy(r => r.Number).ToListAsync(stop))
+            {
+                var wrong = ErasureProof.Verify(db, request);
+                broken += wrong is null ? 0 : 1;
+                Console.WriteLine(wrong is null ? $"Erasure {request.Number}: proof {request.ProofSha256} stands." : $"BROKEN: {wrong}");
+            }
+            return verdict.Problem is null && broken == 0 ? 0 : Failed;
+        });
+        return command;
+    }
+
+    private static Command ErasureScan()
+    {
+        var folder = DataOption();
+        var list = new Option<FileInfo?>("--texts") { Description = "A file with the texts to look for, one a line (a line in quotes is a JSON string). Without it they are read from standard input, so that they stand in no list of processes." };
+        var json = new Option<bool>("--json") { Description = "The report as JSON." };
+        var command = new Command("erasure-scan", "Looks for texts in everything an installation keeps, in every coding, also packed; ends with 1 when one was found. Texts are never printed.") { folder, list, json };
+        command.SetAction(async (parsed, stop) =>
+        {
+            var data = InstallationOf(parsed.GetRequiredValue(folder));
+            var file = parsed.GetValue(list);
+            using var reader = file is null ? Console.In : file.OpenText();
+            var scanner = new CanaryScanner(CanaryTexts.Read(reader), CanaryScanner.TokenizersOf(data.Directory));
+            scanner.Files(data.Directory.Root, store: null, except: file?.FullName, stop);
+            var left = data.PostgresConnection is { } connection ? await scanner.Postgres(connection, stop) : null;
+            var report = scanner.Report();
+            if (parsed.GetValue(json))
+            {
+                Console.WriteLine(System.Text.Json.JsonSerializer.Serialize(report, new System.Text.Json.JsonSerializerOptions(System.Text.Json.JsonSerializerDefaults.Web) { Converters = { new System.Text.Json.Serialization.JsonStringEnumConverter() } }));
+            }
+            else
+            {
+                foreach (var one in report.Findings)
+                    Console.WriteLine($"FOUND text {one.Text + 1} in {one.Store}, {one.Coding}{(one.Inside.Length > 0 ? $" in {one.Inside}" : "")}: {one.Whole} whole, {one.Parts} parts");
+                Console.WriteLine($"{report.Files} files, {report.Bytes} bytes. {(report.Findings.Count == 0 ? "None of the texts was found." : "")}");
+                foreach (var unread in report.Unread)
+                    Console.WriteLine($"NOT READ {unread}");
+                if (report.CutOff > 0)
+                    Console.WriteLine($"NOT READ to their ends: {report.CutOff} packed members larger than {CanaryScanner.UnpackedMax} bytes");
+            }
+            if (left is not null)
+                await Console.Error.WriteLineAsync($"NOT READ {left}");
+            return report.Findings.Count == 0 ? 0 : Failed;
         });
         return command;
     }

@@ -390,6 +390,25 @@ public readonly record struct UnlearningRequestId(Guid Value) : IEntityId<Unlear
     public static UnlearningRequestId Parse(string text, IFormatProvider? provider) => new(Guid.Parse(text));
 }
 
+/// <summary>Identifies a request to erase what belongs to a person.</summary>
+[JsonConverter(typeof(IdJsonConverter<ErasureRequestId>))]
+public readonly record struct ErasureRequestId(Guid Value) : IEntityId<ErasureRequestId>
+{
+    /// <inheritdoc/>
+    public static ErasureRequestId From(Guid value) => new(value);
+    /// <inheritdoc/>
+    public override string ToString() => Value.ToString();
+    /// <summary>Parses the text form; false when it is none. Lets routes and query strings bind the id.</summary>
+    public static bool TryParse(string? text, IFormatProvider? provider, out ErasureRequestId id)
+    {
+        var ok = Guid.TryParse(text, out var value);
+        id = new(value);
+        return ok;
+    }
+    /// <summary>Parses the text form or throws <see cref="FormatException"/>.</summary>
+    public static ErasureRequestId Parse(string text, IFormatProvider? provider) => new(Guid.Parse(text));
+}
+
 /// <summary>Identifies an explanation of a response.</summary>
 [JsonConverter(typeof(IdJsonConverter<ExplanationId>))]
 public readonly record struct ExplanationId(Guid Value) : IEntityId<ExplanationId>

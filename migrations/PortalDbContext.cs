@@ -8,6 +8,7 @@ using Portal.Data.AuditLog;
 using Portal.Data.Audits;
 using Portal.Data.Datasets;
 using Portal.Data.Endpoints;
+using Portal.Data.Erasure;
 using Portal.Data.Explanations;
 using Portal.Data.Feedback;
 using Portal.Data.Jobs;
@@ -63,6 +64,8 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
     public DbSet<PairMark> PairMarks => Set<PairMark>();
     public DbSet<UnlearningRequest> UnlearningRequests => Set<UnlearningRequest>();
     public DbSet<UnlearningPair> UnlearningPairs => Set<UnlearningPair>();
+    public DbSet<ErasureRequest> ErasureRequests => Set<ErasureRequest>();
+    public DbSet<ErasurePrompt> ErasurePrompts => Set<ErasurePrompt>();
     public DbSet<Job> Jobs => Set<Job>();
     public DbSet<JobEvent> JobEvents => Set<JobEvent>();
     public DbSet<MetricPoint> MetricPoints => Set<MetricPoint>();
@@ -115,6 +118,7 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
         Id<ExplanationId>(configuration);
         Id<PairMarkId>(configuration);
         Id<UnlearningRequestId>(configuration);
+        Id<ErasureRequestId>(configuration);
 
         static void Id<T>(ModelConfigurationBuilder configuration) where T : struct, IEntityId<T> =>
             configuration.Properties<T>().HaveConversion<IdConverter<T>>();
@@ -387,6 +391,24 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
             pair.HasKey(p => new { p.RequestId, p.JudgementId });
             pair.HasIndex(p => p.JudgementId);
             pair.HasOne<UnlearningRequest>().WithMany().HasForeignKey(p => p.RequestId);
+        });
+
+        builder.Entity<ErasureRequest>(request =>
+        {
+            request.HasIndex(r => r.Number).IsUnique();
+            request.HasIndex(r => r.AnnotatorId);
+            request.Property(r => r.Reason).HasMaxLength(ErasureRequest.ReasonLengthMax);
+            request.Property(r => r.DecisionNote).HasMaxLength(ErasureRequest.NoteLengthMax);
+            request.Property(r => r.ProofSha256).HasMaxLength(64);
+            request.Property(r => r.RowVersion).IsConcurrencyToken();
+            request.Ignore(r => r.IsOpen);
+            request.HasOne<Project>().WithMany().HasForeignKey(r => r.ProjectId);
+        });
+        builder.Entity<ErasurePrompt>(prompt =>
+        {
+            prompt.HasKey(p => new { p.RequestId, p.PromptId });
+            prompt.HasIndex(p => p.PromptId);
+            prompt.HasOne<ErasureRequest>().WithMany().HasForeignKey(p => p.RequestId);
         });
 
         builder.Entity<Job>(job =>

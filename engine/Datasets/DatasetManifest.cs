@@ -25,6 +25,7 @@ namespace Portal.Engine.Datasets;
 /// differs in capitals or spaces only, are in one part, in this version and in every later one with the same seed.</para>
 /// <para>The hash covers header and rows with keyed hashes of the texts, never the texts: erasing a text leaves it valid. The number of
 /// the version is not part of it, so the same rows under the same rules are recognised and not stored twice.</para>
+/// <para>An erased judgement leaves a version altogether: <see cref="TakeOut"/> is the one change a sealed version knows, and the erasure's proof holds the seal before and after.</para>
 /// <para>Rows are written in small batches with pauses, so that people who judge meanwhile do not wait. A version whose rows are not all
 /// there (the engine was killed) belongs to no model; the next build removes it.</para>
 /// </remarks>
@@ -90,6 +91,27 @@ public sealed class DatasetManifest(IDbContextFactory<PortalDbContext> contexts,
         return ManifestHash(version.ProjectId, version.Kind, version.RulesJson, rows) == version.ManifestHash
             ? null
             : $"The rows of version {version.Number} are not the sealed ones: one was changed, exchanged or moved.";
+    }
+
+    /// <summary>
+    /// Takes rows out of a version for an erasure, counts what is left and seals it anew: what stays keeps its number, so gaps show where rows were. Inside the erasure's write.
+    /// </summary>
+    /// <param name="gone">Numbers of the rows that go (<see cref="DatasetRow.Ordinal"/>); each is there.</param>
+    /// <param name="simulated">How many of those that go were simulated.</param>
+    /// <returns>The seals before and after.</returns>
+    internal static (string Before, string After) TakeOut(PortalDbContext db, DatasetVersion version, IReadOnlySet<int> gone, int simulated)
+    {
+        var left = db.DatasetRows.AsNoTracking().Where(r => r.DatasetVersionId == version.Id).OrderBy(r => r.Ordinal).ToList();
+        left.RemoveAll(row => gone.Contains(row.Ordinal));
+        foreach (var some in gone.Chunk(500))
+            db.DatasetRows.Where(r => r.DatasetVersionId == version.Id && some.Contains(r.Ordinal)).ExecuteDelete();
+        var (train, heldOut) = (left.Where(r => r.Part is DatasetPart.Train).ToList(), left.Where(r => r.Part is DatasetPart.HeldOut).ToList());
+        var (trainPrompts, heldOutPrompts) = (train.DistinctBy(r => r.PromptId).Count(), heldOut.DistinctBy(r => r.PromptId).Count());
+        var after = ManifestHash(version.ProjectId, version.Kind, version.RulesJson, left);
+        db.DatasetVersions.Where(v => v.Id == version.Id).ExecuteUpdate(set => set
+            .SetProperty(v => v.RowsTrain, train.Count).SetProperty(v => v.RowsHeldOut, heldOut.Count).SetProperty(v => v.PromptsTrain, trainPrompts).SetProperty(v => v.PromptsHeldOut, heldOutPrompts)
+            .SetProperty(v => v.RowsSimulated, version.RowsSimulated - simulated).SetProperty(v => v.RowsErased, version.RowsErased + gone.Count).SetProperty(v => v.ManifestHash, after));
+        return (version.ManifestHash, after);
     }
 
     /// <summary>A judgement under examination: why it is dropped, or what its row says.</summary>

@@ -23,6 +23,8 @@ namespace Portal.Engine.Datasets;
 //                   |   it was released              |                                         |
 //   any, whose text | none, and left out of earlier |                                         | "erased"
 //     was erased    |   versions when they are read |                                         |
+//   any, erased     | none, and taken out of        |                                         | nowhere: it is gone; earlier
+//     itself        |   earlier versions for good   |                                         |   versions count "rows erased"
 //
 // A pair judged by several people gives one row each, all with weight 1. The rules of a version may leave out imported or simulated
 // judgements ("imported", "simulated") and other topics ("other topic"). A tie is not half a preference: the Bradley-Terry loss has no

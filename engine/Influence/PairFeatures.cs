@@ -86,6 +86,22 @@ public sealed class PairFeatures : IDisposable
 
     public void Dispose() => Rows.Dispose();
 
+    /// <summary>The folders of a cache that hold a row of some judgements, or that cannot be read; half-made ones as well. What erases removes them, and they are made again without.</summary>
+    public static IReadOnlyList<string> FoldersWith(string cache, IReadOnlySet<Guid> judgements) =>
+        [.. Directory.Exists(cache) ? Directory.EnumerateDirectories(cache).Where(folder => HoldsSome(Path.Combine(folder, IdsFile), judgements)) : []];
+
+    private static bool HoldsSome(string path, IReadOnlySet<Guid> judgements)
+    {
+        try
+        {
+            return !File.Exists(path) || ReadIds(path).Ids.Any(ids => ids.Any(judgements.Contains));
+        }
+        catch (InvalidDataException)
+        {
+            return true; // nobody can say that it does not
+        }
+    }
+
     private static string HashOf(IReadOnlyList<IdentifiedPair> pairs, Overlong overlong)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);

@@ -15,7 +15,10 @@ public sealed class CodedPairs(IDbContextFactory<PortalDbContext> contexts, Data
         $"The features of {version.Label} are not described yet. Start the job \"describe features\" for it: previews rest on the codes it caches.";
 
     /// <summary>Where a description's codes are.</summary>
-    public string PathOf(FeatureDescription description) => Path.Combine(directory.Features, $"codes-{description.Id}");
+    public string PathOf(FeatureDescription description) => PathOf(description.Id);
+
+    /// <inheritdoc cref="PathOf(FeatureDescription)"/>
+    internal string PathOf(FeatureDescriptionId description) => Path.Combine(directory.Features, $"codes-{description}");
 
     /// <summary>Reads the codes of a description.</summary>
     /// <exception cref="CannotTrain">The file is missing, changed or damaged; the message names it.</exception>

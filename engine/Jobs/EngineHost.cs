@@ -6,6 +6,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Portal.Data;
 using Portal.Data.Storage;
+using Portal.Engine.Erasure;
 using Portal.Engine.Serving;
 
 namespace Portal.Engine.Jobs;
@@ -52,6 +53,7 @@ public static class EngineHost
         EngineHttp.ClearSocket(data.Directory);
         EngineHttp.AddTo(builder, data.Directory);
         JobQueue.AddTo(builder.Services, data, parts.Runners, options);
+        builder.Services.AddHostedService<RemoveOldBackups>();
         parts.AddServing?.Invoke(builder.Services);
 
         await using var app = builder.Build();

@@ -95,7 +95,14 @@ internal static class JobStates
             if (before.State is JobState.Cancelled)
                 return $"Job {before.Number} ({before.Kind}), which had to succeed first, was cancelled.";
         }
-        return spec.IsTraining ? WhyOverQuota(db, job) : null;
+        return spec.IsTraining && !IsOwed(db, job) ? WhyOverQuota(db, job) : null;
+    }
+
+    /// <summary>An erasure owes this training: nobody's quota keeps it from being made.</summary>
+    private static bool IsOwed(PortalDbContext db, Job job)
+    {
+        var id = $"{job.Id}";
+        return job.CreatedBy is null && db.ErasureRequests.Any(r => r.ProofJson != null && r.ProofJson.Contains(id));
     }
 
     /// <summary>The quota once more: a job that came into the table by another way than the portal's handler counts like the rest.</summary>
@@ -113,12 +120,14 @@ internal static class JobStates
 
     private static bool MustWait(PortalDbContext db, Job job) =>
         (job.AfterJobId is { } first && !db.Jobs.Any(j => j.Id == first && j.State == JobState.Succeeded))
-        || (JobSpec.FromJson(job.SpecJson).IsHeavy && HeavyRuns(db, job.Id));
+        || Collides(JobSpec.FromJson(job.SpecJson), Others(db, job.Id));
 
-    /// <summary>Another heavy job runs just now.</summary>
-    private static bool HeavyRuns(PortalDbContext db, JobId except) =>
-        db.Jobs.AsNoTracking().Where(j => j.State == JobState.Running && j.Id != except).Select(j => j.SpecJson).AsEnumerable()
-            .Any(json => JobSpec.FromJson(json).IsHeavy);
+    /// <summary>What runs just now would be slowed down, or would read what is being erased.</summary>
+    private static bool Collides(JobSpec spec, IReadOnlyList<JobSpec> others) =>
+        others.Any(other => spec.RunsAlone || other.RunsAlone || (spec.IsHeavy && other.IsHeavy));
+
+    private static IReadOnlyList<JobSpec> Others(PortalDbContext db, JobId except) =>
+        [.. db.Jobs.AsNoTracking().Where(j => j.State == JobState.Running && j.Id != except).Select(j => j.SpecJson).AsEnumerable().Select(JobSpec.FromJson)];
 
     private static void Log(PortalDbContext db, Job job, JobEventLevel level, string message, DateTimeOffset now) =>
         db.JobEvents.Add(new JobEvent { JobId = job.Id, At = now, Level = level, Message = message });

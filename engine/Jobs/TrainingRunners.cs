@@ -1,6 +1,6 @@
 namespace Portal.Engine.Jobs;
 
-/// <summary>The runners of jobs that compute: those that train, those that change what was trained, and those that sample, compare, describe and audit.</summary>
+/// <summary>The runners of jobs that compute: those that train, those that change what was trained or erase what it was trained on, and those that sample, compare, describe and audit.</summary>
 public static class TrainingRunners
 {
     /// <summary>Registers them.</summary>
@@ -19,5 +19,6 @@ public static class TrainingRunners
         .Add(() => new CheckReRlRunner())
         .Add(() => new MeasureDriftRunner())
         .Add(() => new ExplainResponsesRunner())
-        .Add(() => new UnlearnPairsRunner());
+        .Add(() => new UnlearnPairsRunner())
+        .Add(() => new EraseDataRunner());
 }

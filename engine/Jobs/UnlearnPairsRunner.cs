@@ -11,7 +11,6 @@ using Portal.Engine.Evaluation;
 using Portal.Engine.Influence;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
-using Portal.Engine.TinyAssistant;
 using Portal.Engine.Tokenizers;
 using Portal.Engine.Unlearning;
 
@@ -138,11 +137,7 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
             CheckApproved(waiting, run);
             if (db.ModelVersions.First(v => v.Id == source.Id).Status is ModelStatus.Retired)
                 throw new CannotTrain($"{source.Label} was retired while the version was being made.");
-            var version = new ModelVersion
-            {
-                Id = id, ProjectId = run.ProjectId, Kind = ModelKind.RewardModel, Number = ModelStore.NextNumber(db, run.ProjectId, ModelKind.RewardModel), Method = MethodOf(request.Method), ParentId = source.Id,
-                DatasetVersionId = source.DatasetVersionId, JobId = run.JobId, SpecJson = spec.ToJson(), Seed = spec.Seed, Commit = MakeDemo.Commit(), Folder = run.ModelFolder, FilesJson = files, IsSynthetic = source.IsSynthetic, CreatedAt = now,
-            };
+            var version = HeadVersion.Of(db, id, source, MethodOf(request.Method), run, spec, run.ModelFolder, files, now);
             db.ModelVersions.Add(version);
             db.EvaluationResults.AddRange(measured.Select(row => ModelStore.Row(id, row, source.Id, now)));
             waiting.Made(id, outcome);

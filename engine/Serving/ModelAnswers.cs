@@ -123,6 +123,7 @@ public static class ModelServing
             provider.GetRequiredService<ModelStore>()));
         services.AddSingleton<LabelScorer>();
         services.AddSingleton(provider => new RemovalPreviews(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<DataDirectory>(), provider.GetRequiredService<ModelStore>()));
+        services.AddHostedService<ForgetErased>();
         services.AddSingleton(provider => new AuditTrials(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<DataDirectory>(), provider.GetRequiredService<ModelStore>()));
         services.AddSingleton(provider => new AuditPowers(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<ModelStore>()));
         services.TryAddSingleton(AddressGuard.FromEnvironment());

@@ -25,10 +25,15 @@ internal static class PreviewRemoval
 }
 
 /// <summary>Says what a reward model's head would do without some judgements. The model asked about last stays open: reading its pairs takes seconds once, a preview well below one.</summary>
+/// <remarks>What is open holds features of pairs, and texts of held-out ones. So it is closed where an erasure retired the model or took rows out of its data, whether or not anybody asks again (<see cref="ForgetErased"/>).</remarks>
 public sealed class RemovalPreviews(IDbContextFactory<PortalDbContext> contexts, DataDirectory directory, ModelStore store) : IDisposable
 {
     private readonly SemaphoreSlim turn = new(1);
     private ExplainableReward? open;
+    private string? manifest;
+
+    /// <summary>Whether a model is in memory.</summary>
+    public bool IsOpen => open is not null;
 
     /// <summary>Previews.</summary>
     /// <exception cref="DoorRefusal">No such model, one without judgements, or judgements it was not trained on; the message says which.</exception>
@@ -41,11 +46,12 @@ public sealed class RemovalPreviews(IDbContextFactory<PortalDbContext> contexts,
         await turn.WaitAsync(stop);
         try
         {
-            if (open?.Version.Id != version.Id)
+            var sealedNow = await db.DatasetVersions.Where(v => v.Id == version.DatasetVersionId).Select(v => v.ManifestHash).FirstOrDefaultAsync(stop);
+            if (open?.Version.Id != version.Id || manifest != sealedNow)
             {
-                open?.Dispose();
-                open = null;
+                Close();
                 TrainingProcess.Prepare();
+                manifest = sealedNow;
                 open = await ExplainableReward.Open(new ExplainableSource(contexts, directory, store, NoProgress.Instance, stop), version.ProjectId, version.Id, FeatureSpace.RewardState, seed: 1);
             }
             var judgements = request.Judgements ?? []; // checked at the door
@@ -69,7 +75,31 @@ public sealed class RemovalPreviews(IDbContextFactory<PortalDbContext> contexts,
 
     public void Dispose()
     {
-        open?.Dispose();
+        Close();
         turn.Dispose();
+    }
+
+    /// <summary>Closes what an erasure has touched since it was opened.</summary>
+    public async Task CloseErased(CancellationToken stop)
+    {
+        if (open is null)
+            return;
+        await turn.WaitAsync(stop);
+        try
+        {
+            await using var db = await contexts.CreateDbContextAsync(stop);
+            if (open is { } model && !await db.ModelVersions.AnyAsync(v => v.Id == model.Version.Id && v.Status != ModelStatus.Retired && db.DatasetVersions.Any(d => d.Id == v.DatasetVersionId && d.ManifestHash == manifest), stop))
+                Close();
+        }
+        finally
+        {
+            turn.Release();
+        }
+    }
+
+    private void Close()
+    {
+        open?.Dispose();
+        open = null;
     }
 }

@@ -70,7 +70,7 @@ public sealed class TogglePreviews(IDbContextFactory<PortalDbContext> contexts, 
     private sealed record Entry(ModelVersionId Version, FeatureDescriptionId Description, CodedRewards Rewards);
 
     /// <param name="Erased">Texts of the project that were erased when these were read.</param>
-    private sealed record TextMemory(FeatureDescriptionId Description, int Erased, IReadOnlyList<string?> Texts, List<(string Target, ToggleTarget Matches)> Matched);
+    private sealed record TextMemory(ProjectId Project, FeatureDescriptionId Description, int Erased, IReadOnlyList<string?> Texts, List<(string Target, ToggleTarget Matches)> Matched);
 
     /// <summary>How many versions are in memory.</summary>
     public int Count => entries.Count;
@@ -128,6 +128,25 @@ public sealed class TogglePreviews(IDbContextFactory<PortalDbContext> contexts, 
         }
     }
 
+    /// <summary>Forgets texts of a project where one was erased since, and codes whose file an erasure removed.</summary>
+    public async Task CloseErased(CancellationToken stop)
+    {
+        await turn.WaitAsync(stop);
+        try
+        {
+            await using var db = await contexts.CreateDbContextAsync(stop);
+            if (texts is { } memory && memory.Erased != await Erased(db, memory.Project, stop))
+                texts = null;
+            entries.RemoveAll(entry => !File.Exists(coded.PathOf(entry.Description)));
+        }
+        finally
+        {
+            turn.Release();
+        }
+    }
+
+    private static Task<int> Erased(PortalDbContext db, ProjectId project, CancellationToken stop) => db.Contents.CountAsync(c => c.ProjectId == project && c.ErasedAt != null, stop);
+
     private async Task<ModelVersion> Find(string id, CancellationToken stop)
     {
         await using var db = await contexts.CreateDbContextAsync(stop);
@@ -162,9 +181,9 @@ public sealed class TogglePreviews(IDbContextFactory<PortalDbContext> contexts, 
     private async Task<ToggleTarget> Target(ProjectId project, FeatureDescription description, FeatureCodes codes, Phrases phrases, CancellationToken stop)
     {
         await using var db = await contexts.CreateDbContextAsync(stop);
-        var erased = await db.Contents.CountAsync(c => c.ProjectId == project && c.ErasedAt != null, stop);
+        var erased = await Erased(db, project, stop);
         if (texts is not { } memory || memory.Description != description.Id || memory.Erased != erased)
-            texts = memory = new TextMemory(description.Id, erased, await coded.Texts(project, codes, stop), []);
+            texts = memory = new TextMemory(project, description.Id, erased, await coded.Texts(project, codes, stop), []);
         var key = string.Join('|', phrases.All);
         if (memory.Matched.Find(one => one.Target == key).Matches is { } known)
             return known;

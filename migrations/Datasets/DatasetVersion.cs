@@ -3,7 +3,7 @@ namespace Portal.Data.Datasets;
 using Portal.Data.Feedback;
 
 /// <summary>
-/// The judgements a model was trained on, frozen: which rows, under which rules, split by prompt. Never changed after it is made.
+/// The judgements a model was trained on, frozen: which rows, under which rules, split by prompt. Changed after it is made by an erasure only, which takes rows out, counts them and seals the rest anew; its proof holds both hashes.
 /// </summary>
 public sealed class DatasetVersion
 {
@@ -31,6 +31,9 @@ public sealed class DatasetVersion
 
     /// <summary>How many of the used judgements were simulated.</summary>
     public required int RowsSimulated { get; init; }
+
+    /// <summary>Rows that erasures took out; the other counts are of those that are left.</summary>
+    public int RowsErased { get; init; }
 
     public required DateTimeOffset CreatedAt { get; init; }
     public required JobId? JobId { get; init; }

@@ -7,7 +7,8 @@ using Portal.Data.Registry;
 /// </summary>
 /// <remarks>
 /// A project has at most one current reward model and one current policy. <see cref="Release"/> and <see cref="RollBack"/> are the only
-/// way to move those pointers; both leave a <see cref="ReleaseRecord"/>, and their callers an audit event in the same transaction.
+/// way to move those pointers; both leave a <see cref="ReleaseRecord"/>, and their callers an audit event in the same transaction. An erasure
+/// that retires what serves, and has nothing to put in its place, empties them (<see cref="StopServing"/>).
 /// </remarks>
 public sealed class Project
 {
@@ -130,10 +131,20 @@ public sealed class Project
         if (CurrentOf(last.Kind) != last.ToVersionId || last.FromVersionId != previous.Id)
             return new Problem("version", "Somebody changed what serves since this page was opened. Look again, then decide.", ProblemKind.Conflict);
         if (previous.Status is ModelStatus.Retired)
-            return new Problem("version", $"{previous.Label} is retired and cannot serve again.", ProblemKind.Conflict);
+            return new Problem("version", $"{previous.Label} is retired and cannot serve again: a roll-back never leads back to what an erasure or an admin has retired.", ProblemKind.Conflict);
         if (string.IsNullOrWhiteSpace(reason))
             return new Problem("reason", "Say in a few words why you roll back; the reason is kept in the audit log.");
         return Move(id, previous, reason.Trim(), by, approver: null, at, isRollBack: true);
+    }
+
+    /// <summary>Nothing of this kind serves any more: what served was retired by an erasure.</summary>
+    public void StopServing(ModelKind kind)
+    {
+        if (kind is ModelKind.RewardModel)
+            CurrentRewardModelId = null;
+        else
+            CurrentPolicyId = null;
+        RowVersion++;
     }
 
     private ReleaseRecord Move(ReleaseId id, ModelVersion version, string reason, Guid by, Guid? approver, DateTimeOffset at, bool isRollBack)

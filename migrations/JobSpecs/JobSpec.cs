@@ -25,6 +25,7 @@ namespace Portal.Data.JobSpecs;
 [JsonDerivedType(typeof(MeasureDrift), nameof(MeasureDrift))]
 [JsonDerivedType(typeof(ExplainResponses), nameof(ExplainResponses))]
 [JsonDerivedType(typeof(UnlearnPairs), nameof(UnlearnPairs))]
+[JsonDerivedType(typeof(EraseData), nameof(EraseData))]
 [JsonDerivedType(typeof(SampleResponses), nameof(SampleResponses))]
 [JsonDerivedType(typeof(ImportData), nameof(ImportData))]
 [JsonDerivedType(typeof(ExportData), nameof(ExportData))]
@@ -59,6 +60,10 @@ public abstract record JobSpec
     /// </summary>
     [JsonIgnore]
     public bool IsHeavy => IsTraining || this is DescribeFeatures or CompareBestOfN or AuditReward or MeasureDrift or ExplainResponses || this is SampleResponses { Prompts: var prompts, ResponsesPerPrompt: var each } && prompts * each > 400;
+
+    /// <summary>True for jobs that no other job may run beside: what one reads while another erases would outlive the erasure in its files.</summary>
+    [JsonIgnore]
+    public bool RunsAlone => this is EraseData;
 
     /// <summary>The JSON that is stored, with the kind first.</summary>
     public string ToJson() => JsonSerializer.Serialize(this, Json);

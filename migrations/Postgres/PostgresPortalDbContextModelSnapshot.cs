@@ -697,6 +697,9 @@ namespace Portal.Data.Postgres
                     b.Property<int>("PromptsTrain")
                         .HasColumnType("integer");
 
+                    b.Property<int>("RowsErased")
+                        .HasColumnType("integer");
+
                     b.Property<int>("RowsHeldOut")
                         .HasColumnType("integer");
 
@@ -875,6 +878,101 @@ namespace Portal.Data.Postgres
                         .IsUnique();
 
                     b.ToTable("PolicyEndpoints");
+                });
+
+            modelBuilder.Entity("Portal.Data.Erasure.ErasurePrompt", b =>
+                {
+                    b.Property<Guid>("RequestId")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid>("PromptId")
+                        .HasColumnType("uuid");
+
+                    b.HasKey("RequestId", "PromptId");
+
+                    b.HasIndex("PromptId");
+
+                    b.ToTable("ErasurePrompts");
+                });
+
+            modelBuilder.Entity("Portal.Data.Erasure.ErasureRequest", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("uuid");
+
+                    b.Property<Guid?>("AnnotatorId")
+                        .HasColumnType("uuid");
+
+                    b.Property<DateTimeOffset?>("BodyDueAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<DateTimeOffset?>("DecidedAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid?>("DecidedBy")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("DecisionNote")
+                        .HasMaxLength(1000)
+                        .HasColumnType("character varying(1000)");
+
+                    b.Property<DateTimeOffset?>("FinishedAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid?>("JobId")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("Kind")
+                        .HasColumnType("integer");
+
+                    b.Property<int>("Number")
+                        .HasColumnType("integer");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("uuid");
+
+                    b.Property<string>("ProofJson")
+                        .HasColumnType("text");
+
+                    b.Property<string>("ProofSha256")
+                        .HasMaxLength(64)
+                        .HasColumnType("character varying(64)");
+
+                    b.Property<string>("RadiusJson")
+                        .IsRequired()
+                        .HasColumnType("text");
+
+                    b.Property<string>("Reason")
+                        .IsRequired()
+                        .HasMaxLength(1000)
+                        .HasColumnType("character varying(1000)");
+
+                    b.Property<DateTimeOffset>("RequestedAt")
+                        .HasColumnType("timestamp with time zone");
+
+                    b.Property<Guid>("RequestedBy")
+                        .HasColumnType("uuid");
+
+                    b.Property<int>("RowVersion")
+                        .IsConcurrencyToken()
+                        .HasColumnType("integer");
+
+                    b.Property<int>("State")
+                        .HasColumnType("integer");
+
+                    b.Property<string>("WorkJson")
+                        .HasColumnType("text");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("AnnotatorId");
+
+                    b.HasIndex("Number")
+                        .IsUnique();
+
+                    b.HasIndex("ProjectId");
+
+                    b.ToTable("ErasureRequests");
                 });
 
             modelBuilder.Entity("Portal.Data.Explanations.ExplainingPair", b =>
@@ -2581,6 +2679,24 @@ namespace Portal.Data.Postgres
                 });
 
             modelBuilder.Entity("Portal.Data.Endpoints.PolicyEndpoint", b =>
+                {
+                    b.HasOne("Portal.Data.Feedback.Project", null)
+                        .WithMany()
+                        .HasForeignKey("ProjectId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Erasure.ErasurePrompt", b =>
+                {
+                    b.HasOne("Portal.Data.Erasure.ErasureRequest", null)
+                        .WithMany()
+                        .HasForeignKey("RequestId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Erasure.ErasureRequest", b =>
                 {
                     b.HasOne("Portal.Data.Feedback.Project", null)
                         .WithMany()

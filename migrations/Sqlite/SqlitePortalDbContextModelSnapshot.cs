@@ -688,6 +688,9 @@ namespace Portal.Data.Sqlite
                     b.Property<int>("PromptsTrain")
                         .HasColumnType("INTEGER");
 
+                    b.Property<int>("RowsErased")
+                        .HasColumnType("INTEGER");
+
                     b.Property<int>("RowsHeldOut")
                         .HasColumnType("INTEGER");
 
@@ -864,6 +867,101 @@ namespace Portal.Data.Sqlite
                         .IsUnique();
 
                     b.ToTable("PolicyEndpoints");
+                });
+
+            modelBuilder.Entity("Portal.Data.Erasure.ErasurePrompt", b =>
+                {
+                    b.Property<Guid>("RequestId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid>("PromptId")
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("RequestId", "PromptId");
+
+                    b.HasIndex("PromptId");
+
+                    b.ToTable("ErasurePrompts");
+                });
+
+            modelBuilder.Entity("Portal.Data.Erasure.ErasureRequest", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .HasColumnType("TEXT");
+
+                    b.Property<Guid?>("AnnotatorId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<long?>("BodyDueAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<long?>("DecidedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid?>("DecidedBy")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("DecisionNote")
+                        .HasMaxLength(1000)
+                        .HasColumnType("TEXT");
+
+                    b.Property<long?>("FinishedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid?>("JobId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("Kind")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("Number")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("ProjectId")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("ProofJson")
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("ProofSha256")
+                        .HasMaxLength(64)
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("RadiusJson")
+                        .IsRequired()
+                        .HasColumnType("TEXT");
+
+                    b.Property<string>("Reason")
+                        .IsRequired()
+                        .HasMaxLength(1000)
+                        .HasColumnType("TEXT");
+
+                    b.Property<long>("RequestedAt")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<Guid>("RequestedBy")
+                        .HasColumnType("TEXT");
+
+                    b.Property<int>("RowVersion")
+                        .IsConcurrencyToken()
+                        .HasColumnType("INTEGER");
+
+                    b.Property<int>("State")
+                        .HasColumnType("INTEGER");
+
+                    b.Property<string>("WorkJson")
+                        .HasColumnType("TEXT");
+
+                    b.HasKey("Id");
+
+                    b.HasIndex("AnnotatorId");
+
+                    b.HasIndex("Number")
+                        .IsUnique();
+
+                    b.HasIndex("ProjectId");
+
+                    b.ToTable("ErasureRequests");
                 });
 
             modelBuilder.Entity("Portal.Data.Explanations.ExplainingPair", b =>
@@ -2558,6 +2656,24 @@ namespace Portal.Data.Sqlite
                 });
 
             modelBuilder.Entity("Portal.Data.Endpoints.PolicyEndpoint", b =>
+                {
+                    b.HasOne("Portal.Data.Feedback.Project", null)
+                        .WithMany()
+                        .HasForeignKey("ProjectId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Erasure.ErasurePrompt", b =>
+                {
+                    b.HasOne("Portal.Data.Erasure.ErasureRequest", null)
+                        .WithMany()
+                        .HasForeignKey("RequestId")
+                        .OnDelete(DeleteBehavior.Restrict)
+                        .IsRequired();
+                });
+
+            modelBuilder.Entity("Portal.Data.Erasure.ErasureRequest", b =>
                 {
                     b.HasOne("Portal.Data.Feedback.Project", null)
                         .WithMany()

@@ -104,6 +104,10 @@ public sealed class RollBackModel(WriteQueue writes, Access access, IdFactory id
     internal static ReleaseRecord? Before(PortalDbContext db, ProjectId projectId, ModelKind kind, ModelVersionId serves) =>
         db.Releases.AsNoTracking().Where(r => r.ProjectId == projectId && r.Kind == kind && r.ToVersionId == serves && !r.IsRollBack)
             .OrderByDescending(r => r.At).ThenByDescending(r => r.Id).FirstOrDefault();
+
+    /// <summary>What a roll-back would put back, for pages to offer; null where nothing served before, or what did is retired (an erasure is never rolled back).</summary>
+    public static ModelVersionId? Target(PortalDbContext db, ProjectId projectId, ModelKind kind, ModelVersionId serves) =>
+        Before(db, projectId, kind, serves)?.FromVersionId is { } previous && db.ModelVersions.Any(v => v.Id == previous && v.Status != ModelStatus.Retired) ? previous : null;
 }
 
 /// <summary>The audit event of a pointer's move: ids and a keyed hash of the reason, never its text.</summary>

@@ -74,7 +74,7 @@ public sealed class ShowModel(IDbContextFactory<PortalDbContext> contexts, Acces
             ? await db.DatasetVersions.AsNoTracking().FirstOrDefaultAsync(d => d.Id == datasetId, stop)
             : null;
         var current = project.CurrentOf(version.Kind);
-        var restored = current == id ? RollBackModel.Before(db, project.Id, version.Kind, id)?.FromVersionId : null;
+        var restored = current == id ? RollBackModel.Target(db, project.Id, version.Kind, id) : null;
         var labelledBy = LabellerOf(version);
         var links = await Links(db, [version.ParentId, comparedWith, current, restored, labelledBy], stop);
         var children = await db.ModelVersions.AsNoTracking().Where(v => v.ParentId == id).OrderBy(v => v.CreatedAt).Take(ChildrenMax)

@@ -56,7 +56,7 @@ public sealed class ShowToggleSet(IDbContextFactory<PortalDbContext> contexts, A
             return ToggleRefusals.Gone;
         var project = await db.Projects.AsNoTracking().FirstAsync(p => p.Id == set.ProjectId, stop);
         var serving = project.CurrentOf(ModelKind.RewardModel);
-        var restored = serving is { } now && now == set.PublishedVersionId ? RollBackModel.Before(db, project.Id, ModelKind.RewardModel, now)?.FromVersionId : null;
+        var restored = serving is { } now && now == set.PublishedVersionId ? RollBackModel.Target(db, project.Id, ModelKind.RewardModel, now) : null;
         var links = await ShowModel.Links(db, [set.ModelVersionId, serving, set.PublishedVersionId, restored], stop);
         var described = await DescribedFeatures.Of(db, await db.ModelVersions.AsNoTracking().FirstAsync(v => v.Id == set.ModelVersionId, stop), stop);
         var features = described is null ? [] : await ToggledFeature.Load(db, described, [.. set.Toggles().Select(toggle => toggle.Latent)], stop);

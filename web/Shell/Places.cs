@@ -29,6 +29,7 @@ public sealed record Place(string Key, string? Section, string Path, params stri
         new("Audits", "Understand", "/audits", RoleNames.Auditor, RoleNames.Admin),
         new("Explain", "Understand", "/explain", RoleNames.Reviewer, RoleNames.Admin),
         new("Unlearning", "Understand", "/unlearning", RoleNames.Reviewer, RoleNames.Admin),
+        new("Erasure", "Understand", "/erasure", RoleNames.Admin),
         new("Projects", "Run", "/projects", RoleNames.Admin),
         new("Endpoints", "Run", "/endpoints", RoleNames.Admin),
         new("People", "Run", "/people", RoleNames.Admin),

@@ -86,6 +86,8 @@ public sealed class StartJob(WriteQueue writes, Access access, IdFactory ids, Ti
             return new Problem("toggleSetId", "This project has no such toggle set.", ProblemKind.NotFound);
         if (spec is UnlearnPairs unlearn && !db.UnlearningRequests.Any(r => r.Id == unlearn.RequestId && r.ProjectId == project))
             return new Problem("requestId", "This project has no such request.", ProblemKind.NotFound);
+        if (spec is EraseData erase && !db.ErasureRequests.Any(r => r.Id == erase.RequestId && r.ProjectId == project))
+            return new Problem("requestId", "This project has no such request.", ProblemKind.NotFound);
         foreach (var (field, id, kind) in named)
             if (id is { } version && !db.ModelVersions.Any(v => v.Id == version && v.ProjectId == project && v.Kind == kind && v.Status != ModelStatus.Retired))
                 return new Problem(field, $"This project has no such {kind.Noun()}, or it is retired.", ProblemKind.NotFound);

@@ -55,7 +55,7 @@ public sealed class ShowUnlearning(IDbContextFactory<PortalDbContext> contexts, 
         if (await db.UnlearningRequests.AsNoTracking().FirstOrDefaultAsync(r => r.Id == id, stop) is not { } request)
             return UnlearningRefusals.Gone;
         var serving = await db.Projects.Where(p => p.Id == request.ProjectId).Select(p => p.CurrentRewardModelId).FirstAsync(stop);
-        var restored = serving is { } now ? RollBackModel.Before(db, request.ProjectId, ModelKind.RewardModel, now)?.FromVersionId : null;
+        var restored = serving is { } now ? RollBackModel.Target(db, request.ProjectId, ModelKind.RewardModel, now) : null;
         var links = await ShowModel.Links(db, [serving, restored], stop);
         var versions = await db.ModelVersions.AsNoTracking().Where(v => v.Id == request.RewardModelId || v.Id == request.VersionId).ToDictionaryAsync(v => v.Id, stop);
         var people = new[] { request.RequestedBy, request.FirstApprover ?? request.RequestedBy, request.DecidedBy ?? request.RequestedBy };

@@ -13,6 +13,7 @@ using Portal.Tests.Web;
 using Portal.Tests.Web.Audits;
 using Portal.Tests.Web.Explain;
 using Portal.Tests.Web.SaeFeatures;
+using Portal.Tests.Web.Erasure;
 using Portal.Tests.Web.Unlearning;
 using Xunit;
 
@@ -73,9 +74,13 @@ public sealed class AdminPagesFixture : IAsyncLifetime
     internal SeededExplanation Uncalibrated => uncalibrated ??= new SeededExplanation(Project, 302, Portal.Data.Explanations.ExplanationConfidence.NotCalibrated, string.Join(' ', Enumerable.Repeat("A hen has two legs, and then it has two again, as the old mill says.", 60)));
 
     private SeededUnlearning? unlearning;
+    private SeededErasure? erasure;
 
     /// <summary>Requests to unlearn in three states, made when a test first asks for them.</summary>
     internal SeededUnlearning Unlearning => unlearning ??= new SeededUnlearning(Project, Explanation, AccountOf("demo-reviewer"), AccountOf("demo-second-admin"));
+
+    /// <summary>Requests to erase, asked for by another admin.</summary>
+    internal SeededErasure Erasure => erasure ??= new SeededErasure(Project, AccountOf("demo-second-admin"), AccountOf("demo-admin"));
 
     private SeededAudit? audit;
 

@@ -147,6 +147,14 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         ["unlearning-waiting"] = new("/unlearning/{Id:guid}", p => $"/unlearning/{p.Unlearning.Waiting}"),
         ["unlearning-made"] = new("/unlearning/{Id:guid}", p => $"/unlearning/{p.Unlearning.Made}"),
         ["unlearning-gone"] = new("/unlearning/{Id:guid}", _ => $"/unlearning/{Guid.Empty}"),
+        ["erasure"] = new("/erasure", p => $"/erasure?of={p.Erasure.Waiting}"), // all its states stand in the list
+        ["erasure-new"] = new("/erasure/new", _ => "/erasure/new"),
+        ["erasure-new-chosen"] = new("/erasure/new", p => $"/erasure/new?kind=Prompts&prompt={p.FullAudit.Prompts[40].Prompt}", (page, _) => page.Page.Locator("#ask-erasure").WaitForAsync()),
+        ["erasure-new-unknown"] = new("/erasure/new", _ => "/erasure/new?kind=AnnotatorLink&annotator=nobody-0"),
+        ["erasure-waiting"] = new("/erasure/{Id:guid}", p => $"/erasure/{p.Erasure.Waiting}"),
+        ["erasure-stuck"] = new("/erasure/{Id:guid}", p => $"/erasure/{p.Erasure.Stuck}"),
+        ["erasure-done"] = new("/erasure/{Id:guid}", p => $"/erasure/{p.Erasure.Done}"),
+        ["erasure-gone"] = new("/erasure/{Id:guid}", _ => $"/erasure/{Guid.Empty}"),
         ["endpoints"] = new("/endpoints", p => $"/endpoints?of={p.Endpoint.Id}&and={p.RetiredEndpoint.Id}"), // both stand in the list
         ["endpoint-new"] = new("/endpoints/new", _ => "/endpoints/new", (page, _) => page.Page.Locator("#endpoint-name").WaitForAsync()),
         ["endpoint"] = new("/endpoints/{Id:guid}", p => $"/endpoints/{p.Endpoint.Id}", async (page, _) =>

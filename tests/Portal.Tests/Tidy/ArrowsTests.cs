@@ -19,7 +19,7 @@ namespace Portal.Tests.Tidy
             ["Unlearning"],
             ["Recipes"],
             ["Audits"],
-            ["Jobs", "Serving", "TinyAssistant", "Studies", "CommandLine", "EngineCommandLine", "TrainingProcess", "FullDisk"],
+            ["Jobs", "Erasure", "Serving", "TinyAssistant", "Studies", "CommandLine", "EngineCommandLine", "TrainingProcess", "FullDisk"],
         ];
 
         private static readonly string Engine = typeof(World).Assembly.Location;

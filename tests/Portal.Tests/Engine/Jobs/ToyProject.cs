@@ -19,8 +19,15 @@ public sealed class ToyProject : IDisposable
     private readonly AnnotatorId annotator;
     private int number;
 
-    public ToyProject()
+    /// <summary>On SQLite; also as the fixture of a class, which is made by its one public constructor.</summary>
+    public ToyProject() : this(null)
     {
+    }
+
+    /// <param name="postgres">Null for SQLite.</param>
+    internal ToyProject(PostgresFixture? postgres)
+    {
+        Database = new PortalDatabase(postgres);
         (Project, annotator, BaseId) = (Ids.New<ProjectId>(), Ids.New<AnnotatorId>(), Ids.New<ModelVersionId>());
         using var db = Database.Open();
         db.Projects.Add(new Project { Id = Project, Name = "Toy", CreatedAt = Now });
@@ -34,9 +41,12 @@ public sealed class ToyProject : IDisposable
         db.SaveChanges();
     }
 
-    public PortalDatabase Database { get; } = new();
+    public PortalDatabase Database { get; }
     public ProjectId Project { get; }
     public ModelVersionId BaseId { get; }
+
+    /// <summary>Who gave the votes.</summary>
+    public AnnotatorId Annotator => annotator;
     public IdFactory Ids => Database.Services.GetRequiredService<IdFactory>();
     public ModelStore Store => new(Database.Contexts, Database.Writes, Database.Directory, Ids, TimeProvider.System);
 
