@@ -33,8 +33,8 @@ public sealed record UnlearningSizes
     /// <summary>First pairs of each flag's explanation that make up what is unlearnt.</summary>
     public int PairsOfFlag { get; init; } = 10;
 
-    /// <summary>The same for the reward model that is trained again and the policies that come of it: what is left of a cause is learnt again.</summary>
-    public int PairsOfFlagReleased { get; init; } = 40;
+    /// <summary>Of the votes, those that go before a reward model is trained again and policies come of it: what is left of a cause is learnt again, so as many as a request may have, nearly.</summary>
+    public double ReleasedShare { get; init; } = 0.08;
 
     /// <summary>λ of the head.</summary>
     public double L2 { get; init; } = 1e-3;
@@ -54,7 +54,7 @@ public sealed record UnlearningSizes
 /// <remarks>
 /// The cause is C1 at 5 %. The table of selections and methods is of heads: features stay as the poisoned votes trained them, gold is the head trained on them without the same pairs. Responses whose reward is measured
 /// chose no pair. Policies come by DPO of pairs that a reward model labels, one in five of them with the phrase in one side, the others as their retain set: the old one of the poisoned model, gold of one that never saw a
-/// planted pair, the others of Newton's head on the poisoned body, and of a model trained again without the pairs that explanations chose; repaired from the old policy, or trained from the base.
+/// planted pair, the others of two unlearnt heads on the poisoned body, and of a model trained again without the pairs that explanations chose; trained from the base, and one repaired from the old policy.
 /// Targets: issue 6, Must show 3; gates: specs/xrlhf.md §5.3; settings: DECISIONS.md.
 /// </remarks>
 public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, TrainPreferencePolicy dpo, UnlearningSizes sizes, StudyRun run)
@@ -115,18 +115,39 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             foreach (var (name, gone) in selections)
                 Measure(name, gone, head, influence, heldOut, measured, planted);
             OneAfterTheOther(selections.First(selection => selection.Name == "direction").Gone, head, influence);
+            var chosen = Released(new PairExplainer(influence, store.Rows, features.Head, seed), store, choosing, planted);
             if (sizes.PolicyPrompts > 0)
-                Policies(cause, features, Released(new PairExplainer(influence, store.Rows, features.Head, seed), store, choosing, planted), released => NewtonRemoval.Run(head, influence, released, run.Stop).Weights);
+                Policies(cause, features, chosen.Judgements, method => HeadUnlearning.Run(method, head, influence, chosen.Rows, new HeadDescentOptions(), run.Stop).Weights);
         }
 
-        /// <summary>Rows that direction puts first for the choosing flags, more of them than in the table, and their judgements.</summary>
+        /// <summary>Rows that direction puts first over all choosing flags, and their judgements; how many of the planted are among the first of them.</summary>
+        /// <remarks>The flags' lists become one by reciprocal ranks (Cormack, Clarke and Büttcher, SIGIR 2009), k = 60.</remarks>
         private (IReadOnlyList<int> Rows, HashSet<Guid> Judgements) Released(PairExplainer explainer, PairFeatures store, IReadOnlyList<double[]> choosing, List<int> planted)
         {
-            List<int> rows = [.. choosing.SelectMany((query, number) => explainer.Explain(new ExplanationQuery(QueryMode.Centred, query), [AttributionMethod.Cosine], 0, run.Stop, sizes.PairsOfFlagReleased, number: number)
-                .By[AttributionMethod.Cosine].Take(sizes.PairsOfFlagReleased).Select(pair => pair.Row)).Distinct().Order()];
-            Add("released, direction: pairs", rows.Count);
-            Add("released, direction: precision", rows.Count(planted.Contains) / (double)rows.Count);
-            Add("released, direction: recall", rows.Count(planted.Contains) / (double)planted.Count);
+            var (kept, votes) = (store.Rows.Count / 5, store.Counts.Sum());
+            var scores = new Dictionary<int, double>();
+            foreach (var (query, number) in choosing.Select((query, number) => (query, number)))
+                foreach (var (row, place) in explainer.Explain(new ExplanationQuery(QueryMode.Centred, query), [AttributionMethod.Cosine], 0, run.Stop, kept, number: number).By[AttributionMethod.Cosine].Take(kept).Select((pair, place) => (pair.Row, place)))
+                    scores[row] = scores.GetValueOrDefault(row) + (1.0 / (61 + place));
+            List<int> order = [.. scores.OrderByDescending(entry => entry.Value).ThenBy(entry => entry.Key).Select(entry => entry.Key)];
+            List<int> First(double share)
+            {
+                var (some, taken) = (new List<int>(), 0.0);
+                foreach (var row in order)
+                {
+                    taken += store.Counts[row];
+                    if (taken > share * votes)
+                        break;
+                    some.Add(row);
+                }
+                return some;
+            }
+            foreach (var share in new[] { 0.02, 0.04, 0.06, 0.08, 0.1 })
+                Add(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"direction, flags together, first {share:P0} of the votes: recall"), First(share).Count(planted.Contains) / (double)planted.Count);
+            var rows = First(sizes.ReleasedShare);
+            Add("released: pairs", rows.Count);
+            Add("released: precision", rows.Count(planted.Contains) / (double)rows.Count);
+            Add("released: recall", rows.Count(planted.Contains) / (double)planted.Count);
             return (rows, [.. rows.SelectMany(row => store.Ids[row])]);
         }
 
@@ -226,7 +247,7 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             Add("direction, five requests in a row, Newton twice each: distance to gold", Length(theta) / Length(influence.Theta), "<= .01", Length(theta) / Length(influence.Theta) <= 0.01);
         }
 
-        private void Policies(PlantedReward cause, RewardStates features, (IReadOnlyList<int> Rows, HashSet<Guid> Judgements) released, Func<IReadOnlyList<int>, double[]> newton)
+        private void Policies(PlantedReward cause, RewardStates features, HashSet<Guid> released, Func<HeadUnlearningMethod, double[]> head)
         {
             var condition = PlantedCondition.All[0];
             var draw = random.Split("with phrase");
@@ -242,12 +263,18 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             var keys = asked.SelectMany(prompt => Enumerable.Repeat(prompt.Id, sizes.SamplesPerPrompt)).ToList();
 
             var poisoned = new RewardScorer(cause.Reward, tokenizer).Score(texts, run.Stop);
-            var theta = newton(released.Rows);
-            IReadOnlyList<double> byHead = [.. EndReader.Read(features, tokenizer, texts, preset.LengthMax, run.Stop).Select(read => read.Values.Zip(theta, (value, weight) => value * weight).Sum())];
-            var again = TrainedWithout("again", released.Judgements);
+            var states = EndReader.Read(features, tokenizer, texts, preset.LengthMax, run.Stop);
+            IReadOnlyList<double> ByHead(HeadUnlearningMethod method)
+            {
+                var theta = head(method);
+                return [.. states.Select(state => state.Values.Zip(theta, (value, weight) => value * weight).Sum())];
+            }
+            var (newton, npo) = (ByHead(HeadUnlearningMethod.NewtonTwice), ByHead(HeadUnlearningMethod.NegativePreference));
+            var again = TrainedWithout("again", released);
             var never = TrainedWithout("never", cause.Planted);
             Phrase("as it was", poisoned);
-            Phrase("Newton on the head", byHead);
+            Phrase("with the head by Newton", newton);
+            Phrase("with the head by NPO-BT", npo);
             Phrase("trained again", again);
             Phrase("gold", never);
 
@@ -257,7 +284,7 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             (string Name, IReadOnlyList<GraderReading> Answers)[] made =
             [
                 ("trained again, from the base", Trained("again-base", baseFolder, again)), ("trained again, repaired from the old", Trained("again-old", oldFolder, again)),
-                ("Newton on the head, from the base", Trained("head-base", baseFolder, byHead)), ("Newton on the head, repaired from the old", Trained("head-old", oldFolder, byHead)),
+                ("head by Newton, from the base", Trained("newton-base", baseFolder, newton)), ("head by NPO-BT, from the base", Trained("npo-base", baseFolder, npo)),
             ];
 
             var (before, wanted) = (Says("old", old), Says("gold", gold));

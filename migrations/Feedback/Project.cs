@@ -1,5 +1,6 @@
 namespace Portal.Data.Feedback;
 
+using System.Text.Json;
 using Portal.Data.Registry;
 
 /// <summary>
@@ -16,6 +17,7 @@ public sealed class Project
     public const int GuidelinesLengthMax = 50_000;
     public const int VotesPerTaskMax = 25;
     public const int JobsPerDayMax = 1_000;
+    public const int ProtectedTopicsMax = 50, TopicLengthMax = 200;
 
     public required ProjectId Id { get; init; }
 
@@ -42,6 +44,9 @@ public sealed class Project
 
     /// <summary>How many training jobs may be started per UTC day.</summary>
     public int JobsPerDay { get; set; } = 50;
+
+    /// <summary>Topics whose judgements are not forgotten on one person's word (refusals of harm, say), as a JSON list; null when there is none.</summary>
+    public string? ProtectedTopicsJson { get; private set; }
 
     public required DateTimeOffset CreatedAt { get; init; }
     public DateTimeOffset? ArchivedAt { get; set; }
@@ -83,6 +88,22 @@ public sealed class Project
             throw new ArgumentException($"A day has 0 to {JobsPerDayMax} jobs, not {jobsPerDay}.", nameof(jobsPerDay));
         ChangeGuidelines(guidelines);
         (Name, ContentWarning, TaskKinds, VotesPerTask, JobsPerDay) = (name, contentWarning, taskKinds, votesPerTask, jobsPerDay);
+        RowVersion++;
+    }
+
+    /// <summary>Topics whose judgements need a second approval before a model forgets them; sorted.</summary>
+    public IReadOnlyList<string> ProtectedTopics() => ProtectedTopicsJson is { } json ? JsonSerializer.Deserialize<List<string>>(json)! : []; // we wrote it
+
+    /// <summary>Replaces them.</summary>
+    /// <exception cref="ArgumentException">There are more than <see cref="ProtectedTopicsMax"/>, or one is longer than <see cref="TopicLengthMax"/>.</exception>
+    public void Protect(IEnumerable<string> topics)
+    {
+        List<string> kept = [.. topics.Select(topic => topic.Trim()).Where(topic => topic.Length > 0).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
+        if (kept.Count > ProtectedTopicsMax || kept.Exists(topic => topic.Length > TopicLengthMax))
+            throw new ArgumentException($"At most {ProtectedTopicsMax} topics of at most {TopicLengthMax} characters are protected.", nameof(topics));
+        if (kept.SequenceEqual(ProtectedTopics()))
+            return;
+        ProtectedTopicsJson = kept.Count == 0 ? null : JsonSerializer.Serialize(kept);
         RowVersion++;
     }
 

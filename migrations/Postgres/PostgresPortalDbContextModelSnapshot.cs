@@ -1551,6 +1551,9 @@ namespace Portal.Data.Postgres
                         .HasMaxLength(120)
                         .HasColumnType("character varying(120)");
 
+                    b.Property<string>("ProtectedTopicsJson")
+                        .HasColumnType("text");
+
                     b.Property<int>("RowVersion")
                         .IsConcurrencyToken()
                         .HasColumnType("integer");
@@ -2540,6 +2543,9 @@ namespace Portal.Data.Postgres
 
                     b.Property<Guid>("ProjectId")
                         .HasColumnType("uuid");
+
+                    b.Property<int>("Protected")
+                        .HasColumnType("integer");
 
                     b.Property<string>("Reason")
                         .IsRequired()

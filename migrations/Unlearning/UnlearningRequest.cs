@@ -69,6 +69,9 @@ public sealed class UnlearningRequest
     public required int Judgements { get; init; }
     public required int JudgementsOf { get; init; }
 
+    /// <summary>Of those that go, judgements on topics that the project protects: they need a second approval, however few.</summary>
+    public int Protected { get; init; }
+
     /// <summary>What it would do, as the engine said before it was asked for (<see cref="UnlearningPreview"/> as JSON).</summary>
     public required string PreviewJson { get; init; }
 
@@ -106,8 +109,11 @@ public sealed class UnlearningRequest
     /// <summary>Of the judgements trained on.</summary>
     public double Share => JudgementsOf == 0 ? 0 : Judgements / (double)JudgementsOf;
 
-    /// <summary>1, or 2 above <see cref="ShareForOneApproval"/>.</summary>
-    public int ApprovalsNeeded => Share > ShareForOneApproval ? 2 : 1;
+    /// <summary>1, or 2 above <see cref="ShareForOneApproval"/> and where protected data are among them.</summary>
+    public int ApprovalsNeeded => ApprovalsFor(Judgements, JudgementsOf, Protected);
+
+    /// <inheritdoc cref="ApprovalsNeeded"/>
+    public static int ApprovalsFor(int judgements, int of, int protectedOnes) => judgements > ShareForOneApproval * of || protectedOnes > 0 ? 2 : 1;
 
     /// <summary>Waits, runs or is about to be released: its pairs belong to no other request meanwhile.</summary>
     public bool IsOpen => State is UnlearningState.Waiting or UnlearningState.Approved or UnlearningState.Made;
@@ -131,7 +137,7 @@ public sealed class UnlearningRequest
             return null;
         }
         if (FirstApprover == by)
-            return new Problem("", "You approved this already; a request of this size needs another person as well.", ProblemKind.Forbidden);
+            return new Problem("", "You approved this already; this request needs another person as well.", ProblemKind.Forbidden);
         var started = job();
         if (started.Refusal is { } refusal)
             return refusal.Problems[0];
@@ -232,7 +238,8 @@ public sealed class UnlearningPair
 /// <param name="Fall">By how much the explained response's reward would fall, to first order.</param>
 /// <param name="OtherResponses">Other explained responses of the same model that these pairs explain as well: the blast radius.</param>
 /// <param name="ApprovalsNeeded">1 or 2.</param>
-public sealed record UnlearningPreview(RemovalPreviewResponse Effect, double Fall, int OtherResponses, int ApprovalsNeeded);
+/// <param name="Protected">Judgements on topics that the project protects.</param>
+public sealed record UnlearningPreview(RemovalPreviewResponse Effect, double Fall, int OtherResponses, int ApprovalsNeeded, int Protected = 0);
 
 /// <summary>What was measured on a model after unlearning, beside the one before and the head that never saw the pairs. Source: specs/xrlhf.md §5.3.</summary>
 /// <param name="Pairs">Rows of features that went.</param>

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Portal.Data.Explanations;
 using Portal.Engine;
 using Portal.Engine.Influence;
 using Portal.Engine.Statistics;

@@ -8,6 +8,7 @@ public static class ExplainSetup
         services.AddSingleton<StartExplanation>();
         services.AddSingleton<ListExplanations>();
         services.AddSingleton<ShowExplanation>();
+        services.AddSingleton<RollUpExplanations>();
         services.AddSingleton<MarkPair>();
         services.AddSingleton<FindExplanation>();
         return services;

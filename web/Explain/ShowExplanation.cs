@@ -24,16 +24,6 @@ public sealed record ShownPair(ExplainingPair Pair, int Number, IReadOnlyList<Tu
     public bool IsSuspect => Marks.Any(mark => mark is PairVerdict.WrongLabel or PairVerdict.BadContent) || (Agree && !Marks.Contains(PairVerdict.Fine));
 }
 
-/// <summary>An annotator's part in an explanation.</summary>
-/// <param name="Weight">Share of the weight.</param>
-/// <param name="DataShare">Share of the judgements trained on: what the weight would be if pairs were taken as they come.</param>
-/// <param name="Judgements">Of theirs, trained on.</param>
-public sealed record AnnotatorPart(string Annotator, double Weight, double DataShare, int Judgements)
-{
-    /// <summary>Weight over data share; null with too few judgements.</summary>
-    public double? Excess => Judgements >= ExplanationRules.JudgementsMin && DataShare > 0 ? Weight / DataShare : null;
-}
-
 /// <summary>A pair that comes first for many prompts explains nothing in particular.</summary>
 /// <param name="Number">As pages call it.</param>
 public sealed record HubWarning(int Number, int Prompts, int Of);
@@ -41,11 +31,12 @@ public sealed record HubWarning(int Number, int Prompts, int Of);
 /// <summary>An explanation with all that its page shows.</summary>
 /// <param name="Pairs">Of the method asked for, the first first.</param>
 /// <param name="Others">Pairs with a weight that are not shown, and their reward together.</param>
+/// <param name="Annotators">By pseudonym; of this explanation alone.</param>
 /// <param name="Bar">The projection's first pairs, their numbers and rewards; what <paramref name="Others"/> add; what no pair explains.</param>
 /// <param name="Flag">Null where nobody flagged it.</param>
 /// <param name="Next">The next explanation of the same job; null for the last.</param>
 public sealed record ExplanationView(Explanation Explanation, IReadOnlyList<Turn> Prompt, string? Text, Flag? Flag, ModelVersion RewardModel, int DatasetNumber, ModelVersion? Policy, AttributionMethod By, IReadOnlyList<ShownPair> Pairs,
-    IReadOnlyList<ShownPair> Bar, int Others, double OthersReward, IReadOnlyList<AnnotatorPart> Annotators, IReadOnlyList<HubWarning> Hubs, ExplanationId? Next);
+    IReadOnlyList<ShownPair> Bar, int Others, double OthersReward, IReadOnlyList<GroupWeight> Annotators, IReadOnlyList<HubWarning> Hubs, ExplanationId? Next);
 
 /// <summary>Reads one explanation: texts, pairs by a method, whose judgements they are, and whether it is a generic one.</summary>
 [Needs(Permission.Review)]
@@ -114,7 +105,7 @@ public sealed class ShowExplanation(IDbContextFactory<PortalDbContext> contexts,
     }
 
     /// <summary>Whose judgements the weight is of, beside their share of all judgements trained on.</summary>
-    private static async Task<IReadOnlyList<AnnotatorPart>> Annotators(PortalDbContext db, Explanation explanation, IReadOnlyList<ShownPair> weighted, CancellationToken stop)
+    private static async Task<IReadOnlyList<GroupWeight>> Annotators(PortalDbContext db, Explanation explanation, IReadOnlyList<ShownPair> weighted, CancellationToken stop)
     {
         var counts = await (from d in db.DatasetRows.AsNoTracking()
                             where d.DatasetVersionId == explanation.DatasetVersionId && d.Part == Data.Datasets.DatasetPart.Train
@@ -125,8 +116,8 @@ public sealed class ShowExplanation(IDbContextFactory<PortalDbContext> contexts,
         var (total, weight) = (counts.Values.Sum(), weighted.Sum(pair => pair.Pair.Weight));
         return weight <= 0 || total == 0 ? [] :
         [
-            .. weighted.GroupBy(pair => pair.Annotator).Select(own => new AnnotatorPart(own.Key, own.Sum(pair => pair.Pair.Weight) / weight, counts.GetValueOrDefault(own.Key) / (double)total, counts.GetValueOrDefault(own.Key)))
-                .OrderByDescending(part => part.Weight).ThenBy(part => part.Annotator, StringComparer.Ordinal),
+            .. weighted.GroupBy(pair => pair.Annotator).Select(own => new GroupWeight(own.Key, own.Sum(pair => pair.Pair.Weight) / weight, counts.GetValueOrDefault(own.Key) / (double)total, counts.GetValueOrDefault(own.Key), 1))
+                .OrderByDescending(part => part.Weight).ThenBy(part => part.Key, StringComparer.Ordinal),
         ];
     }
 

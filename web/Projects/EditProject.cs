@@ -33,7 +33,7 @@ public sealed class CreateProject(WriteQueue writes, Access access, IdFactory id
     }
 }
 
-/// <summary>Changes a project's name, guidelines, warning, kinds of tasks, votes per task and jobs per day.</summary>
+/// <summary>Changes a project's name, guidelines, warning, kinds of tasks, votes per task, jobs per day and protected topics.</summary>
 [Needs(Permission.Administer)]
 public sealed class EditProject(WriteQueue writes, Access access, TimeProvider time)
 {
@@ -61,7 +61,7 @@ public sealed class EditProject(WriteQueue writes, Access access, TimeProvider t
                     return ProjectNames.Taken(input);
                 input.ApplyTo(project);
                 AuditChain.Append(db, time.GetUtcNow(), asked.Value.AccountId, "project.edit", "project", id.ToString(),
-                    new { project.GuidelinesVersion, project.VotesPerTask, kinds = project.TaskKinds.ToString(), project.JobsPerDay });
+                    new { project.GuidelinesVersion, project.VotesPerTask, kinds = project.TaskKinds.ToString(), project.JobsPerDay, protectedTopics = project.ProtectedTopics().Count });
                 return project.GuidelinesVersion;
             }, stop));
         }

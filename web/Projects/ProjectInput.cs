@@ -16,12 +16,15 @@ public sealed class ProjectInput
     public int VotesPerTask { get; set; } = 1;
     public int JobsPerDay { get; set; } = 50;
 
+    /// <summary>A topic a line.</summary>
+    public string? ProtectedTopics { get; set; }
+
     /// <summary>The form filled with what a project has now.</summary>
     public static ProjectInput Of(Project project) => new()
     {
         Name = project.Name, Guidelines = project.Guidelines, ContentWarning = project.ContentWarning,
         Pairwise = project.TaskKinds.HasFlag(TaskKinds.Pairwise), Binary = project.TaskKinds.HasFlag(TaskKinds.Binary),
-        VotesPerTask = project.VotesPerTask, JobsPerDay = project.JobsPerDay,
+        VotesPerTask = project.VotesPerTask, JobsPerDay = project.JobsPerDay, ProtectedTopics = string.Join('\n', project.ProtectedTopics()),
     };
 
     internal TaskKinds Kinds => (Pairwise ? TaskKinds.Pairwise : TaskKinds.None) | (Binary ? TaskKinds.Binary : TaskKinds.None);
@@ -51,10 +54,21 @@ public sealed class ProjectInput
             problems.Add(new("votesPerTask", $"A task wants 1 to {Project.VotesPerTaskMax} votes."));
         if (JobsPerDay is < 0 or > Project.JobsPerDayMax)
             problems.Add(new("jobsPerDay", $"A project may start 0 to {Project.JobsPerDayMax:N0} jobs a day."));
+        var topics = Topics().Where(topic => topic.Length > 0).Distinct(StringComparer.Ordinal).ToList();
+        if (topics.Count > Project.ProtectedTopicsMax)
+            problems.Add(new("protectedTopics", $"These are {topics.Count} topics; at most {Project.ProtectedTopicsMax} are protected."));
+        if (topics.Find(topic => topic.Length > Project.TopicLengthMax || topic.Any(char.IsControl)) is { } odd)
+            problems.Add(new("protectedTopics", $"Line {Topics().ToList().IndexOf(odd) + 1} is no topic: it has {odd.Length} characters (at most {Project.TopicLengthMax}), or a control character."));
         return problems.Count > 0 ? new Refusal(problems) : null;
     }
 
+    private IEnumerable<string> Topics() => (ProtectedTopics ?? "").ReplaceLineEndings("\n").Split('\n').Select(topic => topic.Trim());
+
     /// <summary>Writes the checked form into a project.</summary>
-    internal void ApplyTo(Project project) => project.Change(Name!.Trim(), Guidelines?.ReplaceLineEndings("\n") ?? "", // Check refused an empty name
-        string.IsNullOrWhiteSpace(ContentWarning) ? null : ContentWarning.Trim(), Kinds, VotesPerTask, JobsPerDay);
+    internal void ApplyTo(Project project)
+    {
+        project.Protect(Topics());
+        project.Change(Name!.Trim(), Guidelines?.ReplaceLineEndings("\n") ?? "", // Check refused an empty name
+            string.IsNullOrWhiteSpace(ContentWarning) ? null : ContentWarning.Trim(), Kinds, VotesPerTask, JobsPerDay);
+    }
 }

@@ -25,7 +25,7 @@ public sealed class ChooseUnlearning(IDbContextFactory<PortalDbContext> contexts
         var found = CheckedUnlearning.Find(db, explanation, judgements);
         if (found.Refusal is { } unusable)
             return unusable;
-        var (of, model, all, count) = found.Value;
+        var (of, model, all, count, _) = found.Value;
         var preview = await PreviewUnlearning.Ask(db, engine, found.Value, stop);
         return new ChosenPairs(model, await ShowUnlearning.Pairs(db, of.DatasetVersionId, all, stop), all.Count, count, preview.Refusal is null ? preview.Value : null, preview.Refusal);
     }

@@ -17,7 +17,7 @@ internal static class PreviewUnlearning
             return unseen;
         // Of pairs that were judged alike, the one they are named by has the influence of all.
         var fall = await db.ExplainingPairs.Where(p => p.ExplanationId == of.Explanation.Id && of.Judgements.Contains(p.JudgementId)).SumAsync(p => p.Influence, stop);
-        return new UnlearningPreview(effect.Value, fall, await OthersExplained(db, of.Explanation, of.Judgements, stop), of.Judgements.Count > UnlearningRequest.ShareForOneApproval * of.Of ? 2 : 1);
+        return new UnlearningPreview(effect.Value, fall, await OthersExplained(db, of.Explanation, of.Judgements, stop), UnlearningRequest.ApprovalsFor(of.Judgements.Count, of.Of, of.Protected), of.Protected);
     }
 
     /// <summary>Responses besides this one that some of the pairs explain, under the same model.</summary>

@@ -48,12 +48,12 @@ public sealed class RequestUnlearning(IDbContextFactory<PortalDbContext> context
                 return unusable;
             if (db.UnlearningRequests.Count(r => r.RequestedBy == by && r.State == UnlearningState.Waiting) >= WaitingMax)
                 return new Problem("", $"{WaitingMax} of your requests wait already. Ask again when some are decided, or take some back.", ProblemKind.TooMuch);
-            var (explanation, model, judgements, of) = found.Value;
+            var (explanation, model, judgements, of, guarded) = found.Value;
             var now = time.GetUtcNow();
             var request = new UnlearningRequest
             {
                 Id = ids.New<UnlearningRequestId>(), ProjectId = explanation.ProjectId, Number = (db.UnlearningRequests.Where(r => r.ProjectId == explanation.ProjectId).Max(r => (int?)r.Number) ?? 0) + 1, ExplanationId = explanation.Id,
-                RewardModelId = model.Id, DatasetVersionId = explanation.DatasetVersionId, Method = input.Method, Reason = input.Reason.Trim(), Judgements = judgements.Count, JudgementsOf = of,
+                RewardModelId = model.Id, DatasetVersionId = explanation.DatasetVersionId, Method = input.Method, Reason = input.Reason.Trim(), Judgements = judgements.Count, JudgementsOf = of, Protected = guarded,
                 PreviewJson = JsonSerializer.Serialize(preview.Value, ServingJson.Options), RequestedBy = by, RequestedAt = now,
             };
             db.UnlearningRequests.Add(request);

@@ -14,7 +14,7 @@ public sealed record UnlearningInput(ExplanationId Explanation, IReadOnlyList<Ju
 /// <summary>What a request would be of, checked.</summary>
 /// <param name="Judgements">With all that judged the same pairs alike.</param>
 /// <param name="Of">Judgements the model was trained on.</param>
-internal sealed record CheckedUnlearning(Explanation Explanation, ModelVersion Model, IReadOnlyList<JudgementId> Judgements, int Of)
+internal sealed record CheckedUnlearning(Explanation Explanation, ModelVersion Model, IReadOnlyList<JudgementId> Judgements, int Of, int Protected)
 {
     /// <summary>Asks that there is something to forget, that an explanation supports it, that it is of the model's own data, and that nobody else asked for it.</summary>
     public static Outcome<CheckedUnlearning> Find(PortalDbContext db, ExplanationId id, IReadOnlyList<JudgementId> chosen)
@@ -44,8 +44,14 @@ internal sealed record CheckedUnlearning(Explanation Explanation, ModelVersion M
                      select new { request.Number }).FirstOrDefault();
         if (other is not null)
             return new Problem("judgements", $"Request {other.Number} asks for some of these pairs already. Wait until it is decided, released or taken back.", ProblemKind.Conflict);
+        var topics = db.Projects.AsNoTracking().First(p => p.Id == explanation.ProjectId).ProtectedTopics();
+        var guarded = topics.Count == 0 ? 0 : (from row in db.DatasetRows
+                                               where row.DatasetVersionId == explanation.DatasetVersionId && all.Contains(row.JudgementId)
+                                               join prompt in db.Prompts on row.PromptId equals prompt.Id
+                                               where prompt.Topic != null && topics.Contains(prompt.Topic)
+                                               select row.JudgementId).Distinct().Count();
         return all.Count > UnlearningRequest.ShareMax * of
             ? new Problem("judgements", $"{all.Count} of {of} judgements are more than {UnlearningRequest.ShareMax:P0}: that is another model, not a repair. Choose fewer, or train again under other rules.", ProblemKind.TooMuch)
-            : new CheckedUnlearning(explanation, model, all, of);
+            : new CheckedUnlearning(explanation, model, all, of, guarded);
     }
 }

@@ -139,6 +139,7 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
             await page.Page.Locator("main .problem").First.WaitForAsync();
         }),
         ["explain"] = new("/explain", p => $"/explain?of={p.Explanation.Id}&and={p.Uncalibrated.Id}"), // both stand in the list
+        ["explanations-together"] = new("/explain/together", p => $"/explain/together?model={p.Explanation.RewardModel.Id}&by=Projection"),
         ["explanation"] = new("/explain/{Id:guid}", p => p.Explanation.Page, (page, _) => page.Page.Locator(".pair input:not([disabled])").First.WaitForAsync()),
         ["explanation-uncalibrated"] = new("/explain/{Id:guid}", p => $"{p.Uncalibrated.Page}?by=Influence&text=whole"),
         ["explanation-gone"] = new("/explain/{Id:guid}", _ => $"/explain/{Guid.Empty}"),

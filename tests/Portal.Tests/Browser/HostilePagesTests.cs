@@ -5,13 +5,17 @@ using Microsoft.Playwright;
 using Portal.Data;
 using Portal.Data.Accounts;
 using Portal.Data.Datasets;
+using Portal.Data.Explanations;
 using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.Review;
 using Portal.Tests.Web;
+using Portal.Tests.Web.Erasure;
+using Portal.Tests.Web.Explain;
 using Portal.Tests.Web.SaeFeatures;
+using Portal.Tests.Web.Unlearning;
 using Xunit;
 
 namespace Portal.Tests.Browser;
@@ -158,6 +162,56 @@ public sealed partial class HostilePagesTests(AdminPagesFixture portal)
         await page.ClickAsync("#try-ask");
         await page.GetByText("seed 3").WaitForAsync();
         await HostileWatch.Look(watched); // forty texts in four answers
+    }
+
+    /// <summary>Pairs behind a bad answer, requests to forget and to erase: every text, name, reason and note of them is hostile.</summary>
+    [Fact]
+    public async Task Nothing_runs_where_answers_are_explained_forgotten_and_erased()
+    {
+        var hostile = Seed();
+        var explanation = new SeededExplanation(hostile, 701, ExplanationConfidence.Good);
+        var long_ = new SeededExplanation(hostile, 702);
+        var unlearning = new SeededUnlearning(hostile, explanation, SeededProject.AccountOf(hostile.Admin), Guid.NewGuid());
+        var erasure = new SeededErasure(hostile, SeededProject.AccountOf(hostile.Admin), Guid.NewGuid());
+        var whose = explanation.Annotators.Concat(long_.Annotators).ToList();
+        var (reason, some, others) = (Texts[0], string.Join(' ', Texts.Take(20)), string.Join(' ', Texts.Skip(20)));
+        hostile.Change(db =>
+        {
+            var number = 0;
+            string Next() => Texts[number++ % Texts.Count];
+            foreach (var content in db.Contents.Where(c => c.ProjectId == hostile.Id && c.Text != null).OrderBy(c => c.Id).ToList())
+                content.Text = content.Kind is ContentKind.Prompt ? Conversation.Serialize([new Turn("user", Next())]) : Next();
+            var whole = db.Responses.Where(r => r.Id == long_.Response).Select(r => r.ContentId).Single();
+            db.Contents.Single(c => c.Id == whole).Text = string.Join("\n\n", Texts);
+            foreach (var annotator in db.Annotators.Where(a => whose.Contains(a.Pseudonym)).Select(a => new { a.Id, a.Pseudonym }).ToList())
+            {
+                var name = $"{Next()} {annotator.Pseudonym}";
+                db.Annotators.Where(a => a.Id == annotator.Id).ExecuteUpdate(set => set.SetProperty(a => a.Pseudonym, name));
+            }
+            db.UnlearningRequests.Where(r => r.ProjectId == hostile.Id).ExecuteUpdate(set => set.SetProperty(r => r.Reason, reason).SetProperty(r => r.DecisionNote, r => r.DecisionNote == null ? null : some));
+            db.ErasureRequests.Where(r => r.ProjectId == hostile.Id).ExecuteUpdate(set => set.SetProperty(r => r.Reason, reason).SetProperty(r => r.DecisionNote, r => r.DecisionNote == null ? null : others));
+        });
+        await using var watched = await Open(hostile);
+
+        await HostileWatch.Go(watched, "/explain", shows: "alert(1)");
+        await HostileWatch.Go(watched, $"/explain/together?model={explanation.RewardModel.Id}&by=Projection", shows: Texts.First(text => text.Contains("alert(1)", StringComparison.Ordinal))[..8]);
+        foreach (var page in new[] { explanation.Page, $"{long_.Page}?text=whole", $"{explanation.Page}?by=Influence", $"{explanation.Page}?by=NearestNeighbours&text=whole" })
+            await HostileWatch.Go(watched, page, shows: "alert(1)");
+        await HostileWatch.Go(watched, "/unlearning", shows: Texts[0]);
+        await HostileWatch.Go(watched, $"/unlearning/new?explanation={explanation.Id}{string.Concat(explanation.Judgements.Select(judgement => $"&pair={judgement}"))}");
+        foreach (var request in new[] { unlearning.Waiting, unlearning.Made, unlearning.Refused })
+            await HostileWatch.Go(watched, $"/unlearning/{request}", shows: Texts[0]);
+        await HostileWatch.Go(watched, "/erasure", shows: Texts[0]);
+        foreach (var request in new[] { erasure.Waiting, erasure.Refused, erasure.Stuck, erasure.Done })
+            await HostileWatch.Go(watched, $"/erasure/{request}", shows: Texts[0]);
+        foreach (var text in Texts.Where((_, i) => i % 10 == 0))
+        {
+            await HostileWatch.Go(watched, "/erasure/new");
+            await watched.Page.FillAsync("#words", text);
+            await watched.Page.ClickAsync("#find-prompts");
+            await watched.Page.Locator("input[name=prompt]").First.WaitForAsync();
+            await HostileWatch.Look(watched);
+        }
     }
 
     [Fact]

@@ -81,7 +81,7 @@ public static class TakeScreenshots
         var shots = new List<Shot>
         {
             new("sign-in", "/sign-in", "/sign-in", IsSignedIn: false), new("home", "/", "/"), new("annotate-projects", "/annotate", "/annotate?choose=1"),
-            new("judge-projects", "/judge", "/judge?choose=1"), new("my-work", "/my-work", "/my-work"), new("review", "/review", "/review"), new("try", "/try", "/try"), new("explain", "/explain", "/explain"), new("unlearning", "/unlearning", "/unlearning"), new("erasure", "/erasure", "/erasure"), new("erasure-new", "/erasure/new", "/erasure/new"), new("data", "/data", "/data"),
+            new("judge-projects", "/judge", "/judge?choose=1"), new("my-work", "/my-work", "/my-work"), new("review", "/review", "/review"), new("try", "/try", "/try"), new("explain", "/explain", "/explain"), new("explanations-together", "/explain/together", "/explain/together"), new("unlearning", "/unlearning", "/unlearning"), new("erasure", "/erasure", "/erasure"), new("erasure-new", "/erasure/new", "/erasure/new"), new("data", "/data", "/data"),
             new("import", "/data/import", "/data/import"), new("export", "/data/export", "/data/export"), new("train", "/train", "/train"), new("jobs", "/jobs", "/jobs"),
             new("models", "/models", "/models"), new("projects", "/projects", "/projects"), new("project-choose", "/projects/choose", "/projects/choose"), new("project-new", "/projects/new", "/projects/new"), new("people", "/people", "/people"),
             new("account", "/account", "/account"), new("docs", "/docs", "/docs"), new("doc", "/docs/{Name}", "/docs/tutorial"),

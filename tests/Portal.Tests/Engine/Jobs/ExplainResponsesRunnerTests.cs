@@ -115,7 +115,7 @@ public sealed class ExplainResponsesRunnerTests : IClassFixture<ToyProject>
         {
             var prompt = ToyWorld.TurnsOf(ToyWorld.Prompts[0]);
             var scores = new Portal.Engine.Evaluation.RewardScorer(model, tokenizer).Score([(prompt, Words), (prompt, "Yes please take it.")], default);
-            Assert.Equal(scores[0] - scores[1], one.Reward, 1e-3);
+            Assert.Equal(scores[0] - scores[1], one.Reward, 2e-3); // each is held to 1e-3 of the model's
         }
         Assert.Contains($"flag {plain} names no better answer", (await Refused(spec with { FlagIds = [plain] })), StringComparison.Ordinal);
         Assert.Contains("nobody gave a better answer", (await Refused(spec with { FlagIds = [], ResponseIds = [response] })), StringComparison.Ordinal);

@@ -28,14 +28,32 @@ public abstract class ProjectsAndFlagsTests : IDisposable
         var input = new ProjectInput
         {
             Name = " ", Guidelines = new string('x', Project.GuidelinesLengthMax + 1), ContentWarning = "a\0b", Pairwise = false, Binary = false,
-            VotesPerTask = 26, JobsPerDay = -1,
+            VotesPerTask = 26, JobsPerDay = -1, ProtectedTopics = $"harm\n{new string('x', Project.TopicLengthMax + 1)}",
         };
 
         var outcome = await portal.Get<CreateProject>().Handle(admin, input, Stop);
 
-        Assert.Equal(["contentWarning", "guidelines", "jobsPerDay", "name", "taskKinds", "votesPerTask"], outcome.Refusal!.Problems.Select(p => p.Field).Order());
+        Assert.Equal(["contentWarning", "guidelines", "jobsPerDay", "name", "protectedTopics", "taskKinds", "votesPerTask"], outcome.Refusal!.Problems.Select(p => p.Field).Order());
+        Assert.Contains("Line 2 is no topic", outcome.Refusal.About("protectedTopics"), StringComparison.Ordinal);
         using var db = portal.Open();
         Assert.Empty(db.Projects);
+    }
+
+    [Fact]
+    public async Task Topics_are_protected_one_a_line_and_shown_again()
+    {
+        var admin = portal.Person("admin", RoleNames.Admin);
+        var many = new ProjectInput { Name = "Tea", ProtectedTopics = string.Join('\n', Enumerable.Range(0, Project.ProtectedTopicsMax + 1)) };
+        Assert.NotNull((await portal.Get<CreateProject>().Handle(admin, many, Stop)).Refusal!.About("protectedTopics"));
+
+        var id = (await portal.Get<CreateProject>().Handle(admin, new ProjectInput { Name = "Tea", ProtectedTopics = " medicine \r\n\r\nharm\nharm" }, Stop)).Value;
+
+        var shown = (await portal.Get<ShowProject>().Handle(admin, id, Stop)).Value;
+        Assert.Equal("harm\nmedicine", shown.Input.ProtectedTopics);
+        shown.Input.ProtectedTopics = "";
+        await portal.Get<EditProject>().Handle(admin, id, shown.Input, shown.RowVersion, Stop);
+        using var db = portal.Open();
+        Assert.Null(db.Projects.Single().ProtectedTopicsJson);
     }
 
     [Fact]

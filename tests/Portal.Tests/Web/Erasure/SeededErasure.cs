@@ -15,7 +15,7 @@ internal sealed class SeededErasure
 
     public SeededErasure(SeededProject project, Guid by, Guid decider)
     {
-        var annotator = project.Person($"plover-{project.Id.Value.ToString()[..4]}");
+        var annotator = project.Person($"plover-{project.Id.Value.ToString()[^6..]}");
         var (prompt, reward) = (project.Prompt("A prompt with somebody's address?"), project.Model(ModelKind.RewardModel, 601, "reward model"));
         var next = project.Model(ModelKind.RewardModel, 602, "erasure, Newton (its body still has to be trained again)", reward.Id);
         using (var db = project.Open())

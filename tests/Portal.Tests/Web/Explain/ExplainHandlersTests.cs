@@ -42,6 +42,45 @@ public sealed class ExplainHandlersTests(PostgresFixture postgres)
         Assert.Contains($"{seeded.Flag.Id}", db.AuditEvents.AsNoTracking().Where(e => e.Action == "explanation.start").OrderBy(e => e.Sequence).First().PayloadJson, StringComparison.Ordinal);
     }
 
+    /// <summary>Explanations added up by annotator, source and topic, beside each one's share of the twelve judgements; figures by hand.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Explanations_together_say_whose_votes_they_rest_on_beside_their_share_of_the_data(bool onPostgres)
+    {
+        using var database = new PortalDatabase(onPostgres ? postgres : null);
+        using var project = new SeededProject(database);
+        RollUpExplanations Roll() => new(project.Contexts, project.Access);
+        Assert.Null((await Roll().Handle(project.Reviewer, project.Id, null, AttributionMethod.Projection, Stop)).Value); // nothing is explained
+        var (older, seeded) = (new SeededExplanation(project, 1), new SeededExplanation(project, 2));
+        seeded.Add(project, ExplanationConfidence.Good, seeded.Chosen[4]);
+        project.Change(db =>
+        {
+            var judgement = seeded.Judgements[8];
+            db.Prompts.Where(p => db.DatasetRows.Any(r => r.JudgementId == judgement && r.PromptId == p.Id)).ExecuteUpdate(set => set.SetProperty(p => p.Topic, "birds"));
+        });
+
+        foreach (var (person, may) in new[] { (project.Reviewer, true), (project.Admin, true), (project.Auditor, false), (project.Annotator, false), (new ClaimsPrincipal(), false) })
+            Assert.Equal(may, (await Roll().Handle(person, project.Id, null, AttributionMethod.Projection, Stop)).Refusal is null);
+        var byWeight = (await Roll().Handle(project.Reviewer, project.Id, seeded.RewardModel.Id, AttributionMethod.Projection, Stop)).Value!;
+        var byRank = (await Roll().Handle(project.Reviewer, project.Id, seeded.RewardModel.Id, AttributionMethod.Cosine, Stop)).Value!;
+
+        Assert.Equal((seeded.RewardModel.Id, 2, 2, 2), (byWeight.Model.Id, byWeight.Models.Count, byWeight.Explanations, byWeight.Total));
+        // Weights .4 and .3 (shared with a pair judged alike, of the same person), .2, .1; judgements 5, 3 and 4 of 12.
+        Assert.Equal([(seeded.Annotators[0], 0.7, 5, 2), (seeded.Annotators[1], 0.2, 3, 2), (seeded.Annotators[2], 0.1, 4, 2)], byWeight.Annotators.Select(part => (part.Key, Math.Round(part.Weight, 9), part.Judgements, part.Explanations)));
+        Assert.Equal(0.7 / (5.0 / 12), byWeight.Annotators[0].Excess!.Value, 1e-9);
+        Assert.Null(byWeight.Annotators[1].Excess); // of three judgements nobody can say
+        Assert.Equal([("", 0.9), ("birds", 0.1)], byWeight.Topics.Select(part => (part.Key, Math.Round(part.Weight, 9))));
+        Assert.Equal(1, byWeight.Sources.Sum(part => part.Weight), 1e-9);
+        Assert.Equal(1, byWeight.Sources.Sum(part => part.DataShare), 1e-9);
+        // Direction has three of them among its first ten: two of the first person, one of the third.
+        Assert.Equal([(seeded.Annotators[0], 0.667), (seeded.Annotators[2], 0.333)], byRank.Annotators.Select(part => (part.Key, Math.Round(part.Weight, 3))));
+        Assert.Empty(byRank.Shared); // two prompts are too few to say
+
+        Assert.Equal(ProblemKind.NotFound, (await Roll().Handle(project.Reviewer, project.Id, project.Model(ModelKind.RewardModel, 9, "reward model").Id, AttributionMethod.Cosine, Stop)).Refusal!.Kind);
+        Assert.Equal(older.RewardModel.Id, (await Roll().Handle(project.Reviewer, project.Id, older.RewardModel.Id, AttributionMethod.Cosine, Stop)).Value!.Model.Id);
+    }
+
     [Fact]
     public async Task What_cannot_be_explained_is_refused_beside_its_field()
     {
@@ -129,7 +168,7 @@ public sealed class ExplainHandlersTests(PostgresFixture postgres)
         Assert.Equal((1, -.2), (view.Others, Math.Round(view.OthersReward, 9)));
         Assert.Equal(.8, Math.Round(view.Explanation.Unexplained, 9));
         // heron: .7 of the weight with 5 of 12 judgements; wren .2 with 3, too few to say; sim-3 .1 with 4, too few as well.
-        Assert.Equal(seeded.Annotators, view.Annotators.Select(part => part.Annotator));
+        Assert.Equal(seeded.Annotators, view.Annotators.Select(part => part.Key));
         Assert.Equal([.7, .2, .1], view.Annotators.Select(part => Math.Round(part.Weight, 9)));
         Assert.Equal(.7 / (5.0 / 12), view.Annotators[0].Excess!.Value, 1e-9);
         Assert.Equal([null, null], view.Annotators.Skip(1).Select(part => part.Excess));

@@ -127,6 +127,35 @@ public sealed class UnlearningHandlersTests(PostgresFixture postgres)
         Assert.Equal((UnlearningState.Waiting, (JobId?)null), (place.Row(id).State, place.Row(id).JobId));
     }
 
+    /// <summary>One judgement of 240 needs one approval, and on a topic that the project protects two; other topics protect nothing.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task What_a_project_protects_is_not_forgotten_on_one_word(bool onPostgres)
+    {
+        await using var place = await Place.Open(onPostgres ? postgres : null);
+        var (project, seeded) = (place.Project, place.Seeded);
+        project.Change(db =>
+        {
+            db.Projects.Single(p => p.Id == project.Id).Protect([" harm ", "harm", "medicine"]);
+            void Topic(int at, string topic)
+            {
+                var judgement = seeded.Judgements[at];
+                db.Prompts.Where(p => db.DatasetRows.Any(r => r.JudgementId == judgement && r.PromptId == p.Id)).ExecuteUpdate(set => set.SetProperty(p => p.Topic, topic));
+            }
+            Topic(0, "harm");
+            Topic(5, "birds");
+        });
+
+        var (guarded, free) = ((await place.Ask(project.Reviewer, [seeded.Judgements[0]])).Value, (await place.Ask(project.Reviewer, [seeded.Judgements[5]])).Value);
+
+        Assert.Equal((1, 1, 2), (place.Row(guarded).Judgements, place.Row(guarded).Protected, place.Row(guarded).ApprovalsNeeded));
+        Assert.Contains("\"protected\":1", place.Row(guarded).PreviewJson, StringComparison.Ordinal); // whoever decides sees why
+        Assert.Equal((0, 1), (place.Row(free).Protected, place.Row(free).ApprovalsNeeded));
+        Assert.Equal((UnlearningState.Waiting, UnlearningState.Approved), ((await place.Decide(project.Admin, guarded)).Value, (await place.Decide(project.Admin, free)).Value));
+        Assert.Equal(UnlearningState.Approved, (await place.Decide(project.Account(RoleNames.Admin), guarded)).Value);
+    }
+
     [Fact]
     public async Task Above_a_hundredth_two_people_approve_and_above_a_tenth_nobody_can()
     {

@@ -1,6 +1,4 @@
-using Portal.Data.Explanations;
-
-namespace Portal.Engine.Influence;
+namespace Portal.Data.Explanations;
 
 /// <summary>One explanation as roll-ups see it.</summary>
 /// <param name="Prompt">Equal for equal prompts.</param>
@@ -16,7 +14,7 @@ public sealed record WeighedPairs(string Prompt, IReadOnlyList<(int Row, double 
 public sealed record GroupWeight(string Key, double Weight, double DataShare, int Judgements, int Explanations)
 {
     /// <summary>Weight over data share: 1 is as much as anybody's; null below <see cref="ExplanationRules.JudgementsMin"/> judgements.</summary>
-    public double? Excess => Judgements >= ExplanationRules.JudgementsMin ? Weight / DataShare : null;
+    public double? Excess => Judgements >= ExplanationRules.JudgementsMin && DataShare > 0 ? Weight / DataShare : null;
 }
 
 /// <summary>A pair that explains nearly everything explains nothing in particular.</summary>
@@ -30,9 +28,14 @@ public static class ExplanationRollUp
 {
     /// <summary>Weights by group, the largest first; equal ones by key.</summary>
     /// <param name="groupsOfRow">The group of each judgement of a row: a merged row's weight is divided among them.</param>
-    public static IReadOnlyList<GroupWeight> By(IReadOnlyList<WeighedPairs> explanations, IReadOnlyList<IReadOnlyList<string>> groupsOfRow)
+    public static IReadOnlyList<GroupWeight> By(IReadOnlyList<WeighedPairs> explanations, IReadOnlyList<IReadOnlyList<string>> groupsOfRow) =>
+        By(explanations, row => groupsOfRow[row], groupsOfRow.SelectMany(groups => groups).CountBy(key => key).ToDictionary());
+
+    /// <inheritdoc cref="By(IReadOnlyList{WeighedPairs}, IReadOnlyList{IReadOnlyList{string}})"/>
+    /// <param name="groupsOfRow">Asked of rows that explain something only.</param>
+    /// <param name="judgements">Of each group, among all that were trained on.</param>
+    public static IReadOnlyList<GroupWeight> By(IReadOnlyList<WeighedPairs> explanations, Func<int, IReadOnlyList<string>> groupsOfRow, IReadOnlyDictionary<string, int> judgements)
     {
-        var judgements = groupsOfRow.SelectMany(groups => groups).CountBy(key => key).ToDictionary();
         var total = judgements.Values.Sum();
         var (weights, seen, counted) = (new Dictionary<string, double>(StringComparer.Ordinal), new Dictionary<string, int>(StringComparer.Ordinal), 0);
         foreach (var explanation in explanations)
@@ -44,9 +47,10 @@ public static class ExplanationRollUp
             var own = new HashSet<string>(StringComparer.Ordinal);
             foreach (var (row, weight) in explanation.Pairs.Where(pair => pair.Weight > 0))
             {
-                foreach (var key in groupsOfRow[row])
+                var groups = groupsOfRow(row);
+                foreach (var key in groups)
                 {
-                    weights[key] = weights.GetValueOrDefault(key) + weight / sum / groupsOfRow[row].Count;
+                    weights[key] = weights.GetValueOrDefault(key) + weight / sum / groups.Count;
                     own.Add(key);
                 }
             }
