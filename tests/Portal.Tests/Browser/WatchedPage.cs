@@ -132,11 +132,12 @@ public sealed class WatchedPage : IAsyncDisposable
     /// </summary>
     /// <param name="withShell">Those looks too where only the frame around the page has such parts, which is the same on every page: for one page of each frame.</param>
     /// <param name="part">What axe looks at, as a selector: what is other than on the same page's first visit. Null for all of it.</param>
-    public async Task IsInOrderInEveryLook(string name, bool withShell = false, string? part = null)
+    /// <param name="isFurtherState">The same page was read in another state: on a dark phone only its edges are looked at again. What states are made of is read in both themes on the gallery.</param>
+    public async Task IsInOrderInEveryLook(string name, bool withShell = false, string? part = null, bool isFurtherState = false)
     {
         foreach (var (width, scheme, within, rules) in new (int, ColorScheme, string?, string[]?)[]
         {
-            (390, ColorScheme.Dark, part, narrow), (390, ColorScheme.Light, OnlyOnPhones, null), (1440, ColorScheme.Dark, OnlyOnWideScreens, colours), (1440, ColorScheme.Light, part, null),
+            (390, ColorScheme.Dark, part, isFurtherState ? [] : narrow), (390, ColorScheme.Light, OnlyOnPhones, null), (1440, ColorScheme.Dark, OnlyOnWideScreens, colours), (1440, ColorScheme.Light, part, null),
         })
         {
             if (within is { } parts && within != part && !withShell && !ArePicturesWanted && !await Page.EvaluateAsync<bool>("parts => [...document.querySelectorAll(parts)].some(e => e.closest('main'))", parts))
