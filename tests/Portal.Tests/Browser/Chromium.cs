@@ -48,6 +48,23 @@ internal static class Chromium
                 throw new TimeoutException($"The page stayed at {page.Url}, which says: {await page.InnerTextAsync("body")}");
     }
 
+    /// <summary>Goes there, also where the page itself is about to go somewhere: what was done on it is answered by a page of its own, sooner or later.</summary>
+    public static async Task Goes(this IPage page, string address)
+    {
+        for (var tries = 3; ; tries--)
+        {
+            try
+            {
+                await page.GotoAsync(address);
+                return;
+            }
+            catch (PlaywrightException e) when (tries > 1 && e.Message.Contains("interrupted by another navigation", StringComparison.Ordinal))
+            {
+                await page.WaitForLoadStateAsync();
+            }
+        }
+    }
+
     private static async Task<bool> IsLoaded(IPage page)
     {
         try

@@ -91,6 +91,7 @@ public sealed class WatchedPage : IAsyncDisposable
 
     private async Task IsInOrder(string look, string? within, string[]? rules)
     {
+        await Page.WaitForLoadStateAsync(LoadState.Load); // with a style sheet on its way nothing has its place
         var wide = await Page.EvaluateAsync<string[]>(
             """
             () => {

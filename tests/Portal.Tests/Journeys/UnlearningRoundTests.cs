@@ -105,13 +105,13 @@ public sealed class UnlearningRoundTests : IAsyncLifetime
             Assert.Equal(UnlearningState.Waiting, (await db.UnlearningRequests.SingleAsync()).State);
 
         // An admin approves; the model is made and measured.
-        await admin.GotoAsync(request);
+        await admin.Goes(request);
         await admin.ClickAsync("button[popovertarget=approve]");
         await Look(first, "approval-asked");
         await admin.FillAsync("#approve-note", "Right.");
         await admin.ClickAsync("#approve button.primary");
         await Ended(nameof(UnlearnPairs));
-        await admin.GotoAsync(request);
+        await admin.Goes(request);
         await admin.Locator("#result").WaitForAsync();
         await Look(first, "made");
 
@@ -119,7 +119,7 @@ public sealed class UnlearningRoundTests : IAsyncLifetime
         await admin.FillAsync("input[name=steps]", "2");
         await admin.ClickAsync("#repair");
         await Ended(nameof(TrainRlooPolicy));
-        await admin.GotoAsync(request);
+        await admin.Goes(request);
         await admin.ClickAsync("#compare");
         await admin.Locator("#side").WaitForAsync();
         await first.IsInteractive();
@@ -134,10 +134,10 @@ public sealed class UnlearningRoundTests : IAsyncLifetime
         await Look(second, "blind");
 
         // Released, and rolled back.
-        await admin.GotoAsync(request);
+        await admin.Goes(request);
         await first.IsInteractive();
         await Release(admin, "It forgets the pair.");
-        await admin.GotoAsync(request);
+        await admin.Goes(request);
         await Look(first, "released");
         await using (var db = live.Open())
         {
@@ -150,7 +150,7 @@ public sealed class UnlearningRoundTests : IAsyncLifetime
         await admin.FillAsync("#roll-back-reason", "Only to show the way back.");
         await admin.ClickAsync("#roll-back button.danger, #roll-back button.primary");
         await Until(async db => (await db.UnlearningRequests.SingleAsync()).State is UnlearningState.RolledBack, "the roll-back");
-        await admin.GotoAsync(request);
+        await admin.Goes(request);
         await Look(first, "rolled-back");
 
         await using var after = live.Open();

@@ -113,9 +113,11 @@ public sealed class ExplainResponsesRunnerTests : IClassFixture<ToyProject>
         var (model, tokenizer) = toy.Store.OpenReward(db.ModelVersions.AsNoTracking().Single(v => v.Id == reward));
         using (model)
         {
-            var prompt = ToyWorld.TurnsOf(ToyWorld.Prompts[0]);
+            // The prompt that was flagged: ids of one millisecond follow each other by lot.
+            var asked = db.Responses.Where(r => r.Id == response).Select(r => r.PromptId).Single();
+            var prompt = Conversation.Parse(db.Contents.Single(c => c.Id == db.Prompts.Single(p => p.Id == asked).ContentId).Text);
             var scores = new Portal.Engine.Evaluation.RewardScorer(model, tokenizer).Score([(prompt, Words), (prompt, "Yes please take it.")], default);
-            Assert.Equal(scores[0] - scores[1], one.Reward, 2e-3); // each is held to 1e-3 of the model's
+            Assert.Equal(scores[0] - scores[1], one.Reward, 1e-3);
         }
         Assert.Contains($"flag {plain} names no better answer", (await Refused(spec with { FlagIds = [plain] })), StringComparison.Ordinal);
         Assert.Contains("nobody gave a better answer", (await Refused(spec with { FlagIds = [], ResponseIds = [response] })), StringComparison.Ordinal);
