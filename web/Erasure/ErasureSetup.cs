@@ -46,8 +46,10 @@ public static class ErasureSetup
         app.MapPost(WithdrawRoute, async ([FromForm] Guid request, ClaimsPrincipal user, WithdrawErasure withdraw, CancellationToken stop) => Back(request, (await withdraw.Handle(user, new(request), stop)).Refusal));
         app.MapPost(AgainRoute, async ([FromForm] Guid request, ClaimsPrincipal user, RunErasureAgain again, CancellationToken stop) => Back(request, (await again.Handle(user, new(request), stop)).Refusal));
         app.MapGet("/erasure/{id:guid}/proof.json", async (Guid id, ClaimsPrincipal user, DownloadProof download, CancellationToken stop) =>
-            await download.Handle(user, new(id), stop) is { Refusal: null } proof ? Results.File(proof.Value.Bytes, "application/json", proof.Value.Name) : (await download.Handle(user, new(id), stop)).ToResult())
-            .RequireRateLimiting(AccountsSetup.ApiLimit);
+        {
+            var proof = await download.Handle(user, new(id), stop);
+            return proof.Refusal is null ? Results.File(proof.Value.Bytes, "application/json", proof.Value.Name) : proof.ToResult();
+        }).RequireRateLimiting(AccountsSetup.ApiLimit);
 
         static IResult Back(Guid request, Refusal? refusal) => Results.LocalRedirect($"/erasure/{request}{(refusal is null ? "" : $"?refused={Uri.EscapeDataString(refusal.ToString())}")}");
     }

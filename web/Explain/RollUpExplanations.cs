@@ -71,7 +71,7 @@ public sealed class RollUpExplanations(IDbContextFactory<PortalDbContext> contex
         return new RolledUp(models.First(v => v.Id == wanted), [.. ids.Select(id => models.First(v => v.Id == id))], by, counted.Count, await all.CountAsync(e => e.RewardModelId == wanted, stop),
             By(known => known.Annotator, await Counts(db, dataset, rows => rows.GroupBy(row => row.Annotator), stop)),
             By(known => SourceOf(known.Source, known.File), (await Trained(db, dataset).GroupBy(row => new { row.Source, row.File }).Select(group => new { group.Key, Count = group.Count() }).ToListAsync(stop)).ToDictionary(group => SourceOf(group.Key.Source, group.Key.File), group => group.Count)),
-            By(known => known.Topic, await Counts(db, dataset, rows => rows.GroupBy(row => row.Topic), stop)), Shared(counted, weighed.Rows, groups, pairs, by));
+            By(known => known.Topic, await Counts(db, dataset, rows => rows.GroupBy(row => row.Topic), stop)), await Shared(db, counted, weighed.Rows, groups, pairs, by, stop));
     }
 
     private sealed class JudgementGroups
@@ -82,7 +82,7 @@ public sealed class RollUpExplanations(IDbContextFactory<PortalDbContext> contex
         public required JudgementSource Source { get; init; }
         public required string? File { get; init; }
         public required string Topic { get; init; }
-        public required string? Prompt { get; init; }
+        public required PromptId Prompt { get; init; }
     }
 
     private static double Weight(ExplainingPair pair, AttributionMethod by) => by is AttributionMethod.Projection ? pair.Weight : pair.RankBy(by) is <= ShowExplanation.PairsMax ? 1 : 0;
@@ -116,10 +116,9 @@ public sealed class RollUpExplanations(IDbContextFactory<PortalDbContext> contex
         join j in db.PairwiseJudgements on d.JudgementId equals j.Id
         join a in db.Annotators on j.AnnotatorId equals a.Id
         join p in db.Prompts on d.PromptId equals p.Id
-        join c in db.Contents on p.ContentId equals c.Id
         join i in db.Imports on j.ImportId equals i.Id into imported
         from i in imported.DefaultIfEmpty()
-        select new JudgementGroups { Id = d.JudgementId, Number = d.Ordinal + 1, Annotator = a.Pseudonym, Source = j.Source, File = i == null ? null : i.FileName, Topic = p.Topic ?? "", Prompt = c.Text };
+        select new JudgementGroups { Id = d.JudgementId, Number = d.Ordinal + 1, Annotator = a.Pseudonym, Source = j.Source, File = i == null ? null : i.FileName, Topic = p.Topic ?? "", Prompt = p.Id };
 
     private static async Task<Dictionary<JudgementId, JudgementGroups>> Groups(PortalDbContext db, DatasetVersionId dataset, IReadOnlyList<JudgementId> judgements, CancellationToken stop)
     {
@@ -133,12 +132,13 @@ public sealed class RollUpExplanations(IDbContextFactory<PortalDbContext> contex
     private static async Task<Dictionary<string, int>> Counts(PortalDbContext db, DatasetVersionId dataset, Func<IQueryable<JudgementGroups>, IQueryable<IGrouping<string, JudgementGroups>>> by, CancellationToken stop) =>
         await by(Trained(db, dataset)).Select(group => new { group.Key, Count = group.Count() }).ToDictionaryAsync(group => group.Key, group => group.Count, stop);
 
-    private static IReadOnlyList<SharedPair> Shared(IReadOnlyList<WeighedPairs> counted, IReadOnlyList<JudgementId> rows, IReadOnlyDictionary<JudgementId, JudgementGroups> groups, IReadOnlyList<ExplainingPair> pairs, AttributionMethod by) =>
-    [
-        .. ExplanationRollUp.Hubs(counted).Where(hub => groups.ContainsKey(rows[hub.Row])).Take(SharedMax).Select(hub =>
-        {
-            var known = groups[rows[hub.Row]];
-            return new SharedPair(hub, known.Number, Conversation.LastQuestion(Conversation.Parse(known.Prompt)), pairs.Where(pair => pair.JudgementId == known.Id).MinBy(pair => pair.RankBy(by) ?? int.MaxValue)?.ExplanationId ?? default);
-        }),
-    ];
+    private static async Task<IReadOnlyList<SharedPair>> Shared(PortalDbContext db, IReadOnlyList<WeighedPairs> counted, IReadOnlyList<JudgementId> rows, IReadOnlyDictionary<JudgementId, JudgementGroups> groups, IReadOnlyList<ExplainingPair> pairs,
+        AttributionMethod by, CancellationToken stop)
+    {
+        var hubs = ExplanationRollUp.Hubs(counted).Where(hub => groups.ContainsKey(rows[hub.Row])).Take(SharedMax).Select(hub => (Hub: hub, Known: groups[rows[hub.Row]])).ToList();
+        var prompts = hubs.ConvertAll(entry => entry.Known.Prompt);
+        var texts = await (from p in db.Prompts.AsNoTracking() where prompts.Contains(p.Id) join c in db.Contents on p.ContentId equals c.Id select new { p.Id, c.Text }).ToDictionaryAsync(row => row.Id, row => row.Text, stop);
+        return hubs.ConvertAll(entry => new SharedPair(entry.Hub, entry.Known.Number, Conversation.LastQuestion(Conversation.Parse(texts[entry.Known.Prompt])),
+            pairs.Where(pair => pair.JudgementId == entry.Known.Id).MinBy(pair => pair.RankBy(by) ?? int.MaxValue)?.ExplanationId ?? default));
+    }
 }
