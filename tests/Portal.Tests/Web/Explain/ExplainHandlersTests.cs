@@ -82,6 +82,21 @@ public sealed class ExplainHandlersTests(PostgresFixture postgres)
     }
 
     [Fact]
+    public async Task A_pair_that_comes_first_for_many_prompts_is_shown_with_its_words()
+    {
+        using var project = new SeededProject();
+        var seeded = new SeededExplanation(project, 1);
+        for (var i = 0; i < ExplanationRules.HubPromptsMin; i++)
+            seeded.Add(project, ExplanationConfidence.Good, project.Response(project.Prompt($"What is asked as number {i}?"), $"An answer, number {i}."));
+
+        var found = (await new RollUpExplanations(project.Contexts, project.Access).Handle(project.Reviewer, project.Id, null, AttributionMethod.Projection, Stop)).Value!;
+
+        var shared = Assert.Single(found.Shared); // the first pair of every one of 21 prompts
+        Assert.Equal((1, "How many legs has a goose, and what does it give, question 0 of set 1?", 21, 1.0), (shared.Number, shared.Question, shared.Hub.Prompts, shared.Hub.Share));
+        Assert.NotEqual(default, shared.On);
+    }
+
+    [Fact]
     public async Task What_cannot_be_explained_is_refused_beside_its_field()
     {
         using var project = new SeededProject();
