@@ -377,6 +377,7 @@ public abstract class PortalDbContext(DbContextOptions options) : IdentityDbCont
             request.HasIndex(r => new { r.ProjectId, r.Number }).IsUnique();
             request.HasIndex(r => r.ExplanationId);
             request.HasIndex(r => r.VersionId);
+            request.Property(r => r.Action).HasDefaultValue(UnlearningAction.Remove); // requests of before there was another
             request.Property(r => r.Reason).HasMaxLength(UnlearningRequest.ReasonLengthMax);
             request.Property(r => r.DecisionNote).HasMaxLength(UnlearningRequest.NoteLengthMax);
             request.Property(r => r.RowVersion).IsConcurrencyToken();

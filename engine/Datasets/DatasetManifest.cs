@@ -20,7 +20,7 @@ namespace Portal.Engine.Datasets;
 /// </summary>
 /// <remarks>
 /// <para>Each judgement that counts is a row of its own with weight 1: three people who agree on a pair are three rows, and one who
-/// disagrees is a fourth that pulls the other way. Nothing is voted away before training.</para>
+/// disagrees is a fourth that pulls the other way. Nothing is voted away before training. A released request may have turned one round or weighed it down; its row names that request.</para>
 /// <para>The part of a prompt follows from its words alone (<see cref="PromptSplit"/>), so all rows of a prompt, and of a prompt that
 /// differs in capitals or spaces only, are in one part, in this version and in every later one with the same seed.</para>
 /// <para>The hash covers header and rows with keyed hashes of the texts, never the texts: erasing a text leaves it valid. The number of
@@ -63,8 +63,8 @@ public sealed class DatasetManifest(IDbContextFactory<PortalDbContext> contexts,
         var rows = used.Select((j, ordinal) => new DatasetRow
         {
             DatasetVersionId = id, Ordinal = ordinal, JudgementId = j.Id, PromptId = j.PromptId, Part = parts[j.PromptId], ChosenId = j.ChosenId,
-            RejectedId = j.RejectedId, Label = j.Label, Margin = j.Margin, Weight = 1,
-            ContentHash = HashOf(j.PromptHash, j.ChosenHash, j.RejectedHash, j.Label, j.Margin, 1),
+            RejectedId = j.RejectedId, Label = j.Label, Margin = j.Margin, Weight = j.Weight, ChangedBy = j.ChangedBy,
+            ContentHash = HashOf(j.PromptHash, j.ChosenHash, j.RejectedHash, j.Label, j.Margin, j.Weight),
         }).ToList();
         var hash = ManifestHash(project, kind, rulesJson, rows);
         return await Store(id, project, kind, rulesJson, hash, rows, dropped, used.Count(j => j.IsSimulated), job, actor, stop);
@@ -116,11 +116,11 @@ public sealed class DatasetManifest(IDbContextFactory<PortalDbContext> contexts,
 
     /// <summary>A judgement under examination: why it is dropped, or what its row says.</summary>
     private sealed record Candidate(JudgementId Id, string? Dropped, PromptId PromptId, string PromptHash, ResponseId ChosenId, string ChosenHash,
-        ResponseId? RejectedId, string? RejectedHash, bool? Label, double? Margin, bool IsSimulated);
+        ResponseId? RejectedId, string? RejectedHash, bool? Label, double? Margin, bool IsSimulated, double Weight = 1, UnlearningRequestId? ChangedBy = null);
 
     private static async Task<List<Candidate>> Pairs(PortalDbContext db, ProjectId project, DatasetRules rules, CancellationToken stop)
     {
-        var unlearnt = UnlearntPairs.Released(db, project);
+        var standing = await UnlearntPairs.Released(db, project, stop);
         // Over IX_PairwiseJudgements_ProjectId_SubmittedAt; the query filters leave staged imports out.
         var found = await (
             from j in db.PairwiseJudgements.AsNoTracking()
@@ -134,12 +134,12 @@ public sealed class DatasetManifest(IDbContextFactory<PortalDbContext> contexts,
             {
                 j.Id, j.Verdict, j.PreferredResponseId, j.Strength, j.Source, j.IsSurplus, Superseded = j.SupersededAt != null, t.Purpose, p.Topic,
                 PromptId = p.Id, PromptHash = p.ContentHash, FirstId = a.Id, FirstHash = a.ContentHash, SecondId = b.Id, SecondHash = b.ContentHash,
-                IsUnlearnt = unlearnt.Contains(j.Id),
                 Erased = db.Contents.Any(c => (c.Id == p.ContentId || c.Id == a.ContentId || c.Id == b.ContentId) && c.Text == null),
             }).ToListAsync(stop);
         return [.. found.Select(j =>
         {
-            var dropped = WhyDropped(rules, j.Superseded, j.Purpose, j.IsSurplus, j.Source, j.Topic, j.Erased) ?? (j.IsUnlearnt ? "unlearnt" : null) ?? j.Verdict switch
+            var changed = standing.GetValueOrDefault(j.Id);
+            var dropped = WhyDropped(rules, j.Superseded, j.Purpose, j.IsSurplus, j.Source, j.Topic, j.Erased) ?? (changed?.IsGone == true ? "unlearnt" : null) ?? j.Verdict switch
             {
                 PairwiseVerdict.Preferred => null,
                 PairwiseVerdict.Tie => "tie",
@@ -147,10 +147,10 @@ public sealed class DatasetManifest(IDbContextFactory<PortalDbContext> contexts,
                 PairwiseVerdict.BothBad => "both bad",
                 PairwiseVerdict.CannotJudge => "cannot judge",
             };
-            var firstWins = j.PreferredResponseId == j.FirstId;
+            var firstWins = (j.PreferredResponseId == j.FirstId) != (changed?.IsTurned == true);
             return new Candidate(j.Id, dropped, j.PromptId, j.PromptHash, firstWins ? j.FirstId : j.SecondId, firstWins ? j.FirstHash : j.SecondHash,
                 firstWins ? j.SecondId : j.FirstId, firstWins ? j.SecondHash : j.FirstHash, null, j.Strength is { } strength ? strength / 3.0 : null,
-                j.Source is JudgementSource.Simulated);
+                j.Source is JudgementSource.Simulated, changed?.Weight ?? 1, changed?.Request);
         })];
     }
 
@@ -277,7 +277,7 @@ public sealed class DatasetManifest(IDbContextFactory<PortalDbContext> contexts,
         Append($"portal-manifest/1|{project}|{kind}|{rulesJson.Length}:{rulesJson}");
         foreach (var r in rows)
             Append(string.Create(CultureInfo.InvariantCulture,
-                $"{r.Ordinal}|{r.JudgementId}|{r.PromptId}|{r.Part}|{r.ChosenId}|{r.RejectedId?.ToString() ?? "-"}|{r.Label?.ToString() ?? "-"}|{Number(r.Margin)}|{Number(r.Weight)}|{r.ContentHash}"));
+                $"{r.Ordinal}|{r.JudgementId}|{r.PromptId}|{r.Part}|{r.ChosenId}|{r.RejectedId?.ToString() ?? "-"}|{r.Label?.ToString() ?? "-"}|{Number(r.Margin)}|{Number(r.Weight)}|{r.ContentHash}{(r.ChangedBy is { } request ? $"|{request}" : "")}"));
         return Convert.ToHexStringLower(hash.GetHashAndReset());
 
         void Append(string line) => hash.AppendData(Encoding.UTF8.GetBytes(line + "\n"));

@@ -19,8 +19,13 @@ namespace Portal.Engine.Datasets;
 //   any, surplus    | none: the wanted ones count   |                                         | "surplus"
 //   any, of a blind | none: it informs a release,   |                                         | "blind comparison"
 //     comparison    |   never training              |                                         |
-//   any, unlearnt   | none: a model that forgot   |                                         | "unlearnt"
-//                   |   it was released              |                                         |
+//   any, removed by | none                        |                                         | "unlearnt"
+//     a released    |                             |                                         |
+//     request       |                             |                                         |
+//   preferred,      | the pair the other way round;  | none                                    |
+//     turned round  |   the row names the request    |                                         |
+//   preferred,      | the pair, of half the weight;  | none                                    |
+//     weighed down  |   the row names the request    |                                         |
 //   any, whose text | none, and left out of earlier |                                         | "erased"
 //     was erased    |   versions when they are read |                                         |
 //   any, erased     | none, and taken out of        |                                         | nowhere: it is gone; earlier

@@ -1,4 +1,6 @@
+using Portal.Data;
 using Portal.Data.Feedback;
+using Portal.Data.Unlearning;
 
 namespace Portal.Engine.Datasets;
 
@@ -11,7 +13,20 @@ public sealed record PreferencePair(string PromptKey, IReadOnlyList<Turn> Prompt
     double Weight = 1, string? Topic = null);
 
 /// <summary>A pair with the id of the judgement it comes from: what an explanation names, whatever order rows have.</summary>
-public sealed record IdentifiedPair(Guid Id, PreferencePair Pair);
+public sealed record IdentifiedPair(Guid Id, PreferencePair Pair)
+{
+    /// <summary>Pairs as a model goes by them that has forgotten some, or goes by them otherwise.</summary>
+    public static List<IdentifiedPair> Standing(IEnumerable<IdentifiedPair> pairs, IReadOnlyDictionary<JudgementId, PairStanding> standing) =>
+        [.. pairs.Select(pair => standing.GetValueOrDefault(JudgementId.From(pair.Id)) is { } now ? pair.After(now.Action) : pair).OfType<IdentifiedPair>()];
+
+    /// <summary>The pair after an action; null where it is removed.</summary>
+    public IdentifiedPair? After(UnlearningAction action) => action switch
+    {
+        UnlearningAction.Remove => null,
+        UnlearningAction.Relabel => this with { Pair = Pair with { Chosen = Pair.Rejected, Rejected = Pair.Chosen } },
+        UnlearningAction.DownWeight => this with { Pair = Pair with { Weight = Pair.Weight * PairStanding.LessWeight } },
+    };
+}
 
 /// <summary>One answer that somebody called good or bad.</summary>
 public sealed record LabelledResponse(string PromptKey, IReadOnlyList<Turn> Prompt, string Response, bool IsGood, double Weight = 1,

@@ -13,7 +13,7 @@ public sealed record ExplanationEvidence(double Explained, double Drop, double R
     /// <summary>Of an explanation and the pairs that one method names.</summary>
     public static ExplanationEvidence Of(PairExplanation explanation, AttributionMethod method, ExplanationQuery query, PairInfluence influence)
     {
-        var without = influence.NewtonWithout([.. explanation.By[method].Select(pair => pair.Row)]);
+        var without = influence.NewtonWithout(new VoteChange([.. explanation.By[method].Select(pair => pair.Row)]));
         return new ExplanationEvidence(explanation.Explained, TensorPrimitives.Dot<double>(influence.Theta, query.Vector) - TensorPrimitives.Dot<double>(without, query.Vector), explanation.RelativeResidual);
     }
 }

@@ -1,3 +1,4 @@
+using Portal.Data.Unlearning;
 using Portal.Engine.Statistics;
 using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
 
@@ -13,10 +14,11 @@ public sealed record HeadOptimum(double[] Weights, double Loss, double GradientN
 /// <summary>
 /// The Bradley-Terry loss of a linear head on features that do not move, as a function of which pairs take part: what influence, removal and retraining are defined by.
 /// <code>
-/// L(θ) = (1/W) Σ w_i ln(1 + e^{−m_i}) + (λ/2) ‖θ‖²        m_i = θ · Δφ_i      W = Σ w_i      (nats)
-/// ∇L   = −(1/W) Σ w_i (1 − σ_i) Δφ_i + λ θ                σ_i = σ(m_i)
-/// H    = (1/W) Σ w_i σ_i (1 − σ_i) Δφ_i Δφ_iᵀ + λ I
+/// L(θ) = (1/W) Σ [w_i ln(1 + e^{−m_i}) + u_i ln(1 + e^{m_i})] + (λ/2) ‖θ‖²        m_i = θ · Δφ_i      W = Σ (w_i + u_i)      (nats)
+/// ∇L   = −(1/W) Σ [w_i (1 − σ_i) − u_i σ_i] Δφ_i + λ θ                            σ_i = σ(m_i)
+/// H    = (1/W) Σ (w_i + u_i) σ_i (1 − σ_i) Δφ_i Δφ_iᵀ + λ I
 /// </code>
+/// w are votes for a pair as it was judged; u, the votes for its other side, are 0 but where somebody turned it round.
 /// </summary>
 /// <remarks>
 /// Strictly convex for λ &gt; 0, so there is one optimum. Margins and centring, which a reward model may have been trained with, are no part of it; nor is what training did to the features themselves.
@@ -31,7 +33,11 @@ public sealed class PairHead
     /// <param name="counts">w ≥ 0: votes of a merged pair times the trust in them; 0 for a pair that takes no part. [n], not all 0.</param>
     /// <param name="l2">λ, above 0.</param>
     /// <exception cref="ArgumentException">Not one count a row, one below 0, none above it, or λ not positive.</exception>
-    public PairHead(FeatureRows rows, IReadOnlyList<double> counts, double l2)
+    public PairHead(FeatureRows rows, IReadOnlyList<double> counts, double l2) : this(rows, counts, new double[counts.Count], l2)
+    {
+    }
+
+    private PairHead(FeatureRows rows, IReadOnlyList<double> counts, double[] against, double l2)
     {
         if (counts.Count != rows.Count)
             throw new ArgumentException($"There are {rows.Count} rows and {counts.Count} counts.", nameof(counts));
@@ -42,7 +48,7 @@ public sealed class PairHead
         }
         if (!(l2 > 0) || double.IsInfinity(l2))
             throw new ArgumentException($"The penalty is {l2}; it must be above 0, or pairs that are separable have no optimum.", nameof(l2));
-        (Rows, Counts, L2, Total) = (rows, [.. counts], l2, counts.Sum());
+        (Rows, Counts, Against, L2, Total) = (rows, [.. counts], against, l2, counts.Sum() + against.Sum());
         if (!(Total > 0))
             throw new ArgumentException("No pair takes part: all counts are 0.", nameof(counts));
     }
@@ -53,20 +59,31 @@ public sealed class PairHead
     /// <summary>w. [n].</summary>
     public double[] Counts { get; }
 
+    /// <summary>u. [n].</summary>
+    public double[] Against { get; }
+
     /// <summary>λ.</summary>
     public double L2 { get; }
 
-    /// <summary>W = Σ w.</summary>
+    /// <summary>W = Σ (w + u).</summary>
     public double Total { get; }
 
     /// <summary>The same without some pairs.</summary>
     /// <exception cref="ArgumentException">No pair is left.</exception>
-    public PairHead Without(IEnumerable<int> rows)
+    public PairHead Without(IEnumerable<int> rows) => Changed(new VoteChange([.. rows]));
+
+    /// <summary>The same after votes were changed.</summary>
+    /// <exception cref="ArgumentException">No pair is left.</exception>
+    public PairHead Changed(VoteChange change)
     {
-        double[] left = [.. Counts];
-        foreach (var row in rows)
-            left[row] = 0;
-        return new PairHead(Rows, left, L2);
+        double[] counts = [.. Counts], against = [.. Against];
+        foreach (var row in change.Rows)
+        {
+            counts[row] -= change.Share(row) * change.Action switch { UnlearningAction.DownWeight => 1 - PairStanding.LessWeight, UnlearningAction.Remove or UnlearningAction.Relabel => 1 } * Counts[row];
+            if (change.Action is UnlearningAction.Relabel)
+                against[row] += change.Share(row) * Counts[row];
+        }
+        return new PairHead(Rows, counts, against, L2);
     }
 
     /// <summary>θ · Δφ of every pair, also of those that take no part. [n].</summary>
@@ -84,7 +101,7 @@ public sealed class PairHead
     public double[] Hessian(double[] theta, CancellationToken stop)
     {
         var margins = Margins(theta);
-        return WeightedGram([.. Counts.Select((count, i) => count == 0 ? 0 : count * Curvature(margins[i]) / Total)], L2, stop);
+        return WeightedGram([.. Counts.Select((count, i) => count + Against[i] is > 0 and var votes ? votes * Curvature(margins[i]) / Total : 0)], L2, stop);
     }
 
     /// <summary>Σ f_i Δφ_i Δφ_iᵀ + ridge · I. [d · d], the lower triangle only.</summary>
@@ -169,10 +186,11 @@ public sealed class PairHead
         var (loss, pulls) = (0.0, new double[margins.Length]);
         for (var i = 0; i < margins.Length; i++)
         {
-            if (Counts[i] == 0)
+            if (Counts[i] + Against[i] == 0)
                 continue;
-            loss += Counts[i] * (Math.Max(-margins[i], 0) + double.LogP1(Math.Exp(-Math.Abs(margins[i]))));
-            pulls[i] = -Counts[i] * Slack(margins[i]) / Total;
+            var tail = double.LogP1(Math.Exp(-Math.Abs(margins[i])));
+            loss += Counts[i] * (Math.Max(-margins[i], 0) + tail) + Against[i] * (Math.Max(margins[i], 0) + tail);
+            pulls[i] = (Against[i] * Slack(-margins[i]) - Counts[i] * Slack(margins[i])) / Total;
         }
         var gradient = Rows.Sum(pulls);
         TensorPrimitives.MultiplyAdd(theta, L2, gradient, gradient);

@@ -24,10 +24,13 @@ public sealed class PairInfluence
     private readonly Lazy<Cholesky> gram;
     private readonly double[] slack;
 
-    /// <param name="head">The pairs the model was trained on.</param>
+    /// <param name="head">The pairs the model was trained on, each as it was judged there.</param>
     /// <param name="theta">Its head. [d].</param>
+    /// <exception cref="ArgumentException">A pair has votes for its other side.</exception>
     public PairInfluence(PairHead head, double[] theta, CancellationToken stop)
     {
+        if (head.Against.Any(votes => votes > 0))
+            throw new ArgumentException("A pair was turned round; give the head the pairs as they are now.", nameof(head));
         (this.head, Theta) = (head, [.. theta]);
         Margins = head.Margins(Theta);
         slack = [.. Margins.Select((margin, i) => head.Counts[i] * PairHead.Slack(margin))];
@@ -92,12 +95,13 @@ public sealed class PairInfluence
     /// <summary>
     /// The change of θ that leaving some pairs out would make, to first order: −H⁻¹ Σ_S w_j (1 − σ_j) Δφ_j / W. What a preview shows in less than a second.
     /// </summary>
+    /// <param name="change">Other than leaving out: of pairs turned round −H⁻¹ Σ_S w_j Δφ_j / W, of pairs that count less that share of the first.</param>
     /// <returns>[d].</returns>
-    public double[] ChangeWithout(IEnumerable<int> rows)
+    public double[] ChangeWithout(VoteChange change)
     {
         var factors = new double[head.Rows.Count];
-        foreach (var row in rows)
-            factors[row] = -slack[row] / head.Total;
+        foreach (var row in change.Rows)
+            factors[row] = -change.PullLost(row, head.Counts[row], slack[row]) / head.Total;
         return curvature.Solve(head.Rows.Sum(factors));
     }
 
@@ -105,24 +109,23 @@ public sealed class PairInfluence
     /// The head after one Newton step on the pairs that are left, from sums that are kept: nothing is read but the pairs that go. On θ's own optimum this is what
     /// removing them does, to second order; a removal that is kept makes a second step (<c>Unlearning/NewtonRemoval</c>).
     /// </summary>
-    /// <param name="rows">Each once.</param>
     /// <returns>θ. [d].</returns>
     /// <exception cref="ArgumentException">No pair would be left.</exception>
-    public double[] NewtonWithout(IReadOnlyCollection<int> rows)
+    public double[] NewtonWithout(VoteChange change)
     {
         var d = head.Rows.Width;
-        var total = head.Total - rows.Sum(row => head.Counts[row]);
+        var total = head.Total - change.Rows.Sum(row => change.VotesLost(row) * head.Counts[row]);
         if (!(total > 1e-9 * head.Total))
-            throw new ArgumentException($"No pair would be left of {head.Rows.Count}.", nameof(rows));
+            throw new ArgumentException($"No pair would be left of {head.Rows.Count}.", nameof(change));
         double[] left = [.. curvatureSum], pull = [.. pullSum];
         var v = new double[d];
-        foreach (var row in rows)
+        foreach (var row in change.Rows)
         {
             head.Rows.CopyTo(row, [], v);
-            var bend = head.Counts[row] * PairHead.Curvature(Margins[row]);
-            for (var j = 0; j < d; j++)
+            var bend = change.VotesLost(row) * head.Counts[row] * PairHead.Curvature(Margins[row]);
+            for (var j = 0; bend > 0 && j < d; j++)
                 TensorPrimitives.MultiplyAdd(v.AsSpan(0, j + 1), -bend * v[j], left.AsSpan(j * d, j + 1), left.AsSpan(j * d, j + 1));
-            TensorPrimitives.MultiplyAdd(v, slack[row], pull, pull);
+            TensorPrimitives.MultiplyAdd(v, change.PullLost(row, head.Counts[row], slack[row]), pull, pull);
         }
         var gradient = new double[d];
         for (var j = 0; j < d; j++)

@@ -69,12 +69,11 @@ internal sealed class ExplainableReward : IDisposable
         var rows = await PreferenceDataset.LoadIdentified(from.Contexts, dataset, from.Stop);
         if (rows.Erased > 0)
             from.Progress.Log(Data.Jobs.JobEventLevel.Warning, $"{rows.Erased} rows of the data that {version.Label} was trained on are left out: a text was erased since.");
-        var train = rows.Split.Train;
+        List<IdentifiedPair> train;
         await using (var db = await from.Contexts.CreateDbContextAsync(from.Stop))
         {
-            // What it has forgotten explains nothing any more.
-            if (await UnlearntPairs.Of(db, version, from.Stop) is { Count: > 0 } gone)
-                train = [.. train.Where(pair => !gone.Contains(JudgementId.From(pair.Id)))];
+            // What it has forgotten explains nothing any more, and what was turned round explains the other way round.
+            train = IdentifiedPair.Standing(rows.Split.Train, UnlearntPairs.Of(db, version));
         }
         var (opened, features, tokenizer, hash) = await OpenFeatures(version, space, from, project);
         try

@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.Feedback;
@@ -8,7 +9,7 @@ using Portal.Engine.Statistics;
 namespace Portal.Engine.Jobs;
 
 /// <summary>A prompt whose part is never trained on, as policies are asked it.</summary>
-internal sealed record HeldOutPrompt(PromptId Id, AskedPrompt Asked)
+internal sealed partial record HeldOutPrompt(PromptId Id, AskedPrompt Asked)
 {
     /// <summary>Held-out prompts of a project, judged or not, drawn by a seed.</summary>
     /// <param name="rules">The split whose held-out part is meant.</param>
@@ -34,4 +35,37 @@ internal sealed record HeldOutPrompt(PromptId Id, AskedPrompt Asked)
         new SeededRandom((ulong)seed).Split("evaluation prompts").Shuffle(heldOut);
         return [.. heldOut.Take(max)];
     }
+
+    /// <summary>A prompt and those of its project most like it, held out or not: by the cosine of their words' inverse document frequencies.</summary>
+    /// <param name="count">Besides the prompt itself; fewer where no more share a word with it.</param>
+    /// <param name="fits">Whether a policy has room to answer.</param>
+    /// <returns>The prompt first; nothing where it was erased or is too long.</returns>
+    public static async Task<IReadOnlyList<HeldOutPrompt>> Alike(JobRun run, PromptId id, int count, Func<IReadOnlyList<Turn>, bool> fits)
+    {
+        await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
+        if ((await StoredTexts.Prompts(db, [id], run.Stop)).GetValueOrDefault(id) is not { } asked || !fits(asked.Turns))
+            return [];
+        var (words, documents, frequency) = (Words(asked.Turns), 0, new Dictionary<string, int>(StringComparer.Ordinal));
+        await foreach (var (_, prompt, _) in StoredTexts.OfProject(db, run.ProjectId, new DatasetRules(), run.Stop))
+        {
+            documents++;
+            foreach (var word in Words(prompt.Turns))
+                frequency[word] = frequency.GetValueOrDefault(word) + 1;
+        }
+        double Square(string word) => Math.Pow(Math.Log((1.0 + documents) / (1 + frequency.GetValueOrDefault(word))), 2);
+        var found = new List<(double Likeness, HeldOutPrompt Prompt)>();
+        await foreach (var (other, prompt, _) in StoredTexts.OfProject(db, run.ProjectId, new DatasetRules(), run.Stop))
+        {
+            var theirs = Words(prompt.Turns);
+            var shared = theirs.Where(words.Contains).Sum(Square);
+            if (other != id && prompt.Key != asked.Key && shared > 0 && fits(prompt.Turns))
+                found.Add((shared / Math.Sqrt(theirs.Sum(Square)), new HeldOutPrompt(other, new AskedPrompt(prompt.Key, prompt.Turns))));
+        }
+        return [new HeldOutPrompt(id, new AskedPrompt(asked.Key, asked.Turns)), .. found.OrderByDescending(entry => entry.Likeness).ThenBy(entry => entry.Prompt.Id.Value).Take(count).Select(entry => entry.Prompt)];
+
+        static HashSet<string> Words(IReadOnlyList<Turn> turns) => [.. turns.SelectMany(turn => WordPattern().Matches(turn.Content)).Select(match => match.Value.ToUpperInvariant())];
+    }
+
+    [GeneratedRegex(@"\w+")]
+    private static partial Regex WordPattern();
 }

@@ -26,6 +26,9 @@ namespace Portal.Engine.Jobs;
 /// </remarks>
 internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeContext context)
 {
+    /// <summary>Prompts that are asked for readers, at most.</summary>
+    private const int LikeMax = 200;
+
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web);
 
     /// <summary>What was measured.</summary>
@@ -42,6 +45,11 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
             return new Comparison(null, []);
         var encoder = new DialogueEncoder(tokenizer, candidate.Config.ContextLength, Overlong.Filter);
         var prompts = await HeldOutPrompt.Draw(run, rules, seed, asked.Prompts, turns => PolicySamples.Fits(candidate, encoder, turns), context.Warn);
+        var heldOut = prompts.Count;
+        // Read by people beside the figures; a prompt that is held out as well is asked once.
+        IReadOnlyList<HeldOutPrompt> alike = asked.LikeId is { } like ? await HeldOutPrompt.Alike(run, like, Math.Clamp(asked.Like, 0, LikeMax), turns => PolicySamples.Fits(candidate, encoder, turns)) : [];
+        if (heldOut > 0)
+            prompts = [.. prompts, .. alike.ExceptBy(prompts.Select(prompt => prompt.Id), prompt => prompt.Id)];
         if (prompts.Count == 0)
         {
             context.Warn("No prompt of the project is held out, so the policy is compared with nothing. Add prompts, or hold out a larger share.");
@@ -49,7 +57,7 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
         }
         var before = await store.CurrentPolicy(run.ProjectId, run.Stop);
         var scoredBy = await store.RewardModel(run.ProjectId, scoredById, run.Stop);
-        context.Log($"Compared with {before.Label} on {prompts.Count} held-out prompts, {asked.SamplesPerPrompt} answers each, "
+        context.Log($"Compared with {before.Label} on {heldOut} held-out prompts{(alike.Count > 0 ? $" and {alike.Count} for readers" : "")}, {asked.SamplesPerPrompt} answers each, "
             + $"scored by {scoredBy?.Label ?? "no reward model"}.");
 
         candidate.eval();
@@ -76,8 +84,10 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
         context.Report(0, 0, "storing answers");
         var id = TrainedVersion.IdOf(run);
         await RemoveSamples(run, id);
-        await Store(id, before.Id, prompts, earlier, asked);
-        await Store(id, id, prompts, after, asked);
+        var ranks = alike.Select((prompt, rank) => (prompt.Id, rank)).ToDictionary(entry => entry.Id, entry => entry.rank);
+        await Store(id, before.Id, prompts, earlier, asked, ranks);
+        await Store(id, id, prompts, after, asked, ranks);
+        (earlier, after) = ([.. earlier.Take(heldOut * asked.SamplesPerPrompt)], [.. after.Take(heldOut * asked.SamplesPerPrompt)]);
 
         var more = await IsOfTheDemoWorld(parent) ? WorldFigures.All : [];
         return new Comparison(before,
@@ -114,7 +124,7 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
             await Task.Delay(SmallWrites.Pause, run.Time, run.Stop);
     }
 
-    private async Task Store(ModelVersionId candidate, ModelVersionId sampledFrom, IReadOnlyList<HeldOutPrompt> prompts, IReadOnlyList<SampledAnswer> answers, EvaluationSpec asked)
+    private async Task Store(ModelVersionId candidate, ModelVersionId sampledFrom, IReadOnlyList<HeldOutPrompt> prompts, IReadOnlyList<SampledAnswer> answers, EvaluationSpec asked, IReadOnlyDictionary<PromptId, int> ranks)
     {
         var sampling = JsonSerializer.Serialize(asked.Sampling, Json);
         var rows = answers.Select((answer, i) => (Answer: answer, Prompt: prompts[i / asked.SamplesPerPrompt].Id, Ordinal: i % asked.SamplesPerPrompt)).ToList();
@@ -127,7 +137,7 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
                 db.EvaluationSamples.AddRange(some.Select(row => new EvaluationSample
                 {
                     CandidateId = candidate, SampledFromId = sampledFrom, PromptId = row.Prompt, ResponseId = stage.Of(row.Prompt, sampledFrom, row.Answer.Text).Id, Ordinal = row.Ordinal,
-                    Reward = row.Answer.Reward, LengthTokens = row.Answer.LengthTokens,
+                    Reward = row.Answer.Reward, LengthTokens = row.Answer.LengthTokens, SimilarRank = ranks.TryGetValue(row.Prompt, out var rank) ? rank : null,
                 }));
             }, run.Stop);
             await Task.Delay(SmallWrites.Pause, run.Time, run.Stop);

@@ -16,9 +16,9 @@ using Portal.Engine.Unlearning;
 
 namespace Portal.Engine.Jobs;
 
-/// <summary>An approved request becomes a reward model that has not learned from its judgements, measured beside the one before and beside the head that never saw them.</summary>
+/// <summary>An approved request becomes a reward model that has not learned from its judgements, or learned from them as they were changed, measured beside the one before and beside the head that never saw them as they were.</summary>
 /// <remarks>
-/// Always compared with gold (the head trained again without the pairs, on the same features), since unlearning that merely lowers a reward may have taught the opposite. A job that fails or is cancelled stores nothing.
+/// Always compared with gold (the head trained again without the pairs, or on them as they are now, on the same features), since unlearning that merely lowers a reward may have taught the opposite. A job that fails or is cancelled stores nothing.
 /// State and model are looked at once more in the write that stores the version. Source: specs/xrlhf.md §2.4, §5.3.
 /// </remarks>
 public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
@@ -35,7 +35,8 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
         using var reward = await ExplainableReward.Open(ExplainableSource.Of(run), run.ProjectId, request.RewardModelId, FeatureSpace.RewardState, spec.Seed);
         if (reward.Dataset != request.DatasetVersionId)
             throw new CannotTrain($"The pairs of request {request.Number} are of another version of the data than {reward.Version.Label} was trained on.");
-        List<int> gone = [.. asked.Select(id => reward.Pairs.RowOf(id.Value)).OfType<int>().Distinct().Order()];
+        var change = VoteChange.Of(reward.Pairs, asked.Select(id => id.Value), request.Action);
+        var gone = change.Rows;
         if (gone.Count == 0)
             throw new CannotTrain($"{reward.Version.Label} goes by none of the judgements of request {request.Number}: they were erased or forgotten before.");
         using var heldOut = reward.HeldOut(run.Progress, run.Stop);
@@ -43,9 +44,9 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
 
         run.Progress.Report(0, 0, "training the head again, to compare with", null);
         var clock = Stopwatch.StartNew();
-        var gold = HeadUnlearning.Run(HeadUnlearningMethod.Retrain, reward.Head, reward.Influence, gone, Descent, run.Stop);
+        var gold = HeadUnlearning.Run(HeadUnlearningMethod.Retrain, reward.Head, reward.Influence, change, Descent, run.Stop);
         var (secondsOfGold, seconds) = (clock.Elapsed.TotalSeconds, 0.0);
-        var measure = new ForgettingMeasure(reward.Head, gone, heldOut.Rows, bad is null ? [] : [bad.Query], reward.Influence.Theta, gold.Weights);
+        var measure = new ForgettingMeasure(reward.Head, [.. gone], heldOut.Rows, bad is null ? [] : [bad.Query], reward.Influence.Theta, gold.Weights);
         var (before, golden) = (measure.Of(reward.Influence.Theta), measure.Of(gold.Weights));
         UnlearningOutcome outcome;
         IReadOnlyList<Measurement> measured;
@@ -62,14 +63,17 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
         else
         {
             clock.Restart();
-            var head = HeadUnlearning.Run(request.Method is UnlearningMethod.Newton ? HeadUnlearningMethod.NewtonTwice : HeadUnlearningMethod.SwapAndRetain, reward.Head, reward.Influence, gone, Descent, run.Stop);
+            var weights = request.Method is UnlearningMethod.Newton
+                ? NewtonRemoval.Run(reward.Head, reward.Influence, change, run.Stop, NewtonRemoval.StepsOf(request.Action)).Weights
+                : HeadUnlearning.Run(HeadUnlearningMethod.SwapAndRetain, reward.Head, reward.Influence, change, Descent, run.Stop).Weights;
+            var residual = PairHead.Norm(reward.Head.Changed(change).Evaluate(weights).Gradient);
             seconds = clock.Elapsed.TotalSeconds;
-            reward.SaveWithHead(head.Weights, store, run.ModelFolder, run.Stop);
-            var after = measure.Of(head.Weights);
+            reward.SaveWithHead(weights, store, run.ModelFolder, run.Stop);
+            var after = measure.Of(weights);
             outcome = new UnlearningOutcome(gone.Count, bad is null ? null : new(before.BadReward!.Value, after.BadReward!.Value, golden.BadReward!.Value), new(before.HeldOutAccuracy, after.HeldOutAccuracy, golden.HeldOutAccuracy),
-                new(before.NeighbourAccuracy, after.NeighbourAccuracy, golden.NeighbourAccuracy), after.Distance, head.ResidualGradientNorm, after.MarginDistance.Statistic, after.MarginDistance.P, seconds, secondsOfGold);
+                new(before.NeighbourAccuracy, after.NeighbourAccuracy, golden.NeighbourAccuracy), after.Distance, residual, after.MarginDistance.Statistic, after.MarginDistance.P, seconds, secondsOfGold);
             measured = [new Measurement(MetricNames.PairwiseAccuracy, MetricNames.HeldOut, after.HeldOutAccuracy, null, null, heldOut.Rows.Count)];
-            run.Progress.Log(Data.Jobs.JobEventLevel.Info, $"{gone.Count} pairs removed; the gradient left on the others is {head.ResidualGradientNorm:E1}.");
+            run.Progress.Log(Data.Jobs.JobEventLevel.Info, $"{gone.Count} pairs {Done(request.Action)}; the gradient that is left is {residual:E1}.");
         }
         return Result(spec, run, store, request, reward.Version, outcome, measured);
     }
@@ -94,18 +98,18 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
 
     private sealed record Again(TrainingReport Report, double HeldOutAccuracy, double NeighbourAccuracy, double? BadReward);
 
-    /// <summary>The whole model from where it began, with the same spec and seed, on what is left.</summary>
+    /// <summary>The whole model from where it began, with the same spec and seed, on what is left, or on the pairs as they are now.</summary>
     private static async Task<Again> TrainAgain(UnlearnPairs spec, JobRun run, ModelStore store, ExplainableReward reward, IReadOnlyList<JudgementId> asked, IReadOnlyList<int> gone, BadQuery? bad, UnlearningRequest request)
     {
         if (await TrainedVersion.TrainingOf(run.Contexts, reward.Version, run.Stop) is not { Spec: TrainRewardModel training, Root: var root })
-            throw new CannotTrain($"{reward.Version.Label} was not made by training a whole reward model here, so it cannot be trained again without the pairs; remove them from its head (Newton).");
+            throw new CannotTrain($"{reward.Version.Label} was not made by training a whole reward model here, so it cannot be trained again; change its head (Newton).");
         var parent = root.ParentId is { } id ? await store.FindExhibit(run.ProjectId, id, ModelKind.Policy, run.Stop) : await store.BasePolicy(run.ProjectId, run.Stop);
         var rows = await PreferenceDataset.LoadIdentified(run.Contexts, reward.Dataset, run.Stop);
-        // Whoever judged a pair that goes alike goes with it, and what the model had forgotten before stays forgotten.
-        var without = gone.SelectMany(row => reward.Pairs.Ids[row]).Concat(asked.Select(judgement => judgement.Value)).ToHashSet();
+        // What the model had forgotten before stays forgotten.
+        var changed = asked.Select(judgement => judgement.Value).ToHashSet();
+        List<IdentifiedPair> left;
         await using (var db = await run.Contexts.CreateDbContextAsync(run.Stop))
-            without.UnionWith((await UnlearntPairs.Of(db, reward.Version, run.Stop)).Select(judgement => judgement.Value));
-        var left = rows.Split.Train.Where(pair => !without.Contains(pair.Id)).ToList();
+            left = [.. IdentifiedPair.Standing(rows.Split.Train, UnlearntPairs.Of(db, reward.Version)).Select(pair => changed.Contains(pair.Id) ? pair.After(request.Action) : pair).OfType<IdentifiedPair>()];
         var (model, tokenizer) = store.OpenWithFreshHead(parent);
         using (model)
         {
@@ -137,23 +141,27 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
             CheckApproved(waiting, run);
             if (db.ModelVersions.First(v => v.Id == source.Id).Status is ModelStatus.Retired)
                 throw new CannotTrain($"{source.Label} was retired while the version was being made.");
-            var version = HeadVersion.Of(db, id, source, MethodOf(request.Method), run, spec, run.ModelFolder, files, now);
+            var version = HeadVersion.Of(db, id, source, MethodOf(request.Method, request.Action), run, spec, run.ModelFolder, files, now);
             db.ModelVersions.Add(version);
             db.EvaluationResults.AddRange(measured.Select(row => ModelStore.Row(id, row, source.Id, now)));
             waiting.Made(id, outcome);
             AuditChain.Append(db, now, run.CreatedBy, "unlearning.make", "unlearning", $"{request.Id}", new
             {
-                request.Number, version = $"{id}", from = $"{source.Id}", method = request.Method.ToString(), pairs = outcome.Pairs, residualGradient = outcome.ResidualGradient, filesBefore = source.Files(), filesAfter = version.Files(), job = run.Number,
+                request.Number, version = $"{id}", from = $"{source.Id}", method = request.Method.ToString(), action = request.Action.ToString(), pairs = outcome.Pairs, residualGradient = outcome.ResidualGradient, filesBefore = source.Files(), filesAfter = version.Files(), job = run.Number,
             });
         });
     }
 
-    private static string MethodOf(UnlearningMethod method) => method switch
+    private static string MethodOf(UnlearningMethod method, UnlearningAction action) => (method, action) switch
     {
-        UnlearningMethod.Newton => "unlearning, Newton",
-        UnlearningMethod.SwapAndRetain => "unlearning, swap and retain",
-        UnlearningMethod.TrainAgain => "trained again without",
+        (UnlearningMethod.TrainAgain, UnlearningAction.Remove) => "trained again without",
+        (UnlearningMethod.TrainAgain, _) => $"trained again, pairs {Done(action)}",
+        (UnlearningMethod.SwapAndRetain, _) => "unlearning, swap and retain",
+        (UnlearningMethod.Newton, UnlearningAction.Remove) => "unlearning, Newton",
+        (UnlearningMethod.Newton, _) => $"unlearning, Newton, pairs {Done(action)}",
     };
+
+    private static string Done(UnlearningAction action) => action switch { UnlearningAction.Remove => "removed", UnlearningAction.Relabel => "turned round", UnlearningAction.DownWeight => "weighed down" };
 }
 
 /// <summary>A flagged response above what it is compared with, in a reward model's features.</summary>

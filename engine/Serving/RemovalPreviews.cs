@@ -5,6 +5,7 @@ using Portal.Data.Explanations;
 using Portal.Data.Registry;
 using Portal.Data.Serving;
 using Portal.Data.Storage;
+using Portal.Data.Unlearning;
 using Portal.Engine.Jobs;
 using Portal.Engine.Unlearning;
 
@@ -20,6 +21,8 @@ internal static class PreviewRemoval
             throw PreviewToggles.Bad("model", $"Name a reward model; GET {ModelList.Route} lists them.");
         if (request.Judgements is not { Count: > 0 and <= RemovalPreviewRequest.JudgementsMax })
             throw PreviewToggles.Bad("judgements", $"Name 1 to {RemovalPreviewRequest.JudgementsMax} judgements.");
+        if (!Enum.IsDefined(request.Action))
+            throw PreviewToggles.Bad("action", $"Name one of {string.Join(", ", Enum.GetNames<UnlearningAction>())}.");
         await EngineHttp.Answer(http, await EngineHttp.Part<RemovalPreviews>(http, "previews unlearning").Take(request, http.RequestAborted));
     }
 }
@@ -57,7 +60,7 @@ public sealed class RemovalPreviews(IDbContextFactory<PortalDbContext> contexts,
             var judgements = request.Judgements ?? []; // checked at the door
             return judgements.All(judgement => open.Pairs.RowOf(judgement) is null)
                 ? throw PreviewToggles.Bad("judgements", $"{version.Label} was trained on none of these judgements, or has forgotten them.", StatusCodes.Status409Conflict)
-                : await Task.Run(() => RemovalPreview.Measure($"{version.Id}", open.Pairs, open.Head, open.Influence, judgements), stop);
+                : await Task.Run(() => RemovalPreview.Measure($"{version.Id}", open.Pairs, open.Head, open.Influence, judgements, request.Action), stop);
         }
         catch (CannotTrain e)
         {

@@ -38,6 +38,9 @@ public sealed record ExplanationsSizes
     /// <summary>λ of the head that is fitted on the features.</summary>
     public double L2 { get; init; } = 1e-3;
 
+    /// <summary>Whether the first condition is explained in the other feature spaces as well.</summary>
+    public bool OtherSpaces { get; init; } = true;
+
     /// <summary>Conditions to run, by name ("C1 5 %"); null for all.</summary>
     public IReadOnlyList<string>? Only { get; init; }
 }
@@ -65,11 +68,21 @@ public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset
         Votes = 300, Flags = 24, Calibrating = 20, Satisfactory = 5, Removals = 3, SaeSteps = 40, Only = ["C1 5 %"],
     };
 
-    /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>
-    public static Study Study { get; } = new("explanations", "Planted causes of bad responses, and which methods name the judgements behind them.", (run, seed) => Of(run).Run(seed), StudySizes.Option);
+    /// <summary>Twice the votes and prompts of the first attempt, for its causes of a phrase alone.</summary>
+    private static readonly ExplanationsSizes second = new()
+    {
+        Evidence = new EvidenceSizes { TrainPrompts = 3_000, ResponsesPerHoldOutPrompt = 16 },
+        Votes = 8_000, OtherSpaces = false, Only = ["C1 5 %", "C1 2 %"],
+    };
 
-    private static ExplanationsStudy Of(StudyRun run) => new(Path.Combine(run.Assets, "base"),
-        TrainCommands.Read<TrainRewardModel>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", "reward-model.json")), "reward"), StudySizes.Of(run, miniature), run);
+    /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>
+    public static Study Study { get; } = new("explanations", "Planted causes of bad responses, and which methods name the judgements behind them.", (run, seed) => Of(run, StudySizes.Of(run, miniature)).Run(seed), StudySizes.Option);
+
+    /// <summary>The second attempt (DECISIONS.md): what it measures is the first's, so it has no miniature of its own.</summary>
+    public static Study Second { get; } = new("explanations-second", "The second attempt at distinct first pairs: a planted phrase among 8,000 votes.", (run, seed) => Of(run, run.IsQuick ? miniature : second).Run(seed));
+
+    private static ExplanationsStudy Of(StudyRun run, ExplanationsSizes sizes) => new(Path.Combine(run.Assets, "base"),
+        TrainCommands.Read<TrainRewardModel>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", "reward-model.json")), "reward"), sizes, run);
 
     /// <summary>Runs one seed.</summary>
     public IReadOnlyList<StudyRow> Run(long seed)
@@ -101,7 +114,7 @@ public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset
                 return;
             using var space = Space.Of(new RewardStates(reward), LlamaWeights.Hash(reward.Backbone), tokenizer, pairs, planted, annotators, preset, sizes, run, seed);
             Measure(space, flags, satisfactory, condition.Cause is not PlantedCause.C0 ? cause.Responsible : null);
-            if (condition.Name == PlantedCondition.All[0].Name)
+            if (sizes.OtherSpaces && condition.Name == PlantedCondition.All[0].Name)
                 OtherSpaces(reward, cause.Votes, pairs, planted, annotators, flags);
         }
 

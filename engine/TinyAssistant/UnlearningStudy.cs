@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Portal.Data.Explanations;
 using Portal.Data.JobSpecs;
+using Portal.Data.Unlearning;
 using Portal.Engine.CommandLine;
 using Portal.Engine.Datasets;
 using Portal.Engine.Evaluation;
@@ -54,7 +55,8 @@ public sealed record UnlearningSizes
 /// <remarks>
 /// The cause is C1 at 5 %. The table of selections and methods is of heads: features stay as the poisoned votes trained them, gold is the head trained on them without the same pairs. Responses whose reward is measured
 /// chose no pair. Policies come by DPO of pairs that a reward model labels, one in five of them with the phrase in one side, the others as their retain set: the old one of the poisoned model, gold of one that never saw a
-/// planted pair, the others of two unlearnt heads on the poisoned body, and of a model trained again without the pairs that explanations chose; trained from the base, and one repaired from the old policy.
+/// planted pair. The pairs to act on are those that explanations put first over all choosing flags. They are removed unread; or a reviewer reads them and turns round those whose chosen answer does what was flagged and whose
+/// other answer does not, which is in the texts and not in the truth. Either is done to the head alone or by training again; policies come from the base, or by repairing the old one.
 /// Targets: issue 6, Must show 3; gates: specs/xrlhf.md §5.3; settings: DECISIONS.md.
 /// </remarks>
 public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, TrainPreferencePolicy dpo, UnlearningSizes sizes, StudyRun run)
@@ -116,13 +118,16 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
                 Measure(name, gone, head, influence, heldOut, measured, planted);
             OneAfterTheOther(selections.First(selection => selection.Name == "direction").Gone, head, influence);
             var chosen = Released(new PairExplainer(influence, store.Rows, features.Head, seed), store, choosing, planted);
+            var turned = Reviewed(cause, store, chosen, planted);
             if (sizes.PolicyPrompts > 0)
-                Policies(cause, features, chosen.Judgements, method => HeadUnlearning.Run(method, head, influence, chosen.Rows, new HeadDescentOptions(), run.Stop).Weights);
+                Policies(cause, features, chosen.Select(row => store.Ids[row]), turned.Select(row => store.Ids[row]),
+                    method => HeadUnlearning.Run(method, head, influence, new VoteChange(chosen), new HeadDescentOptions(), run.Stop).Weights,
+                    NewtonRemoval.Run(head, influence, new VoteChange(turned, UnlearningAction.Relabel), run.Stop, NewtonRemoval.StepsOf(UnlearningAction.Relabel)).Weights);
         }
 
-        /// <summary>Rows that direction puts first over all choosing flags, and their judgements; how many of the planted are among the first of them.</summary>
+        /// <summary>Rows that direction puts first over all choosing flags; how many of the planted are among the first of them.</summary>
         /// <remarks>The flags' lists become one by reciprocal ranks (Cormack, Clarke and Büttcher, SIGIR 2009), k = 60.</remarks>
-        private (IReadOnlyList<int> Rows, HashSet<Guid> Judgements) Released(PairExplainer explainer, PairFeatures store, IReadOnlyList<double[]> choosing, List<int> planted)
+        private List<int> Released(PairExplainer explainer, PairFeatures store, IReadOnlyList<double[]> choosing, List<int> planted)
         {
             var (kept, votes) = (store.Rows.Count / 5, store.Counts.Sum());
             var scores = new Dictionary<int, double>();
@@ -145,10 +150,26 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             foreach (var share in new[] { 0.02, 0.04, 0.06, 0.08, 0.1 })
                 Add(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"direction, flags together, first {share:P0} of the votes: recall"), First(share).Count(planted.Contains) / (double)planted.Count);
             var rows = First(sizes.ReleasedShare);
-            Add("released: pairs", rows.Count);
-            Add("released: precision", rows.Count(planted.Contains) / (double)rows.Count);
-            Add("released: recall", rows.Count(planted.Contains) / (double)planted.Count);
-            return (rows, [.. rows.SelectMany(row => store.Ids[row])]);
+            Found("removed unread", rows, planted);
+            return rows;
+        }
+
+        private void Found(string what, IReadOnlyCollection<int> rows, List<int> planted)
+        {
+            Add($"{what}: pairs", rows.Count);
+            Add($"{what}: precision", rows.Count(planted.Contains) / (double)Math.Max(1, rows.Count));
+            Add($"{what}: recall", rows.Count(planted.Contains) / (double)Math.Max(1, planted.Count));
+        }
+
+        /// <summary>Of rows that explanations put first, those that a reader finds to be the wrong way round: the chosen answer does what was flagged, the other does not.</summary>
+        private List<int> Reviewed(PlantedReward cause, PairFeatures store, IReadOnlyList<int> rows, List<int> planted)
+        {
+            var pairs = cause.Pairs.ToDictionary(entry => entry.Id, entry => entry.Pair);
+            List<int> wrong = [.. rows.Where(row => pairs[store.Ids[row][0]] is var pair && Says(pair, pair.Chosen) && !Says(pair, pair.Rejected))];
+            Found("turned round after reading", wrong, planted);
+            return wrong;
+
+            static bool Says(PreferencePair pair, string text) => Grader.Read(pair.Prompt[^1].Content, text).Trigger;
         }
 
         private void Add(string measure, double value, string? target = null, bool? reached = null) => rows.Add(new StudyRow(measure, seed, value, null, target, reached));
@@ -194,7 +215,7 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             if (gone.Count == 0)
                 return;
             var clock = Stopwatch.StartNew();
-            var gold = HeadUnlearning.Run(HeadUnlearningMethod.Retrain, head, influence, gone, new HeadDescentOptions(), run.Stop);
+            var gold = HeadUnlearning.Run(HeadUnlearningMethod.Retrain, head, influence, new VoteChange(gone), new HeadDescentOptions(), run.Stop);
             var retraining = clock.Elapsed;
             var measure = new ForgettingMeasure(head, gone, heldOut, bad, influence.Theta, gold.Weights);
             var (before, golden) = (measure.Of(influence.Theta), measure.Of(gold.Weights));
@@ -203,7 +224,7 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             foreach (var (method, name, options) in methods)
             {
                 clock.Restart();
-                var made = HeadUnlearning.Run(method, head, influence, gone, options, run.Stop);
+                var made = HeadUnlearning.Run(method, head, influence, new VoteChange(gone), options, run.Stop);
                 var taken = clock.Elapsed;
                 var report = measure.Of(made.Weights);
                 Report(name, report);
@@ -247,7 +268,7 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             Add("direction, five requests in a row, Newton twice each: distance to gold", Length(theta) / Length(influence.Theta), "<= .01", Length(theta) / Length(influence.Theta) <= 0.01);
         }
 
-        private void Policies(PlantedReward cause, RewardStates features, HashSet<Guid> released, Func<HeadUnlearningMethod, double[]> head)
+        private void Policies(PlantedReward cause, RewardStates features, IEnumerable<IReadOnlyList<Guid>> removed, IEnumerable<IReadOnlyList<Guid>> turned, Func<HeadUnlearningMethod, double[]> removedHead, double[] turnedHead)
         {
             var condition = PlantedCondition.All[0];
             var draw = random.Split("with phrase");
@@ -264,18 +285,17 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
 
             var poisoned = new RewardScorer(cause.Reward, tokenizer).Score(texts, run.Stop);
             var states = EndReader.Read(features, tokenizer, texts, preset.LengthMax, run.Stop);
-            IReadOnlyList<double> ByHead(HeadUnlearningMethod method)
-            {
-                var theta = head(method);
-                return [.. states.Select(state => state.Values.Zip(theta, (value, weight) => value * weight).Sum())];
-            }
-            var (newton, npo) = (ByHead(HeadUnlearningMethod.NewtonTwice), ByHead(HeadUnlearningMethod.NegativePreference));
-            var again = TrainedWithout("again", released);
-            var never = TrainedWithout("never", cause.Planted);
+            IReadOnlyList<double> ByHead(double[] theta) => [.. states.Select(state => state.Values.Zip(theta, (value, weight) => value * weight).Sum())];
+            var (newton, npo, turnedNewton) = (ByHead(removedHead(HeadUnlearningMethod.NewtonTwice)), ByHead(removedHead(HeadUnlearningMethod.NegativePreference)), ByHead(turnedHead));
+            var again = TrainedAgain("again", UnlearningAction.Remove, [.. removed.SelectMany(ids => ids)]);
+            var turnedAgain = TrainedAgain("turned", UnlearningAction.Relabel, [.. turned.SelectMany(ids => ids)]);
+            var never = TrainedAgain("never", UnlearningAction.Remove, cause.Planted);
             Phrase("as it was", poisoned);
-            Phrase("with the head by Newton", newton);
-            Phrase("with the head by NPO-BT", npo);
-            Phrase("trained again", again);
+            Phrase("with the head by Newton, removed unread", newton);
+            Phrase("with the head by NPO-BT, removed unread", npo);
+            Phrase("trained again, removed unread", again);
+            Phrase("with the head by Newton, turned round", turnedNewton);
+            Phrase("trained again, turned round", turnedAgain);
             Phrase("gold", never);
 
             var oldFolder = Path.Combine(run.Work, $"policy-old-{seed}");
@@ -283,8 +303,9 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             var gold = Trained("gold", baseFolder, never);
             (string Name, IReadOnlyList<GraderReading> Answers)[] made =
             [
-                ("trained again, from the base", Trained("again-base", baseFolder, again)), ("trained again, repaired from the old", Trained("again-old", oldFolder, again)),
-                ("head by Newton, from the base", Trained("newton-base", baseFolder, newton)), ("head by NPO-BT, from the base", Trained("npo-base", baseFolder, npo)),
+                ("turned round and trained again, from the base", Trained("turned-base", baseFolder, turnedAgain)), ("turned round and trained again, repaired from the old", Trained("turned-old", oldFolder, turnedAgain)),
+                ("turned round by Newton, from the base", Trained("turned-newton", baseFolder, turnedNewton)),
+                ("removed unread and trained again, from the base", Trained("again-base", baseFolder, again)), ("removed unread by Newton, from the base", Trained("newton-base", baseFolder, newton)),
             ];
 
             var (before, wanted) = (Says("old", old), Says("gold", gold));
@@ -325,10 +346,12 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             void Phrase(string name, IReadOnlyList<double> rewards) =>
                 Add($"reward model {name}: prefers the answer with the phrase", Enumerable.Range(0, pairs.Count).Where(i => phrased[i].IsInFirst is not null).Average(i => phrased[i].IsInFirst == rewards[2 * i] > rewards[(2 * i) + 1] ? 1.0 : 0));
 
-            IReadOnlyList<double> TrainedWithout(string name, HashSet<Guid> gone)
+            IReadOnlyList<double> TrainedAgain(string name, UnlearningAction action, HashSet<Guid> changed)
             {
                 using var reward = LlamaReward.From(model);
-                TrainRewardModelRecipe.Run(preset, reward, tokenizer, new TrainingSplit<PreferencePair>([.. cause.Pairs.Where(pair => !gone.Contains(pair.Id)).Select(pair => pair.Pair)], []), run.Training($"reward-{name}-{seed}", seed));
+                var left = cause.Pairs.Where(pair => action is not UnlearningAction.Remove || !changed.Contains(pair.Id))
+                    .Select(pair => changed.Contains(pair.Id) ? pair.Pair with { Chosen = pair.Pair.Rejected, Rejected = pair.Pair.Chosen } : pair.Pair);
+                TrainRewardModelRecipe.Run(preset, reward, tokenizer, new TrainingSplit<PreferencePair>([.. left], []), run.Training($"reward-{name}-{seed}", seed));
                 return new RewardScorer(reward, tokenizer).Score(texts, run.Stop);
             }
 
@@ -338,7 +361,8 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
                 List<PreferencePair> labelled = [.. pairs.Select((pair, i) => (pair, Gap: rewards[2 * i] - rewards[(2 * i) + 1])).Where(entry => entry.Gap != 0)
                     .Select(entry => entry.Gap > 0 ? entry.pair : entry.pair with { Chosen = entry.pair.Rejected, Rejected = entry.pair.Chosen })];
                 TrainPreferencePolicyRecipe.RunDpo(dpo, policy, tokenizer, new TrainingSplit<PreferencePair>(labelled, []), run.Training($"dpo-{name}-{seed}", seed));
-                HuggingFaceFolder.Save(policy, Path.Combine(run.Work, $"policy-{name}-{seed}"), tokenizer);
+                if (name == "old") // others are repaired from it
+                    HuggingFaceFolder.Save(policy, oldFolder, tokenizer);
                 var encoder = WorldSamples.Encoder(policy, tokenizer);
                 var ids = asked.SelectMany(prompt => Enumerable.Repeat(encoder.Prompt(MakeDemo.TurnsOf(prompt.Turns)), sizes.SamplesPerPrompt)).ToList();
                 var answers = new Sampler(policy).Generate(ids, WorldSamples.Options(policy, encoder, seed), run.Stop);

@@ -1,3 +1,4 @@
+using Portal.Data.Unlearning;
 using Portal.Engine.Influence;
 using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
 
@@ -68,21 +69,23 @@ public static class HeadUnlearning
 {
     /// <param name="all">The head's loss with every pair.</param>
     /// <param name="influence">The head that is unlearnt from, and its curvature.</param>
-    /// <param name="gone">S: rows, each once; at least one.</param>
-    /// <exception cref="ArgumentException">S is empty, or no pair would be left.</exception>
-    public static UnlearnedHead Run(HeadUnlearningMethod method, PairHead all, PairInfluence influence, IReadOnlyCollection<int> gone, HeadDescentOptions options, CancellationToken stop)
+    /// <param name="change">What is done to S, at least one pair. Descents only take pairs out.</param>
+    /// <exception cref="ArgumentException">S is empty, no pair would be left, or a descent shall do anything but remove.</exception>
+    public static UnlearnedHead Run(HeadUnlearningMethod method, PairHead all, PairInfluence influence, VoteChange change, HeadDescentOptions options, CancellationToken stop)
     {
-        if (gone.Count == 0)
-            throw new ArgumentException("There is no pair to unlearn.", nameof(gone));
-        var left = all.Without(gone);
+        if (change.Rows.Count == 0)
+            throw new ArgumentException("There is no pair to unlearn.", nameof(change));
+        if (change.Action is not UnlearningAction.Remove && method is not (HeadUnlearningMethod.Retrain or HeadUnlearningMethod.NewtonTwice or HeadUnlearningMethod.NewtonOnce or HeadUnlearningMethod.InfluenceUpdate))
+            throw new ArgumentException($"{method} takes pairs out; it turns none round and weighs none down.", nameof(change));
+        var left = all.Changed(change);
         var (weights, steps) = method switch
         {
             HeadUnlearningMethod.Retrain => Of(left.Fit(stop)),
-            HeadUnlearningMethod.NewtonTwice => (NewtonRemoval.Run(all, influence, gone, stop).Weights, 2),
-            HeadUnlearningMethod.NewtonOnce => (NewtonRemoval.Run(all, influence, gone, stop, 1).Weights, 1),
-            HeadUnlearningMethod.InfluenceUpdate => (Sum(influence.Theta, influence.ChangeWithout(gone)), 1),
+            HeadUnlearningMethod.NewtonTwice => (NewtonRemoval.Run(all, influence, change, stop).Weights, 2),
+            HeadUnlearningMethod.NewtonOnce => (NewtonRemoval.Run(all, influence, change, stop, 1).Weights, 1),
+            HeadUnlearningMethod.InfluenceUpdate => (Sum(influence.Theta, influence.ChangeWithout(change)), 1),
             HeadUnlearningMethod.SwapAndRetain or HeadUnlearningMethod.Swap or HeadUnlearningMethod.NegativePreference or HeadUnlearningMethod.GradientAscent or HeadUnlearningMethod.GradientDifference or HeadUnlearningMethod.RetainOnly =>
-                Descend(method, all, left, influence, gone, options, stop),
+                Descend(method, all, left, influence, change, options, stop),
         };
         return new UnlearnedHead(method, weights, PairHead.Norm(left.Evaluate(weights).Gradient), steps);
 
@@ -90,16 +93,16 @@ public static class HeadUnlearning
     }
 
     /// <summary>∇ of a method's loss at θ. [d].</summary>
-    internal static double[] Gradient(HeadUnlearningMethod method, PairHead all, PairHead left, IReadOnlyCollection<int> gone, double[] theta, double[] startMargins, HeadDescentOptions options) =>
-        Gradient(method, all, left, gone, theta, all.Margins(theta), startMargins, options);
+    internal static double[] Gradient(HeadUnlearningMethod method, PairHead all, PairHead left, VoteChange change, double[] theta, double[] startMargins, HeadDescentOptions options) =>
+        Gradient(method, all, left, change, theta, all.Margins(theta), startMargins, options);
 
-    private static double[] Gradient(HeadUnlearningMethod method, PairHead all, PairHead left, IReadOnlyCollection<int> gone, double[] theta, double[] margins, double[] startMargins, HeadDescentOptions options)
+    private static double[] Gradient(HeadUnlearningMethod method, PairHead all, PairHead left, VoteChange change, double[] theta, double[] margins, double[] startMargins, HeadDescentOptions options)
     {
         var ofGone = all.Total - left.Total;
         var factors = new double[margins.Length];
         if (method is not HeadUnlearningMethod.RetainOnly)
         {
-            foreach (var row in gone)
+            foreach (var row in change.Rows)
             {
                 var pull = method switch
                 {
@@ -108,7 +111,7 @@ public static class HeadUnlearning
                     HeadUnlearningMethod.NegativePreference => 2 * PairHead.Slack(-options.Beta * (margins[row] - startMargins[row])),
                     _ => PairHead.Slack(margins[row]),
                 };
-                factors[row] = all.Counts[row] / ofGone * pull;
+                factors[row] = change.Share(row) * all.Counts[row] / ofGone * pull;
             }
         }
         if (method is not (HeadUnlearningMethod.Swap or HeadUnlearningMethod.GradientAscent))
@@ -126,12 +129,12 @@ public static class HeadUnlearning
         return gradient;
     }
 
-    private static (double[] Weights, int Steps) Descend(HeadUnlearningMethod method, PairHead all, PairHead left, PairInfluence influence, IReadOnlyCollection<int> gone, HeadDescentOptions options, CancellationToken stop)
+    private static (double[] Weights, int Steps) Descend(HeadUnlearningMethod method, PairHead all, PairHead left, PairInfluence influence, VoteChange change, HeadDescentOptions options, CancellationToken stop)
     {
         double[] theta = [.. influence.Theta], start = influence.Margins;
         // Where the margins of S would be had the head never seen it, to first order.
-        var predicted = all.Margins(Sum(influence.Theta, influence.ChangeWithout(gone)));
-        double Mean(double[] margins) => gone.Sum(row => all.Counts[row] * margins[row]) / (all.Total - left.Total);
+        var predicted = all.Margins(Sum(influence.Theta, influence.ChangeWithout(change)));
+        double Mean(double[] margins) => change.Rows.Sum(row => change.Share(row) * all.Counts[row] * margins[row]) / (all.Total - left.Total);
         var (wanted, step) = (Mean(predicted), 0);
         for (; step < options.Steps; step++)
         {
@@ -139,7 +142,7 @@ public static class HeadUnlearning
             var margins = all.Margins(theta);
             if (options.StopsAtPrediction && Mean(margins) <= wanted)
                 break;
-            TensorPrimitives.MultiplyAdd(Gradient(method, all, left, gone, theta, margins, start, options), -options.LearningRate, theta, theta);
+            TensorPrimitives.MultiplyAdd(Gradient(method, all, left, change, theta, margins, start, options), -options.LearningRate, theta, theta);
         }
         return (theta, step);
     }

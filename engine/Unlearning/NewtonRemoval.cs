@@ -1,3 +1,4 @@
+using Portal.Data.Unlearning;
 using Portal.Engine.Influence;
 using Portal.Engine.Statistics;
 using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
@@ -24,22 +25,25 @@ public static class NewtonRemoval
     /// <summary>Steps where nobody says otherwise: one leaves 7 to 16 % of the distance, two less than 1 %.</summary>
     public const int DefaultSteps = 2;
 
+    /// <summary>Steps after which less than 1 % of the distance is left: pairs turned round move a head further than pairs removed.</summary>
+    public static int StepsOf(UnlearningAction action) => action is UnlearningAction.Relabel ? 2 * DefaultSteps : DefaultSteps;
+
     /// <summary>The same from the head and the sums that were kept when it was explained: its first step reads nothing but the pairs that go, which halves the time.</summary>
     /// <param name="all">All pairs.</param>
     /// <param name="influence">The head that is unlearnt from, at its optimum or not.</param>
-    /// <param name="gone">Rows, each once.</param>
+    /// <param name="change">What is done to which pairs.</param>
     /// <param name="steps">At least 1.</param>
-    public static RemovedHead Run(PairHead all, PairInfluence influence, IReadOnlyCollection<int> gone, CancellationToken stop, int steps = DefaultSteps)
+    public static RemovedHead Run(PairHead all, PairInfluence influence, VoteChange change, CancellationToken stop, int steps = DefaultSteps)
     {
-        var left = all.Without(gone);
-        var first = influence.NewtonWithout(gone);
+        var left = all.Changed(change);
+        var first = influence.NewtonWithout(change);
         var (loss, gradient) = left.Evaluate(first);
         if (!(loss <= left.Evaluate(influence.Theta).Loss + 1e-12))
             return Run(left, influence.Theta, stop, steps); // too long a step: from the start, with halving
         return steps == 1 ? new RemovedHead(first, PairHead.Norm(gradient), 1) : Run(left, first, stop, steps - 1) with { Steps = steps };
     }
 
-    /// <param name="left">The pairs that are left (<see cref="PairHead.Without"/>).</param>
+    /// <param name="left">The pairs that are left (<see cref="PairHead.Without"/>), or as they were changed (<see cref="PairHead.Changed"/>).</param>
     /// <param name="theta">The head that was trained on all. [d].</param>
     /// <param name="steps">At least 1.</param>
     public static RemovedHead Run(PairHead left, double[] theta, CancellationToken stop, int steps = DefaultSteps)

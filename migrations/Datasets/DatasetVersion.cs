@@ -63,6 +63,9 @@ public sealed class DatasetRow
     /// <summary>Trust in the vote, 1 by default.</summary>
     public required double Weight { get; init; }
 
+    /// <summary>The released request by which the row is not as it was judged: turned round, or of less weight. Null for nearly all.</summary>
+    public UnlearningRequestId? ChangedBy { get; init; }
+
     /// <summary>Keyed hash of prompt and response hashes, so that a changed text is noticed.</summary>
     public required string ContentHash { get; init; }
 }

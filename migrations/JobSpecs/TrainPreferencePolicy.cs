@@ -54,4 +54,10 @@ public sealed record EvaluationSpec
     public int SamplesPerPrompt { get; init; } = 4;
 
     public SamplingSpec Sampling { get; init; } = new();
+
+    /// <summary>A prompt that is asked as well, held out or not, with those most like it; null for none. For readers: no figure counts them.</summary>
+    public PromptId? LikeId { get; init; }
+
+    /// <summary>How many are asked besides it.</summary>
+    public int Like { get; init; } = 20;
 }

@@ -627,6 +627,9 @@ namespace Portal.Data.Postgres
                     b.Property<int>("Ordinal")
                         .HasColumnType("integer");
 
+                    b.Property<Guid?>("ChangedBy")
+                        .HasColumnType("uuid");
+
                     b.Property<Guid>("ChosenId")
                         .HasColumnType("uuid");
 
@@ -1974,6 +1977,9 @@ namespace Portal.Data.Postgres
                     b.Property<Guid>("SampledFromId")
                         .HasColumnType("uuid");
 
+                    b.Property<int?>("SimilarRank")
+                        .HasColumnType("integer");
+
                     b.HasKey("Id");
 
                     b.HasIndex("CandidateId", "PromptId");
@@ -2496,6 +2502,11 @@ namespace Portal.Data.Postgres
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("uuid");
+
+                    b.Property<int>("Action")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("integer")
+                        .HasDefaultValue(1);
 
                     b.Property<Guid>("DatasetVersionId")
                         .HasColumnType("uuid");

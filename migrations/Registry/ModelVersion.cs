@@ -149,4 +149,7 @@ public sealed class EvaluationSample
     public required double? Reward { get; init; }
 
     public required int LengthTokens { get; init; }
+
+    /// <summary>0 for the prompt that the version was made for, 1, 2, ... for those most like it; null for all others. Those that are not held out as well count in no figure.</summary>
+    public int? SimilarRank { get; init; }
 }

@@ -1,16 +1,19 @@
+using Portal.Data.Unlearning;
+
 namespace Portal.Data.Serving;
 
 /// <summary>POST /v1/unlearning/preview: what a reward model's head would do without some of the judgements it was trained on. Trains nothing and stores nothing.</summary>
 /// <param name="Model">The reward model's id.</param>
 /// <param name="Judgements">1 to <see cref="JudgementsMax"/>; those it was not trained on are counted and left out.</param>
-public sealed record RemovalPreviewRequest(string? Model, IReadOnlyList<Guid>? Judgements)
+/// <param name="Action">What would be done to them.</param>
+public sealed record RemovalPreviewRequest(string? Model, IReadOnlyList<Guid>? Judgements, UnlearningAction Action = UnlearningAction.Remove)
 {
     public const string Route = "/v1/unlearning/preview";
     public const int JudgementsMax = 100_000;
 }
 
 /// <summary>What the head would do, after one Newton step on what is left. Margins are by how much the head prefers the answer that people chose.</summary>
-/// <param name="Judgements">That would go: the asked ones, and others that judged the same pair alike.</param>
+/// <param name="Judgements">It would be about: the asked ones, and others that judged the same pair alike.</param>
 /// <param name="JudgementsOf">That the model was trained on.</param>
 /// <param name="Unknown">Asked for, but not trained on.</param>
 /// <param name="Margin">Mean margin of the pairs that go, before and after.</param>

@@ -618,6 +618,9 @@ namespace Portal.Data.Sqlite
                     b.Property<int>("Ordinal")
                         .HasColumnType("INTEGER");
 
+                    b.Property<Guid?>("ChangedBy")
+                        .HasColumnType("TEXT");
+
                     b.Property<Guid>("ChosenId")
                         .HasColumnType("TEXT");
 
@@ -1953,6 +1956,9 @@ namespace Portal.Data.Sqlite
                     b.Property<Guid>("SampledFromId")
                         .HasColumnType("TEXT");
 
+                    b.Property<int?>("SimilarRank")
+                        .HasColumnType("INTEGER");
+
                     b.HasKey("Id");
 
                     b.HasIndex("CandidateId", "PromptId");
@@ -2473,6 +2479,11 @@ namespace Portal.Data.Sqlite
                 {
                     b.Property<Guid>("Id")
                         .HasColumnType("TEXT");
+
+                    b.Property<int>("Action")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("INTEGER")
+                        .HasDefaultValue(1);
 
                     b.Property<Guid>("DatasetVersionId")
                         .HasColumnType("TEXT");

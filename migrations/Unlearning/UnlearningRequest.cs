@@ -10,7 +10,7 @@ public enum UnlearningMethod
     Newton = 1,
     /// <summary>The head by descent with the pairs turned round and all others kept, until the margins are where they would be without them.</summary>
     SwapAndRetain = 2,
-    /// <summary>The whole model, trained again from its parent with the same seed on what is left: nothing of the pairs remains. As long as the training took.</summary>
+    /// <summary>The whole model, trained again from its parent with the same seed on what is left, or on the pairs as they were changed: nothing remains of how they were. As long as the training took.</summary>
     TrainAgain = 3,
 }
 
@@ -62,14 +62,22 @@ public sealed class UnlearningRequest
 
     public required UnlearningMethod Method { get; init; }
 
+    /// <summary>What is done to the judgements.</summary>
+    public UnlearningAction Action { get; init; } = UnlearningAction.Remove;
+
+    /// <summary>What cannot be done together; null for what can.</summary>
+    public static Problem? Unfit(UnlearningMethod method, UnlearningAction action) => method is UnlearningMethod.SwapAndRetain && action is not UnlearningAction.Remove
+        ? new Problem("method", "Swap and retain only takes judgements out. Choose Newton, or train again.")
+        : null;
+
     /// <summary>Why, in the words of who asks.</summary>
     public required string Reason { get; init; }
 
-    /// <summary>Judgements that go, and of how many.</summary>
+    /// <summary>Judgements it is about, and of how many.</summary>
     public required int Judgements { get; init; }
     public required int JudgementsOf { get; init; }
 
-    /// <summary>Of those that go, judgements on topics that the project protects: they need a second approval, however few.</summary>
+    /// <summary>Of those, judgements on topics that the project protects: they need a second approval, however few.</summary>
     public int Protected { get; init; }
 
     /// <summary>What it would do, as the engine said before it was asked for (<see cref="UnlearningPreview"/> as JSON).</summary>
@@ -233,13 +241,13 @@ public sealed class UnlearningPair
     public required JudgementId JudgementId { get; init; }
 }
 
-/// <summary>What forgetting some pairs would do.</summary>
+/// <summary>What forgetting some pairs, or changing them, would do.</summary>
 /// <param name="Effect">On the pairs, their neighbours and all others.</param>
-/// <param name="Fall">By how much the explained response's reward would fall, to first order.</param>
+/// <param name="Fall">By how much the explained response's reward would fall, to first order; null for pairs turned round, of which the first order says too little.</param>
 /// <param name="OtherResponses">Other explained responses of the same model that these pairs explain as well: the blast radius.</param>
 /// <param name="ApprovalsNeeded">1 or 2.</param>
 /// <param name="Protected">Judgements on topics that the project protects.</param>
-public sealed record UnlearningPreview(RemovalPreviewResponse Effect, double Fall, int OtherResponses, int ApprovalsNeeded, int Protected = 0);
+public sealed record UnlearningPreview(RemovalPreviewResponse Effect, double? Fall, int OtherResponses, int ApprovalsNeeded, int Protected = 0);
 
 /// <summary>What was measured on a model after unlearning, beside the one before and the head that never saw the pairs. Source: specs/xrlhf.md §5.3.</summary>
 /// <param name="Pairs">Rows of features that went.</param>

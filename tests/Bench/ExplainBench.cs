@@ -96,7 +96,7 @@ public sealed class ExplainBench(ExplainBenchOptions options)
             var gold = left.Fit(stop, tolerance: 1e-8).Weights;
             var again = Stopwatch.GetElapsedTime(started).TotalSeconds;
             started = Stopwatch.GetTimestamp();
-            var removed = NewtonRemoval.Run(head, influence, gone, stop).Weights;
+            var removed = NewtonRemoval.Run(head, influence, new VoteChange(gone), stop).Weights;
             percents.Add(100 * Stopwatch.GetElapsedTime(started).TotalSeconds / again);
             distances.Add(100 * Distance(removed, gold) / Distance(optimum, gold));
         }

@@ -18,7 +18,8 @@ namespace Portal.Web.Explain;
 /// <param name="Agree">Projection and influence both have it among their first ten.</param>
 /// <param name="Marks">The latest of each reviewer.</param>
 /// <param name="Mine">The latest of who asks; null for none.</param>
-public sealed record ShownPair(ExplainingPair Pair, int Number, IReadOnlyList<Turn> Prompt, string? Chosen, string? Rejected, string Annotator, DateTimeOffset At, int Judgements, bool Agree, IReadOnlyList<PairVerdict> Marks, PairVerdict? Mine)
+/// <param name="ChangedBy">The request by which the model goes by it otherwise than it was judged; null for nearly all.</param>
+public sealed record ShownPair(ExplainingPair Pair, int Number, IReadOnlyList<Turn> Prompt, string? Chosen, string? Rejected, string Annotator, DateTimeOffset At, int Judgements, bool Agree, IReadOnlyList<PairVerdict> Marks, PairVerdict? Mine, EarlierChange? ChangedBy)
 {
     /// <summary>Chosen for unlearning before anybody chooses: a reviewer found it wrong or bad, or two methods agree on it and no reviewer found it fine.</summary>
     public bool IsSuspect => Marks.Any(mark => mark is PairVerdict.WrongLabel or PairVerdict.BadContent) || (Agree && !Marks.Contains(PairVerdict.Fine));
@@ -66,41 +67,30 @@ public sealed class ShowExplanation(IDbContextFactory<PortalDbContext> contexts,
                               join pc in db.Contents on p.ContentId equals pc.Id
                               select new { c.Text, Prompt = pc.Text, r.ModelVersionId }).FirstOrDefaultAsync(stop);
         var pairs = await db.ExplainingPairs.AsNoTracking().Where(p => p.ExplanationId == id).ToListAsync(stop);
-        var shown = await Shown(db, explanation, pairs, asked.Value.AccountId, stop);
+        var model = await db.ModelVersions.AsNoTracking().FirstAsync(v => v.Id == explanation.RewardModelId, stop);
+        var shown = await Shown(db, explanation, model, pairs, asked.Value.AccountId, stop);
         var weighted = shown.Where(pair => pair.Pair.Weight > 0).OrderByDescending(pair => pair.Pair.Weight).ThenBy(pair => pair.Number).ToList();
         var bar = weighted.Where(pair => pair.Pair.RewardShare > 0).OrderByDescending(pair => pair.Pair.RewardShare).Take(BarMax).ToList();
         var ofJob = await db.Explanations.AsNoTracking().Where(e => e.JobId == explanation.JobId).OrderBy(e => e.Id).Select(e => e.Id).ToListAsync(stop); // a few hundred at most
         var next = ofJob.SkipWhile(other => other != id).Skip(1).Cast<ExplanationId?>().FirstOrDefault();
         return new ExplanationView(explanation, response is null ? [] : Conversation.Parse(response.Prompt), response?.Text,
             explanation.FlagId is { } flag ? await db.Flags.AsNoTracking().FirstOrDefaultAsync(f => f.Id == flag, stop) : null,
-            await db.ModelVersions.AsNoTracking().FirstAsync(v => v.Id == explanation.RewardModelId, stop), await db.DatasetVersions.Where(v => v.Id == explanation.DatasetVersionId).Select(v => v.Number).FirstAsync(stop),
+            model, await db.DatasetVersions.Where(v => v.Id == explanation.DatasetVersionId).Select(v => v.Number).FirstAsync(stop),
             response?.ModelVersionId is { } writer ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == writer, stop) : null, by,
             [.. shown.Where(pair => pair.Pair.RankBy(by) is <= PairsMax).OrderBy(pair => pair.Pair.RankBy(by))], bar, weighted.Count - bar.Count, explanation.Explained - bar.Sum(pair => pair.Pair.RewardShare),
             await Annotators(db, explanation, weighted, stop), await Hubs(db, explanation, stop), next);
     }
 
-    private static async Task<IReadOnlyList<ShownPair>> Shown(PortalDbContext db, Explanation explanation, IReadOnlyList<ExplainingPair> pairs, Guid person, CancellationToken stop)
+    private static async Task<IReadOnlyList<ShownPair>> Shown(PortalDbContext db, Explanation explanation, ModelVersion model, IReadOnlyList<ExplainingPair> pairs, Guid person, CancellationToken stop)
     {
-        var ids = pairs.Select(pair => pair.JudgementId).ToList();
-        // Over IX_DatasetRows_JudgementId; contents by their primary keys.
-        var rows = await (from d in db.DatasetRows.AsNoTracking()
-                          where d.DatasetVersionId == explanation.DatasetVersionId && ids.Contains(d.JudgementId)
-                          join p in db.Prompts on d.PromptId equals p.Id
-                          join pc in db.Contents on p.ContentId equals pc.Id
-                          join chosen in db.Responses on d.ChosenId equals chosen.Id
-                          join cc in db.Contents on chosen.ContentId equals cc.Id
-                          join rejected in db.Responses on d.RejectedId equals rejected.Id
-                          join rc in db.Contents on rejected.ContentId equals rc.Id
-                          join j in db.PairwiseJudgements on d.JudgementId equals j.Id
-                          join a in db.Annotators on j.AnnotatorId equals a.Id
-                          select new { d.JudgementId, d.Ordinal, Prompt = pc.Text, Chosen = cc.Text, Rejected = rc.Text, a.Pseudonym, j.SubmittedAt }).ToDictionaryAsync(row => row.JudgementId, stop);
+        var rows = (await PairText.Read(db, model, explanation.DatasetVersionId, [.. pairs.Select(pair => pair.JudgementId)], stop)).ToDictionary(row => row.Judgement);
         var marks = (await db.PairMarks.AsNoTracking().Where(m => m.ExplanationId == explanation.Id).OrderBy(m => m.At).ThenBy(m => m.Id).ToListAsync(stop)).GroupBy(m => (m.JudgementId, m.By)).Select(group => group.Last()).ToLookup(m => m.JudgementId);
         return [.. pairs.Where(pair => rows.ContainsKey(pair.JudgementId)).Select(pair =>
         {
             var row = rows[pair.JudgementId];
             var own = marks[pair.JudgementId].ToList();
-            return new ShownPair(pair, row.Ordinal + 1, Conversation.Parse(row.Prompt), row.Chosen, row.Rejected, row.Pseudonym, row.SubmittedAt, 1 + pair.Others().Count, pair is { ProjectionRank: <= PairsMax, InfluenceRank: <= PairsMax },
-                [.. own.Select(mark => mark.Verdict)], own.FirstOrDefault(mark => mark.By == person)?.Verdict);
+            return new ShownPair(pair, row.Number, row.Prompt, row.Chosen, row.Rejected, row.Annotator, row.At, 1 + pair.Others().Count, pair is { ProjectionRank: <= PairsMax, InfluenceRank: <= PairsMax },
+                [.. own.Select(mark => mark.Verdict)], own.FirstOrDefault(mark => mark.By == person)?.Verdict, row.ChangedBy);
         })];
     }
 

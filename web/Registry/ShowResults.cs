@@ -18,6 +18,8 @@ public enum SampleOrder
     Losses,
     /// <summary>Its largest gains first.</summary>
     Gains,
+    /// <summary>The prompt that the version was made for, then those most like it; no others. For versions that were made for one.</summary>
+    Similar,
 }
 
 /// <summary>One sample of one version.</summary>
@@ -32,8 +34,9 @@ public sealed record SamplePair(int Index, int Count, IReadOnlyList<Turn> Prompt
 /// <summary>What the results page shows besides the version itself.</summary>
 /// <param name="Before">The version it is compared with; null when nothing was compared.</param>
 /// <param name="Pair">Null when no pair of samples is stored.</param>
+/// <param name="Orders">Those that there is something to show in.</param>
 public sealed record ResultsView(ModelView Model, VersionLink? Before, IReadOnlyList<Comparison> Comparisons, IReadOnlyList<Gate> Warnings,
-    IReadOnlyList<Gate> Gates, SamplePair? Pair);
+    IReadOnlyList<Gate> Gates, SamplePair? Pair, IReadOnlyList<SampleOrder> Orders);
 
 /// <summary>Before and after: the numbers, the same prompts side by side, and what people said without knowing which is which.</summary>
 [Needs(Permission.Review)]
@@ -50,13 +53,14 @@ public sealed class ShowResults(IDbContextFactory<PortalDbContext> contexts, Sho
             return gone;
         var view = shown.Value;
         await using var db = await contexts.CreateDbContextAsync(stop);
-        var (before, pair) = await PairAt(db, id, order, index, stop);
+        var (before, pair, isMadeForPrompt) = await PairAt(db, id, order, index, stop);
         var links = await ShowModel.Links(db, [before], stop);
         return new ResultsView(view, before is { } b ? links.GetValueOrDefault(b) : view.ComparedWith, Comparison.Of(view.Values),
-            Gates.OverOptimisation(view.Values, limits), Gates.Of(view.Version.Kind, view.Values, view.Votes, limits), pair);
+            Gates.OverOptimisation(view.Values, limits), Gates.Of(view.Version.Kind, view.Values, view.Votes, limits), pair,
+            [.. Enum.GetValues<SampleOrder>().Where(wanted => isMadeForPrompt || wanted is not SampleOrder.Similar)]);
     }
 
-    private static async Task<(ModelVersionId? Before, SamplePair? Pair)> PairAt(PortalDbContext db, ModelVersionId candidate, SampleOrder order, int index,
+    private static async Task<(ModelVersionId? Before, SamplePair? Pair, bool IsMadeForPrompt)> PairAt(PortalDbContext db, ModelVersionId candidate, SampleOrder order, int index,
         CancellationToken stop)
     {
         // A few thousand short rows at most (300 prompts x 4 samples x 2): ordered here, texts loaded for one pair only.
@@ -66,7 +70,7 @@ public sealed class ShowResults(IDbContextFactory<PortalDbContext> contexts, Sho
                      join earlier in samples.Where(s => s.SampledFromId != candidate) on (after.PromptId, after.Ordinal) equals (earlier.PromptId, earlier.Ordinal)
                      select (Before: earlier, After: after)).ToList();
         if (pairs.Count == 0)
-            return (null, null);
+            return (null, null, false);
         var gain = ((EvaluationSample Before, EvaluationSample After) pair) => pair.After.Reward - pair.Before.Reward ?? 0;
         var drawn = pairs.OrderBy(p => Lot(p.After)).ToList();
         var ordered = order switch
@@ -74,6 +78,8 @@ public sealed class ShowResults(IDbContextFactory<PortalDbContext> contexts, Sho
             SampleOrder.Random => drawn,
             SampleOrder.Losses => drawn.OrderBy(gain).ToList(),
             SampleOrder.Gains => drawn.OrderByDescending(gain).ToList(),
+            SampleOrder.Similar when pairs.Exists(p => p.After.SimilarRank is not null) => [.. drawn.Where(p => p.After.SimilarRank is not null).OrderBy(p => p.After.SimilarRank).ThenBy(p => p.After.Ordinal)],
+            SampleOrder.Similar => drawn,
         };
         var at = Math.Clamp(index, 0, ordered.Count - 1);
         var (first, second) = ordered[at];
@@ -85,7 +91,7 @@ public sealed class ShowResults(IDbContextFactory<PortalDbContext> contexts, Sho
                            join c in db.Contents on r.ContentId equals c.Id
                            where r.Id == first.ResponseId || r.Id == second.ResponseId
                            select new { r.Id, c.Text }).ToDictionaryAsync(x => x.Id, x => x.Text ?? "", stop);
-        return (first.SampledFromId, new SamplePair(at, ordered.Count, Conversation.Parse(prompt?.Text), prompt?.Topic, Shown(first), Shown(second)));
+        return (first.SampledFromId, new SamplePair(at, ordered.Count, Conversation.Parse(prompt?.Text), prompt?.Topic, Shown(first), Shown(second)), pairs.Exists(p => p.After.SimilarRank is not null));
 
         ShownSample Shown(EvaluationSample s) => new(s.ResponseId, texts.GetValueOrDefault(s.ResponseId, ""), s.Reward, s.LengthTokens);
     }

@@ -7,16 +7,17 @@ using Portal.Web.Shell;
 
 namespace Portal.Web.Unlearning;
 
-/// <summary>Asks the engine what forgetting some pairs would do, for handlers that have checked who asks and for what. Stores nothing.</summary>
+/// <summary>Asks the engine what forgetting some pairs, or changing them, would do, for handlers that have checked who asks and for what. Stores nothing.</summary>
 internal static class PreviewUnlearning
 {
-    public static async Task<Outcome<UnlearningPreview>> Ask(PortalDbContext db, EngineClient engine, CheckedUnlearning of, CancellationToken stop)
+    public static async Task<Outcome<UnlearningPreview>> Ask(PortalDbContext db, EngineClient engine, CheckedUnlearning of, UnlearningChoice choice, UnlearningAction action, CancellationToken stop)
     {
-        var effect = await engine.PreviewRemoval(new RemovalPreviewRequest($"{of.Model.Id}", [.. of.Judgements.Select(judgement => judgement.Value)]), stop);
+        var effect = await engine.PreviewRemoval(new RemovalPreviewRequest($"{of.Model.Id}", [.. of.Judgements.Select(judgement => judgement.Value)], action), stop);
         if (effect.Refusal is { } unseen)
             return unseen;
-        // Of pairs that were judged alike, the one they are named by has the influence of all.
-        var fall = await db.ExplainingPairs.Where(p => p.ExplanationId == of.Explanation.Id && of.Judgements.Contains(p.JudgementId)).SumAsync(p => p.Influence, stop);
+        // Of pairs that were judged alike, the one they are named by has the influence of all. Of most that a person gave it is not kept.
+        var influence = choice.Annotator is not null ? (double?)null : await db.ExplainingPairs.Where(p => p.ExplanationId == of.Explanation.Id && of.Judgements.Contains(p.JudgementId)).SumAsync(p => p.Influence, stop);
+        double? fall = action switch { UnlearningAction.Remove => influence, UnlearningAction.DownWeight => (1 - PairStanding.LessWeight) * influence, UnlearningAction.Relabel => null };
         return new UnlearningPreview(effect.Value, fall, await OthersExplained(db, of.Explanation, of.Judgements, stop), UnlearningRequest.ApprovalsFor(of.Judgements.Count, of.Of, of.Protected), of.Protected);
     }
 

@@ -44,7 +44,9 @@ public sealed class RepairPolicy(WriteQueue writes, Access access, StartJob star
                 if (request.VersionId is not { } reward)
                     return new Problem("", "There is no reward model to train the policy with yet.", ProblemKind.Conflict);
                 var spec = new TrainRlooPolicy { ParentId = policy, RewardModelId = reward, NormalizeReward = true, KlBudgetNats = KlBudgetNats };
-                spec = spec with { Optimization = spec.Optimization with { StepsMax = steps } };
+                // Whoever decides reads old and new answers to the flagged prompt and those most like it.
+                var prompt = (from e in db.Explanations where e.Id == request.ExplanationId join r in db.Responses on e.ResponseId equals r.Id select (PromptId?)r.PromptId).FirstOrDefault();
+                spec = spec with { Optimization = spec.Optimization with { StepsMax = steps }, Evaluation = spec.Evaluation with { LikeId = prompt } };
                 var started = StartedJob.In(db, () => start.Start(db, asked.Value, request.ProjectId, spec, null));
                 if (started.Refusal is { } unstarted)
                     return unstarted;

@@ -1,4 +1,6 @@
 using System.Security.Claims;
+using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
@@ -18,6 +20,9 @@ public sealed class RequestUnlearning(IDbContextFactory<PortalDbContext> context
     /// <summary>Requests of one person that wait, at a time: who asks for more floods whoever decides.</summary>
     public const int WaitingMax = 10;
 
+    /// <summary>Judgements that the audit log lists; more of them it has by one hash, SHA-256 of their sorted ids.</summary>
+    private const int ListedMax = 200;
+
     public async Task<Outcome<UnlearningRequestId>> Handle(ClaimsPrincipal user, UnlearningInput input, CancellationToken stop)
     {
         var asked = await access.Check(user, Permission.Review, stop);
@@ -29,13 +34,15 @@ public sealed class RequestUnlearning(IDbContextFactory<PortalDbContext> context
             return new Problem("reason", $"The reason has {input.Reason.Length} characters, at most {UnlearningRequest.ReasonLengthMax} are kept.");
         if (!Enum.IsDefined(input.Method))
             return new Problem("method", "There is no such way to unlearn.");
+        if (UnlearningRequest.Unfit(input.Method, input.Action) is { } mismatch)
+            return mismatch;
         Outcome<UnlearningPreview> preview;
         await using (var read = await contexts.CreateDbContextAsync(stop))
         {
-            var chosen = CheckedUnlearning.Find(read, input.Explanation, input.Judgements);
+            var chosen = CheckedUnlearning.Find(read, input.Explanation, input.Choice, input.Action);
             if (chosen.Refusal is { } unfit)
                 return unfit;
-            preview = await PreviewUnlearning.Ask(read, engine, chosen.Value, stop);
+            preview = await PreviewUnlearning.Ask(read, engine, chosen.Value, input.Choice, input.Action, stop);
         }
         if (preview.Refusal is { } unseen)
             return unseen;
@@ -43,7 +50,7 @@ public sealed class RequestUnlearning(IDbContextFactory<PortalDbContext> context
         return await writes.WriteAsync<UnlearningRequestId>(db =>
         {
             db.LockJobs(); // two requests for one pair at once: the second is told
-            var found = CheckedUnlearning.Find(db, input.Explanation, input.Judgements);
+            var found = CheckedUnlearning.Find(db, input.Explanation, input.Choice, input.Action);
             if (found.Refusal is { } unusable)
                 return unusable;
             if (db.UnlearningRequests.Count(r => r.RequestedBy == by && r.State == UnlearningState.Waiting) >= WaitingMax)
@@ -53,15 +60,17 @@ public sealed class RequestUnlearning(IDbContextFactory<PortalDbContext> context
             var request = new UnlearningRequest
             {
                 Id = ids.New<UnlearningRequestId>(), ProjectId = explanation.ProjectId, Number = (db.UnlearningRequests.Where(r => r.ProjectId == explanation.ProjectId).Max(r => (int?)r.Number) ?? 0) + 1, ExplanationId = explanation.Id,
-                RewardModelId = model.Id, DatasetVersionId = explanation.DatasetVersionId, Method = input.Method, Reason = input.Reason.Trim(), Judgements = judgements.Count, JudgementsOf = of, Protected = guarded,
+                RewardModelId = model.Id, DatasetVersionId = explanation.DatasetVersionId, Method = input.Method, Action = input.Action, Reason = input.Reason.Trim(), Judgements = judgements.Count, JudgementsOf = of, Protected = guarded,
                 PreviewJson = JsonSerializer.Serialize(preview.Value, ServingJson.Options), RequestedBy = by, RequestedAt = now,
             };
             db.UnlearningRequests.Add(request);
             db.UnlearningPairs.AddRange(judgements.Select(judgement => new UnlearningPair { RequestId = request.Id, JudgementId = judgement }));
-            UnlearningAudit.Append(db, hasher, now, by, "unlearning.request", request, new { judgements = judgements.Select(judgement => $"{judgement}") });
+            UnlearningAudit.Append(db, hasher, now, by, "unlearning.request", request, new { judgements = judgements.Count <= ListedMax ? judgements.Select(judgement => $"{judgement}") : null, judgementsHash = HashOf(judgements) });
             return request.Id;
         }, stop);
     }
+
+    private static string HashOf(IReadOnlyList<JudgementId> judgements) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', judgements.Select(judgement => $"{judgement}").Order(StringComparer.Ordinal)))));
 }
 
 /// <summary>The audit events of requests: ids and keyed hashes, never a text.</summary>
@@ -70,7 +79,7 @@ internal static class UnlearningAudit
     public static void Append(PortalDbContext db, ContentHasher hasher, DateTimeOffset at, Guid by, string action, UnlearningRequest request, object? more = null) =>
         AuditChain.Append(db, at, by, action, "unlearning", $"{request.Id}", new
         {
-            number = request.Number, model = $"{request.RewardModelId}", explanation = $"{request.ExplanationId}", method = request.Method.ToString(), state = request.State.ToString(), count = request.Judgements,
+            number = request.Number, model = $"{request.RewardModelId}", explanation = $"{request.ExplanationId}", method = request.Method.ToString(), action = request.Action.ToString(), state = request.State.ToString(), count = request.Judgements,
             reasonHash = hasher.Hash(request.Reason), more,
         });
 }

@@ -9,11 +9,12 @@ using Portal.Data.Registry;
 using Portal.Data.Serving;
 using Portal.Data.Unlearning;
 using Portal.Web.Accounts;
+using Portal.Web.Explain;
 using Portal.Web.Registry;
 
 namespace Portal.Web.Unlearning;
 
-/// <summary>A pair that would go, with its texts as they are stored now.</summary>
+/// <summary>A pair that a request is about, with its texts as they are stored now, the way round the model goes by it before.</summary>
 /// <param name="Number">Of the judgement within its dataset version, as pages call the pair.</param>
 /// <param name="Question">What both answer; empty once erased, as the answers are null.</param>
 /// <param name="Annotator">By pseudonym.</param>
@@ -72,7 +73,7 @@ public sealed class ShowUnlearning(IDbContextFactory<PortalDbContext> contexts, 
                                join pc in db.Contents on p.ContentId equals pc.Id
                                select new { c.Text, Prompt = pc.Text }).FirstOrDefaultAsync(stop);
         var ids = await db.UnlearningPairs.Where(p => p.RequestId == id).Select(p => p.JudgementId).ToListAsync(stop);
-        return new UnlearningView(request, JsonSerializer.Deserialize<UnlearningPreview>(request.PreviewJson, ServingJson.Options)!, await Pairs(db, request.DatasetVersionId, ids, stop), // stored with the request
+        return new UnlearningView(request, JsonSerializer.Deserialize<UnlearningPreview>(request.PreviewJson, ServingJson.Options)!, await Pairs(db, versions[request.RewardModelId], request.DatasetVersionId, ids, stop), // stored with the request
             Conversation.LastQuestion(Conversation.Parse(explained?.Prompt)), explained?.Text, versions[request.RewardModelId], request.VersionId is { } made ? versions.GetValueOrDefault(made) : null, job, Name(request.RequestedBy)!,
             Name(request.FirstApprover), Name(request.DecidedBy), Link(serving), Link(restored), jobs.Find(one => one.Id == request.RepairJobId), repaired, request.RequestedBy == person.AccountId, person.May(Permission.Administer), request.FirstApprover == person.AccountId);
 
@@ -80,22 +81,7 @@ public sealed class ShowUnlearning(IDbContextFactory<PortalDbContext> contexts, 
         VersionLink? Link(ModelVersionId? wanted) => wanted is { } w ? links.GetValueOrDefault(w) : null;
     }
 
-    /// <summary>Texts of some pairs of a dataset version, in its order.</summary>
-    internal static async Task<IReadOnlyList<ForgottenPair>> Pairs(PortalDbContext db, DatasetVersionId dataset, IReadOnlyList<JudgementId> judgements, CancellationToken stop)
-    {
-        // Over IX_DatasetRows_JudgementId; contents by their primary keys.
-        var rows = await (from d in db.DatasetRows.AsNoTracking()
-                          where d.DatasetVersionId == dataset && judgements.Contains(d.JudgementId)
-                          join p in db.Prompts on d.PromptId equals p.Id
-                          join pc in db.Contents on p.ContentId equals pc.Id
-                          join chosen in db.Responses on d.ChosenId equals chosen.Id
-                          join cc in db.Contents on chosen.ContentId equals cc.Id
-                          join rejected in db.Responses on d.RejectedId equals rejected.Id
-                          join rc in db.Contents on rejected.ContentId equals rc.Id
-                          join j in db.PairwiseJudgements on d.JudgementId equals j.Id
-                          join a in db.Annotators on j.AnnotatorId equals a.Id
-                          orderby d.Ordinal
-                          select new { d.JudgementId, d.Ordinal, Prompt = pc.Text, Chosen = cc.Text, Rejected = rc.Text, a.Pseudonym }).Take(PairsMax).ToListAsync(stop);
-        return rows.ConvertAll(row => new ForgottenPair(row.JudgementId, row.Ordinal + 1, Conversation.LastQuestion(Conversation.Parse(row.Prompt)), row.Chosen, row.Rejected, row.Pseudonym));
-    }
+    /// <summary>Texts of some pairs of the data a model was trained on, in its order.</summary>
+    internal static async Task<IReadOnlyList<ForgottenPair>> Pairs(PortalDbContext db, ModelVersion model, DatasetVersionId dataset, IReadOnlyList<JudgementId> judgements, CancellationToken stop) =>
+        [.. (await PairText.Read(db, model, dataset, judgements, stop, PairsMax)).Select(pair => new ForgottenPair(pair.Judgement, pair.Number, Conversation.LastQuestion(pair.Prompt), pair.Chosen, pair.Rejected, pair.Annotator))];
 }

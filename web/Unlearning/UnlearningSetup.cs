@@ -28,11 +28,12 @@ public static class UnlearningSetup
     public static void MapUnlearning(this WebApplication app)
     {
         // Binding from a form makes the framework check the antiforgery token.
-        app.MapPost(AskRoute, async ([FromForm] Guid explanation, [FromForm] Guid[] pair, [FromForm] string? method, [FromForm] string? reason, ClaimsPrincipal user, RequestUnlearning ask, CancellationToken stop) =>
+        app.MapPost(AskRoute, async ([FromForm] Guid explanation, [FromForm] Guid[]? pair, [FromForm] string? annotator, [FromForm] string? from, [FromForm] string? until, [FromForm] string? method, [FromForm] string? action, [FromForm] string? reason, ClaimsPrincipal user, RequestUnlearning ask, CancellationToken stop) =>
         {
-            IReadOnlyList<JudgementId> judgements = [.. pair.Select(judgement => new JudgementId(judgement))];
-            var outcome = await ask.Handle(user, new(new(explanation), judgements, Enum.TryParse<UnlearningMethod>(method, out var chosen) ? chosen : default, reason ?? ""), stop);
-            return Results.LocalRedirect(outcome.Refusal is { } refusal ? $"{UnlearningWords.New(new(explanation), judgements)}&refused={Uri.EscapeDataString(refusal.ToString())}" : $"/unlearning/{outcome.Value}");
+            var choice = UnlearningWords.Choice(pair ?? [], annotator, from, until);
+            var wanted = Enum.TryParse<UnlearningAction>(action, out var named) ? named : default;
+            var outcome = await ask.Handle(user, new(new(explanation), choice, Enum.TryParse<UnlearningMethod>(method, out var chosen) ? chosen : default, wanted, reason ?? ""), stop);
+            return Results.LocalRedirect(outcome.Refusal is { } refusal ? $"{UnlearningWords.New(new(explanation), choice, wanted)}&refused={Uri.EscapeDataString(refusal.ToString())}" : $"/unlearning/{outcome.Value}");
         });
         app.MapPost(DecideRoute, async ([FromForm] Guid request, [FromForm] int seen, [FromForm] bool approve, [FromForm] string? note, ClaimsPrincipal user, DecideUnlearning decide, CancellationToken stop) =>
             Back(request, (await decide.Handle(user, new(request), seen, approve, note, stop)).Refusal));

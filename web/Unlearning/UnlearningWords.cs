@@ -10,7 +10,17 @@ namespace Portal.Web.Unlearning;
 /// <summary>How the pages of unlearning write states, numbers and addresses.</summary>
 internal static class UnlearningWords
 {
-    public static string New(ExplanationId explanation, IReadOnlyList<JudgementId> pairs) => $"/unlearning/new?explanation={explanation}{string.Concat(pairs.Select(pair => $"&pair={pair}"))}";
+    public static string New(ExplanationId explanation, UnlearningChoice choice, UnlearningAction? action = null) =>
+        $"/unlearning/new?explanation={explanation}{(action is { } wanted ? $"&action={wanted}" : "")}{string.Concat(choice.Pairs.Select(pair => $"&pair={pair}"))}{(choice.Annotator is { } person ? $"&annotator={Uri.EscapeDataString(person)}&from={Day(choice.From)}&until={Day(choice.Until)}" : "")}";
+
+    /// <summary>A choice as addresses and forms have it. Days that are none are left out.</summary>
+    public static UnlearningChoice Choice(IEnumerable<Guid> pairs, string? annotator, string? from, string? until) => string.IsNullOrEmpty(annotator)
+        ? new([.. pairs.Select(pair => new JudgementId(pair))])
+        : new([], annotator, DayOf(from), DayOf(until));
+
+    public static string Day(DateOnly? day) => day?.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture) ?? "";
+
+    private static DateOnly? DayOf(string? text) => DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out var day) ? day : null;
 
     public static BadgeKind Badge(UnlearningState state) => state switch
     {

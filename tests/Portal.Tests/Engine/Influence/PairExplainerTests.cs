@@ -100,7 +100,7 @@ public sealed class PairExplainerTests
         var found = new PairExplainer(influence, rows, null, 1).Explain(query, [AttributionMethod.Influence, AttributionMethod.Random], 0, default);
 
         var (named, lots) = (ExplanationEvidence.Of(found, AttributionMethod.Influence, query, influence), ExplanationEvidence.Of(found, AttributionMethod.Random, query, influence));
-        var without = influence.NewtonWithout([.. found.By[AttributionMethod.Influence].Select(pair => pair.Row)]);
+        var without = influence.NewtonWithout(new VoteChange([.. found.By[AttributionMethod.Influence].Select(pair => pair.Row)]));
 
         Assert.Equal(q.Zip(influence.Theta, (a, b) => a * b).Sum() - q.Zip(without, (a, b) => a * b).Sum(), named.Drop, 1e-12);
         Assert.True(named.Drop > Math.Abs(lots.Drop));

@@ -95,7 +95,7 @@ public sealed class PairInfluenceTests
         Assert.True(Correlation.Pearson(scores, falls) > 0.99);
         Assert.True(Correlation.Spearman(scores, falls) > 0.95);
         // One Newton step knows both: what it misses is of the second order.
-        double[] steps = [.. Enumerable.Range(0, 60).Select(i => whole - q.Zip(influence.NewtonWithout([i]), (a, b) => a * b).Sum())];
+        double[] steps = [.. Enumerable.Range(0, 60).Select(i => whole - q.Zip(influence.NewtonWithout(new VoteChange([i])), (a, b) => a * b).Sum())];
         var (missed, missedByInfluence) = (steps.Zip(falls, (a, b) => Math.Abs(a - b)).Average(), scores.Zip(falls, (a, b) => Math.Abs(a - b)).Average());
         Assert.InRange(missed, 0, 0.4 * missedByInfluence);
         Assert.InRange(missed, 0, 0.02 * largest);
@@ -109,16 +109,16 @@ public sealed class PairInfluenceTests
         double[] theta = [.. Enumerable.Range(0, 7).Select(_ => 0.3 * random.NextGaussian())]; // not the optimum: the step knows where it stands
         int[] gone = [.. Enumerable.Range(0, 300).Where(_ => random.Chance(0.1))];
 
-        var kept = new PairInfluence(head, theta, default).NewtonWithout(gone);
+        var kept = new PairInfluence(head, theta, default).NewtonWithout(new VoteChange(gone));
         var direct = NewtonRemoval.Run(head.Without(gone), theta, default, steps: 1);
 
         Assert.All(kept.Zip(direct.Weights), pair => Assert.Equal(pair.Second, pair.First, 1e-9));
         // And a removal that begins with it is the removal.
-        var (begun, whole) = (NewtonRemoval.Run(head, new PairInfluence(head, theta, default), gone, default), NewtonRemoval.Run(head.Without(gone), theta, default));
+        var (begun, whole) = (NewtonRemoval.Run(head, new PairInfluence(head, theta, default), new VoteChange(gone), default), NewtonRemoval.Run(head.Without(gone), theta, default));
         Assert.All(begun.Weights.Zip(whole.Weights), pair => Assert.Equal(pair.Second, pair.First, 1e-9));
         Assert.Equal(whole.Steps, begun.Steps);
         Assert.Equal(whole.ResidualGradientNorm, begun.ResidualGradientNorm, 1e-9);
-        Assert.Contains("No pair would be left of 300", Assert.Throws<ArgumentException>(() => new PairInfluence(head, theta, default).NewtonWithout([.. Enumerable.Range(0, 300)])).Message, StringComparison.Ordinal);
+        Assert.Contains("No pair would be left of 300", Assert.Throws<ArgumentException>(() => new PairInfluence(head, theta, default).NewtonWithout(new VoteChange([.. Enumerable.Range(0, 300)]))).Message, StringComparison.Ordinal);
     }
 
     /// <summary>To first order, leaving a few pairs out changes θ by the sum of what each does.</summary>
@@ -129,7 +129,7 @@ public sealed class PairInfluenceTests
         var optimum = head.Fit(default).Weights;
         int[] gone = [.. Enumerable.Range(0, 20)];
 
-        var preview = new PairInfluence(head, optimum, default).ChangeWithout(gone);
+        var preview = new PairInfluence(head, optimum, default).ChangeWithout(new VoteChange(gone));
         double[] truth = [.. head.Without(gone).Fit(default).Weights.Zip(optimum, (a, b) => a - b)];
 
         Assert.InRange(Distance(preview, truth) / Distance(truth, new double[6]), 0, 0.25);

@@ -99,6 +99,39 @@ public sealed class TrainRlooPolicyRunnerTests : IDisposable
             Assert.False(db.EvaluationSamples.Any(s => s.CandidateId == id) || db.Responses.Any(r => r.ModelVersionId == id));
     }
 
+    /// <summary>The prompt a version was made for and those with the most telling words in common, whether they are held out or not, are answered by both for people to read; no figure counts them.</summary>
+    [Fact]
+    public async Task A_prompt_and_those_most_like_it_are_asked_as_well_and_count_in_no_figure()
+    {
+        AddReward(1);
+        PromptId asked;
+        using (var db = toy.Database.Open())
+        {
+            toy.Vote(db, "May I take the apple from the old barn?");
+            db.SaveChanges();
+            asked = (from p in db.Prompts join c in db.Contents on p.ContentId equals c.Id where c.Text!.Contains("take the apple from the barn") select p.Id).Single();
+        }
+        var spec = Quick with { Evaluation = Spec.Evaluation with { LikeId = asked, Like = 3 } };
+        var (job, plain) = (toy.Job(), toy.Job());
+        var made = await toy.Finish(job, await new TrainRlooPolicyRunner().Run(spec, job));
+
+        using var read = toy.Database.Open();
+        var samples = read.EvaluationSamples.AsNoTracking().Where(s => s.CandidateId == made.Id).ToList();
+        var ranked = samples.Where(s => s.SimilarRank is not null).GroupBy(s => s.SimilarRank!.Value).OrderBy(group => group.Key).ToList();
+        Assert.Equal([0, 1, 2, 3], ranked.Select(group => group.Key));
+        Assert.All(ranked, group => Assert.Equal((1, 2 * 4), (group.Select(s => s.PromptId).Distinct().Count(), group.Count())));
+        Assert.Equal(asked, ranked[0].First().PromptId);
+        var texts = (from p in read.Prompts.AsNoTracking() join c in read.Contents on p.ContentId equals c.Id select new { p.Id, c.Text }).ToDictionary(row => row.Id, row => row.Text!);
+        // "apple" stands in eleven of 81 prompts, "barn" in nine.
+        Assert.Contains("apple from the old barn", texts[ranked[1].First().PromptId], StringComparison.Ordinal);
+        Assert.All(ranked.Skip(2), group => Assert.Contains("from the barn", texts[group.First().PromptId], StringComparison.Ordinal));
+        Assert.Equal(samples.Count, samples.Select(s => (s.PromptId, s.SampledFromId, s.Ordinal)).Distinct().Count()); // one that is held out as well is asked once
+
+        // The same training and seeds without it: the same figures.
+        var without = await toy.Finish(plain, await new TrainRlooPolicyRunner().Run(spec with { Evaluation = Spec.Evaluation }, plain));
+        Assert.Equal(toy.Row(without.Id, MetricNames.ChangePrefix + MetricNames.MeanReward).Value, toy.Row(made.Id, MetricNames.ChangePrefix + MetricNames.MeanReward).Value, 1e-4);
+    }
+
     private static TrainRlooPolicy Quick => Spec with { NormalizeReward = false, Optimization = Spec.Optimization with { StepsMax = 1 }, Evaluation = new EvaluationSpec { Prompts = 0 } };
 
     /// <summary>A reward model with a taste drawn by lot: its head is random.</summary>

@@ -1,3 +1,4 @@
+using Portal.Data.Unlearning;
 using Portal.Engine.Influence;
 using Portal.Engine.Statistics;
 using Portal.Engine.Unlearning;
@@ -50,7 +51,7 @@ public sealed class HeadUnlearningTests
         double[] theta = [.. influence.Theta.Select(x => x + 0.3 * random.NextGaussian())];
         var left = all.Without(gone);
 
-        var gradient = HeadUnlearning.Gradient(method, all, left, gone, theta, influence.Margins, options);
+        var gradient = HeadUnlearning.Gradient(method, all, left, new VoteChange(gone), theta, influence.Margins, options);
 
         for (var j = 0; j < D; j++)
         {
@@ -80,11 +81,58 @@ public sealed class HeadUnlearningTests
         }
     }
 
+    /// <summary>A pair turned round is a pair with −Δφ, and one weighed down a pair with half its votes: heads of rows that were made so, by themselves.</summary>
+    [Theory]
+    [InlineData(UnlearningAction.Relabel)]
+    [InlineData(UnlearningAction.DownWeight)]
+    public void Changed_pairs_are_pairs_that_were_judged_so(UnlearningAction action)
+    {
+        var changed = all.Changed(new VoteChange(gone, action));
+        using var rows = FeatureRows.Of([.. Enumerable.Range(0, N).SelectMany(i => all.Rows[i].ToArray().Select(x => action is UnlearningAction.Relabel && i < gone.Length ? -x : x))], D);
+        var byHand = new PairHead(rows, [.. all.Counts.Select((count, i) => action is UnlearningAction.DownWeight && i < gone.Length ? count / 2 : count)], all.L2);
+        double[] theta = [.. influence.Theta.Select((x, j) => x + (0.1 * j))];
+        Assert.Equal(byHand.Total, changed.Total, 1e-9);
+        Assert.Equal(byHand.Evaluate(theta).Loss, changed.Evaluate(theta).Loss, 1e-12);
+        Close(byHand.Evaluate(theta).Gradient, changed.Evaluate(theta).Gradient, 1e-12);
+        Close(byHand.Hessian(theta, default), changed.Hessian(theta, default), 1e-12);
+
+        // From sums that are kept, the step that reading everything gives; and two of them lead to the head trained so from the start.
+        Close(NewtonRemoval.Run(byHand, influence.Theta, default, 1).Weights, influence.NewtonWithout(new VoteChange(gone, action)), 1e-9);
+        var gold = byHand.Fit(default).Weights;
+        Close(gold, HeadUnlearning.Run(HeadUnlearningMethod.Retrain, all, influence, new VoteChange(gone, action), new HeadDescentOptions(), default).Weights, 1e-7);
+        double Left(HeadUnlearningMethod method) => PairHead.Norm([.. HeadUnlearning.Run(method, all, influence, new VoteChange(gone, action), new HeadDescentOptions(), default).Weights.Zip(gold, (a, b) => a - b)]) / PairHead.Norm([.. influence.Theta.Zip(gold, (a, b) => a - b)]);
+        Assert.True(Left(HeadUnlearningMethod.NewtonTwice) < Left(HeadUnlearningMethod.NewtonOnce) && Left(HeadUnlearningMethod.NewtonOnce) < 1, $"{Left(HeadUnlearningMethod.NewtonOnce)}, {Left(HeadUnlearningMethod.NewtonTwice)}");
+        Assert.InRange(Left(HeadUnlearningMethod.NewtonTwice), 0, 0.2);
+        Assert.Contains("turns none round", Assert.Throws<ArgumentException>(() => HeadUnlearning.Run(HeadUnlearningMethod.Swap, all, influence, new VoteChange(gone, action), new HeadDescentOptions(), default)).Message, StringComparison.Ordinal);
+        if (action is UnlearningAction.Relabel)
+            Assert.Contains("turned round", Assert.Throws<ArgumentException>(() => new PairInfluence(changed, theta, default)).Message, StringComparison.Ordinal);
+
+        // The bad responses' direction: turned round it is pushed below what removing leaves, with half the votes it stays above.
+        double Bad(double[] weights) => weights.Zip(bad, (a, b) => a * b).Sum();
+        var removed = Bad(all.Without(gone).Fit(default).Weights);
+        Assert.True(action is UnlearningAction.Relabel ? Bad(gold) < removed : Bad(gold) > removed && Bad(gold) < Bad(influence.Theta), $"{Bad(gold)} against {removed}");
+
+        static void Close(double[] one, double[] other, double within) => Assert.All(one.Zip(other), pair => Assert.Equal(pair.First, pair.Second, within));
+    }
+
+    /// <summary>Of a pair that several people judged alike only some votes may go: half of all votes gone is all votes of half the weight.</summary>
+    [Fact]
+    public void Votes_of_others_who_judged_a_pair_alike_stay()
+    {
+        var (half, less) = (new VoteChange(gone) { Shares = gone.ToDictionary(row => row, _ => 0.5) }, new VoteChange(gone, UnlearningAction.DownWeight));
+        Assert.Equal(all.Changed(less).Counts, all.Changed(half).Counts);
+        Assert.Equal(influence.NewtonWithout(less), influence.NewtonWithout(half));
+        Assert.Equal(influence.ChangeWithout(less), influence.ChangeWithout(half));
+        // Half of the votes turned round: as many for as against, so nothing is left to say which is better.
+        var (counts, against) = (all.Changed(half with { Action = UnlearningAction.Relabel }).Counts, all.Changed(half with { Action = UnlearningAction.Relabel }).Against);
+        Assert.All(gone, row => Assert.Equal((all.Counts[row] / 2, all.Counts[row] / 2), (counts[row], against[row])));
+    }
+
     /// <summary>The table of specs/xrlhf.md §2.4 in small: with the same pairs, the way decides between repair and wreck.</summary>
     [Fact]
     public void Newton_leads_to_the_head_that_never_saw_the_pairs_and_the_papers_swap_past_it()
     {
-        UnlearnedHead Run(HeadUnlearningMethod method, HeadDescentOptions? options = null) => HeadUnlearning.Run(method, all, influence, gone, options ?? new HeadDescentOptions { Steps = 400, LearningRate = 0.2 }, default);
+        UnlearnedHead Run(HeadUnlearningMethod method, HeadDescentOptions? options = null) => HeadUnlearning.Run(method, all, influence, new VoteChange(gone), options ?? new HeadDescentOptions { Steps = 400, LearningRate = 0.2 }, default);
         var gold = Run(HeadUnlearningMethod.Retrain);
         var measure = new ForgettingMeasure(all, gone, heldOut, [bad], influence.Theta, gold.Weights);
         ForgettingReport Of(HeadUnlearningMethod method, HeadDescentOptions? options = null) => measure.Of(Run(method, options).Weights);
@@ -111,8 +159,8 @@ public sealed class HeadUnlearningTests
     [Fact]
     public void A_descent_that_stops_stops_where_the_margins_would_be_without_the_pairs()
     {
-        var stopped = HeadUnlearning.Run(HeadUnlearningMethod.SwapAndRetain, all, influence, gone, new HeadDescentOptions { Steps = 10_000, LearningRate = 0.2, StopsAtPrediction = true }, default);
-        var predicted = all.Margins([.. influence.Theta.Zip(influence.ChangeWithout(gone), (a, b) => a + b)]);
+        var stopped = HeadUnlearning.Run(HeadUnlearningMethod.SwapAndRetain, all, influence, new VoteChange(gone), new HeadDescentOptions { Steps = 10_000, LearningRate = 0.2, StopsAtPrediction = true }, default);
+        var predicted = all.Margins([.. influence.Theta.Zip(influence.ChangeWithout(new VoteChange(gone)), (a, b) => a + b)]);
         double Mean(double[] margins) => gone.Sum(row => all.Counts[row] * margins[row]) / gone.Sum(row => all.Counts[row]);
 
         Assert.InRange(stopped.Steps, 1, 9_999);
@@ -122,7 +170,7 @@ public sealed class HeadUnlearningTests
     [Fact]
     public void Nothing_to_unlearn_and_nothing_left_are_refused()
     {
-        Assert.Contains("no pair to unlearn", Assert.Throws<ArgumentException>(() => HeadUnlearning.Run(HeadUnlearningMethod.NewtonTwice, all, influence, [], new HeadDescentOptions(), default)).Message, StringComparison.Ordinal);
-        Assert.Contains("all counts are 0", Assert.Throws<ArgumentException>(() => HeadUnlearning.Run(HeadUnlearningMethod.NewtonTwice, all, influence, [.. Enumerable.Range(0, N)], new HeadDescentOptions(), default)).Message, StringComparison.Ordinal);
+        Assert.Contains("no pair to unlearn", Assert.Throws<ArgumentException>(() => HeadUnlearning.Run(HeadUnlearningMethod.NewtonTwice, all, influence, new VoteChange([]), new HeadDescentOptions(), default)).Message, StringComparison.Ordinal);
+        Assert.Contains("all counts are 0", Assert.Throws<ArgumentException>(() => HeadUnlearning.Run(HeadUnlearningMethod.NewtonTwice, all, influence, new VoteChange([.. Enumerable.Range(0, N)]), new HeadDescentOptions(), default)).Message, StringComparison.Ordinal);
     }
 }

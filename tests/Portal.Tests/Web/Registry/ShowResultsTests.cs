@@ -42,6 +42,28 @@ public sealed class ShowResultsTests : IDisposable
         Assert.Equal(["new 0", "new 1", "new 2"], drawn.Select(d => d.Value.Pair!.After.Text).Order());
     }
 
+    /// <summary>A version that was made for a prompt shows that one first, then those like it, and no others; for other versions there is no such order.</summary>
+    [Fact]
+    public async Task The_prompt_a_version_was_made_for_comes_first_and_then_those_like_it()
+    {
+        var (before, after, plain) = (project.Model(ModelKind.Policy, 1), project.Model(ModelKind.Policy, 2), project.Model(ModelKind.Policy, 3));
+        foreach (var (rank, index) in new int?[] { 2, null, 0, 1 }.Select((rank, index) => (rank, index)))
+        {
+            var prompt = project.Prompt($"question {index}");
+            foreach (var (candidate, from) in new[] { (after, before), (after, after), (plain, before), (plain, plain) })
+                project.Add(new EvaluationSample { CandidateId = candidate.Id, SampledFromId = from.Id, PromptId = prompt, ResponseId = project.Response(prompt, $"{from.Number} says {index}", from.Id), Ordinal = 0, Reward = 1, LengthTokens = 3, SimilarRank = candidate == after ? rank : null });
+        }
+
+        var shown = new List<ResultsView>();
+        for (var index = 0; index < 3; index++)
+            shown.Add((await Results.Handle(project.Reviewer, after.Id, SampleOrder.Similar, index, CancellationToken.None)).Value);
+        var other = (await Results.Handle(project.Reviewer, plain.Id, SampleOrder.Similar, 0, CancellationToken.None)).Value;
+
+        Assert.Equal(["2 says 2", "2 says 3", "2 says 0"], shown.Select(view => view.Pair!.After.Text));
+        Assert.All(shown, view => Assert.Equal((3, true), (view.Pair!.Count, view.Orders.Contains(SampleOrder.Similar))));
+        Assert.Equal((4, false), (other.Pair!.Count, other.Orders.Contains(SampleOrder.Similar))); // as by lot
+    }
+
     [Fact]
     public async Task Blind_votes_count_ties_half_and_leave_out_surplus_superseded_and_undecided()
     {

@@ -12,6 +12,7 @@ using Portal.Data.Unlearning;
 using Portal.Tests.Data;
 using Portal.Tests.Web.Explain;
 using Portal.Tests.Web.SaeFeatures;
+using Portal.Web.Explain;
 using Portal.Web.Registry;
 using Portal.Web.Shell;
 using Portal.Web.Train;
@@ -61,8 +62,8 @@ public sealed class UnlearningHandlersTests(PostgresFixture postgres)
             return place;
         }
 
-        public async Task<Outcome<UnlearningRequestId>> Ask(ClaimsPrincipal by, IReadOnlyList<JudgementId>? judgements = null, UnlearningMethod method = UnlearningMethod.Newton, string reason = "They praise the mill.") =>
-            await new RequestUnlearning(Project.Contexts, Project.Writes, Project.Access, Engine, Project.Ids, Project.Hasher, Project.Time).Handle(by, new(Seeded.Id, judgements ?? [Seeded.Judgements[0]], method, reason), Stop);
+        public async Task<Outcome<UnlearningRequestId>> Ask(ClaimsPrincipal by, IReadOnlyList<JudgementId>? judgements = null, UnlearningMethod method = UnlearningMethod.Newton, string reason = "They praise the mill.", UnlearningAction action = UnlearningAction.Remove, UnlearningChoice? choice = null) =>
+            await new RequestUnlearning(Project.Contexts, Project.Writes, Project.Access, Engine, Project.Ids, Project.Hasher, Project.Time).Handle(by, new(Seeded.Id, choice ?? new(judgements ?? [Seeded.Judgements[0]]), method, action, reason), Stop);
 
         public async Task<Outcome<UnlearningState>> Decide(ClaimsPrincipal by, UnlearningRequestId id, bool approve = true, string? note = null, int? seen = null)
         {
@@ -199,6 +200,91 @@ public sealed class UnlearningHandlersTests(PostgresFixture postgres)
         Assert.Equal("rewardModel", (await Why(() => place.Ask(project.Reviewer))).Field);
     }
 
+    /// <summary>Pairs whose newest mark says that they are the wrong way round are turned round unless somebody wants otherwise; what was changed is shown so, and only removed after that.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Pairs_that_were_read_and_found_wrong_are_turned_round(bool onPostgres)
+    {
+        await using var place = await Place.Open(onPostgres ? postgres : null);
+        var (project, seeded, asked) = (place.Project, place.Seeded, new List<UnlearningAction>());
+        var plain = place.Door.Removal;
+        place.Door.Removal = request =>
+        {
+            asked.Add(request.Action);
+            return plain(request);
+        };
+        var choose = new ChooseUnlearning(project.Contexts, project.Access, place.Engine);
+        async Task<ChosenPairs> Choose(int[] pairs, UnlearningAction? action = null) => (await choose.Handle(project.Reviewer, seeded.Id, new([.. pairs.Select(at => seeded.Judgements[at])]), action, Stop)).Value;
+        void Mark(int pair, PairVerdict verdict, int minute) =>
+            project.Add(new PairMark { Id = project.Ids.New<PairMarkId>(), ExplanationId = seeded.Id, JudgementId = seeded.Judgements[pair], Verdict = verdict, By = Guid.Empty, At = project.Now.AddMinutes(minute) });
+
+        Assert.Equal(UnlearningAction.Remove, (await Choose([5])).Action);
+        Mark(5, PairVerdict.WrongLabel, 1);
+        var turned = await Choose([5]);
+        Assert.Equal((UnlearningAction.Relabel, (double?)null), (turned.Action, turned.Preview!.Fall));
+        Assert.Equal(UnlearningAction.Remove, (await Choose([5, 8])).Action); // nobody said so of the other
+        var less = await Choose([5, 8], UnlearningAction.DownWeight);
+        Assert.Equal((UnlearningAction.DownWeight, 0.065), (less.Action, Math.Round(less.Preview!.Fall!.Value, 9))); // half of .05 + .08
+        Mark(5, PairVerdict.Fine, 2);
+        Assert.Equal(UnlearningAction.Remove, (await Choose([5])).Action);
+        Assert.Equal([UnlearningAction.Remove, UnlearningAction.Relabel, UnlearningAction.Remove, UnlearningAction.DownWeight, UnlearningAction.Remove], asked);
+
+        Assert.Equal("method", (await place.Ask(project.Reviewer, method: UnlearningMethod.SwapAndRetain, action: UnlearningAction.Relabel)).Refusal!.Problems[0].Field);
+        Assert.Equal("action", (await place.Ask(project.Reviewer, action: (UnlearningAction)99)).Refusal!.Problems[0].Field);
+        var id = (await place.Ask(project.Reviewer, [seeded.Judgements[5]], action: UnlearningAction.Relabel)).Value;
+        Assert.Equal(UnlearningAction.Relabel, place.Row(id).Action);
+        await place.Decide(project.Admin, id);
+        var version = project.Model(ModelKind.RewardModel, 50, "unlearning, Newton, pairs turned round", seeded.RewardModel.Id, seeded.Dataset.Id);
+        project.Change(db => db.UnlearningRequests.Single(r => r.Id == id).Made(version.Id, new UnlearningOutcome(1, null, new(.9, .9, .9), new(.9, .9, .9), .001, 1e-9, .01, .99, .1, .5)));
+        using (var db = project.Open())
+        {
+            var (before, after) = ((await PairText.Read(db, seeded.RewardModel, seeded.Dataset.Id, [seeded.Judgements[5]], Stop))[0], (await PairText.Read(db, version, seeded.Dataset.Id, [seeded.Judgements[5]], Stop))[0]);
+            Assert.Equal((before.Rejected, before.Chosen, null, new EarlierChange(id, 1, true)), (after.Chosen, after.Rejected, before.ChangedBy, after.ChangedBy));
+        }
+
+        // Explained by the version that goes by it the other way round, it is removed or left.
+        project.Change(db => db.Explanations.Where(e => e.Id == seeded.Id).ExecuteUpdate(set => set.SetProperty(e => e.RewardModelId, version.Id)));
+        foreach (var action in new[] { UnlearningAction.Relabel, UnlearningAction.DownWeight })
+            Assert.Contains("Request 1 changed some of these pairs already", (await place.Ask(project.Reviewer, [seeded.Judgements[5]], action: action)).Refusal!.ToString(), StringComparison.Ordinal);
+        Assert.Null((await place.Ask(project.Reviewer, [seeded.Judgements[5]])).Refusal);
+        Assert.Null((await place.Ask(project.Reviewer, [seeded.Judgements[8]], action: UnlearningAction.Relabel)).Refusal);
+    }
+
+    /// <summary>All that a person gave of the model's data, or of some days: not what others gave who judged the same pairs alike; nobody whom the explanation does not show.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_request_may_be_about_all_that_one_person_gave(bool onPostgres)
+    {
+        await using var place = await Place.Open(onPostgres ? postgres : null);
+        var (project, seeded) = (place.Project, place.Seeded);
+        var heron = seeded.Annotators[0]; // judged pairs 0 to 4; pair 1 was judged alike by pair 2's row
+        var today = DateOnly.FromDateTime(project.Now.UtcDateTime);
+        async Task<Problem> Why(UnlearningChoice choice) => (await place.Ask(project.Reviewer, choice: choice)).Refusal!.Problems[0];
+
+        Assert.Equal("annotator", (await Why(new([], "nobody"))).Field);
+        Assert.Equal("until", (await Why(new([], heron, today, today.AddDays(-1)))).Field);
+        Assert.Equal("from", (await Why(new([], heron, today.AddDays(1)))).Field);
+        using (var db = project.Open())
+        {
+            var later = seeded.Judgements[4];
+            Assert.Equal(1, db.PairwiseJudgements.Where(j => j.Id == later).ExecuteUpdate(set => set.SetProperty(j => j.SubmittedAt, project.Now.AddDays(3))));
+            var wren = seeded.Judgements[6]; // held out from training: no part of it
+            Assert.Equal(1, db.DatasetRows.Where(r => r.DatasetVersionId == seeded.Dataset.Id && r.JudgementId == wren).ExecuteUpdate(set => set.SetProperty(r => r.Part, DatasetPart.HeldOut)));
+        }
+        var some = (await place.Ask(project.Reviewer, choice: new([], heron, today, today))).Value;
+        var all = (await place.Ask(project.Admin, choice: new([], seeded.Annotators[1]))).Value;
+        using (var db = project.Open())
+        {
+            Assert.Equal(seeded.Judgements[..4].OrderBy(id => id.Value), db.UnlearningPairs.AsNoTracking().Where(p => p.RequestId == some).Select(p => p.JudgementId).ToList().OrderBy(id => id.Value));
+            Assert.Equal(new[] { seeded.Judgements[5], seeded.Judgements[7] }.OrderBy(id => id.Value), db.UnlearningPairs.AsNoTracking().Where(p => p.RequestId == all).Select(p => p.JudgementId).ToList().OrderBy(id => id.Value));
+        }
+        Assert.Equal((4, 2), (place.Row(some).Judgements, place.Row(some).ApprovalsNeeded));
+        Assert.DoesNotContain("\"fall\":0", place.Row(some).PreviewJson, StringComparison.Ordinal); // what most of them add to the reward is not kept
+        Assert.Contains("asks for some of these pairs already", (await Why(new([], heron))).Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task What_nothing_explains_is_offered_for_nothing_and_without_the_engine_nothing_is_asked_for()
     {
@@ -206,7 +292,7 @@ public sealed class UnlearningHandlersTests(PostgresFixture postgres)
             Assert.Contains("do not explain the response", (await unexplained.Ask(unexplained.Project.Reviewer)).Refusal!.ToString(), StringComparison.Ordinal);
         await using var away = await Place.Open(engine: false);
         Assert.Contains("engine is not running", (await away.Ask(away.Project.Reviewer)).Refusal!.ToString(), StringComparison.Ordinal);
-        var chosen = await new ChooseUnlearning(away.Project.Contexts, away.Project.Access, away.Engine).Handle(away.Project.Reviewer, away.Seeded.Id, [away.Seeded.Judgements[0]], Stop);
+        var chosen = await new ChooseUnlearning(away.Project.Contexts, away.Project.Access, away.Engine).Handle(away.Project.Reviewer, away.Seeded.Id, new([away.Seeded.Judgements[0]]), null, Stop);
         Assert.Null(chosen.Value.Preview);
         Assert.Contains("engine is not running", chosen.Value.Why!.ToString(), StringComparison.Ordinal);
     }
@@ -254,12 +340,12 @@ public sealed class UnlearningHandlersTests(PostgresFixture postgres)
         Assert.Null((await release.Handle(project.Admin, early.Id, place.Seeded.RewardModel.Id, "Forgets the mill.", null, Stop)).Refusal);
         Assert.Equal(UnlearningState.Released, place.Row(id).State);
         using (var db = project.Open())
-            Assert.Equal([place.Seeded.Judgements[0]], await UnlearntPairs.Released(db, project.Id).ToListAsync());
+            Assert.Equal([KeyValuePair.Create(place.Seeded.Judgements[0], new PairStanding(id, UnlearningAction.Remove))], await UnlearntPairs.Released(db, project.Id, Stop));
 
         Assert.Null((await back.Handle(project.Admin, project.Id, ModelKind.RewardModel, early.Id, "Worse.", Stop)).Refusal);
         Assert.Equal(UnlearningState.RolledBack, place.Row(id).State);
         using (var db = project.Open())
-            Assert.Empty(await UnlearntPairs.Released(db, project.Id).ToListAsync()); // they count again
+            Assert.Empty(await UnlearntPairs.Released(db, project.Id, Stop)); // they count again
 
         // The gates of what was measured: the nearest pairs suffered, the rest is as it should be.
         var gates = place.Row(id).Outcome()!.Gates();
@@ -320,7 +406,7 @@ public sealed class UnlearningHandlersTests(PostgresFixture postgres)
         using var db = project.Open();
         var spec = Assert.IsType<TrainRlooPolicy>(JobSpec.FromJson(db.Jobs.AsNoTracking().Single(j => j.Id == started.Id).SpecJson));
         Assert.Equal((place.Seeded.Policy.Id, made.Id, RepairPolicy.KlBudgetNats), (spec.ParentId, spec.RewardModelId, spec.KlBudgetNats));
-        Assert.Equal(7, spec.Optimization.StepsMax);
+        Assert.Equal((7, db.Responses.AsNoTracking().Single(r => r.Id == place.Seeded.Response).PromptId), (spec.Optimization.StepsMax, spec.Evaluation.LikeId!.Value));
         Assert.Equal(1, db.Jobs.Count(j => j.Kind == nameof(TrainRlooPolicy))); // what was refused left no job
         var seen = (await new ShowUnlearning(project.Contexts, project.Access).Handle(project.Reviewer, id, Stop)).Value;
         Assert.Equal((started.Id, null), (seen.Repair!.Id, seen.Repaired));
