@@ -52,7 +52,7 @@ public sealed class SaeSweepStudy(string baseFolder, TrainRewardModel preset, Sa
     private static readonly SaeSweepSizes miniature = new()
     {
         Evidence = EvidenceSizes.Miniature,
-        Votes = 150, TestPairs = 60, SaeSteps = 40, K = [4, 16], Expansions = [4], Layers = [2, 4],
+        Votes = 150, TestPairs = 60, SaeSteps = 10, K = [4, 16], Expansions = [4], Layers = [2, 4],
     };
 
     /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>

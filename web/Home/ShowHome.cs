@@ -1,11 +1,13 @@
 using System.Security.Claims;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
+using Portal.Data.Erasure;
 using Portal.Data.Feedback;
 using Portal.Data.Jobs;
 using Portal.Data.Registry;
 using Portal.Data.Review;
 using Portal.Data.Storage;
+using Portal.Data.Unlearning;
 using Portal.Web.Accounts;
 using Portal.Web.Projects;
 using Portal.Web.Shell;
@@ -53,7 +55,7 @@ public sealed class ShowHome(IDbContextFactory<PortalDbContext> contexts, Access
         if (await db.Projects.AsNoTracking().FirstOrDefaultAsync(p => p.Id == projectId, stop) is not { } project)
             return new Problem("project", "This project is gone.", ProblemKind.NotFound);
         var now = time.GetUtcNow();
-        return new HomeView(project.Id, project.Name, project.IsSynthetic, person.DisplayName, await Round(db, project, stop), await Waits(db, project, person, stop),
+        return new HomeView(project.Id, project.Name, project.IsSynthetic, person.DisplayName, await Round(db, project, stop), await Waits(db, project, person, now, stop),
             await PerDay(db, projectId, now, stop), person.May(Permission.Administer) ? await Health(stop) : [], person.May(Permission.Administer),
             person.May(Permission.Review) || person.May(Permission.Audit), now);
     }
@@ -72,7 +74,7 @@ public sealed class ShowHome(IDbContextFactory<PortalDbContext> contexts, Access
             await trained.OrderByDescending(v => v.Number).Select(v => (ModelVersionId?)v.Id).FirstOrDefaultAsync(stop));
     }
 
-    private static async Task<IReadOnlyList<Waiting>> Waits(PortalDbContext db, Project project, Person person, CancellationToken stop)
+    private static async Task<IReadOnlyList<Waiting>> Waits(PortalDbContext db, Project project, Person person, DateTimeOffset now, CancellationToken stop)
     {
         var waits = new List<Waiting>();
         if (person.May(Permission.Review))
@@ -90,6 +92,15 @@ public sealed class ShowHome(IDbContextFactory<PortalDbContext> contexts, Access
             var newest = await db.ModelVersions.AsNoTracking().Where(v => v.ProjectId == project.Id && v.Kind == ModelKind.Policy).OrderByDescending(v => v.Number).FirstOrDefaultAsync(stop);
             if (newest is { Status: ModelStatus.Candidate, DatasetVersionId: not null })
                 waits.Add(new("Candidate", 1, newest.CreatedAt, $"models/{newest.Id}/results"));
+            // What one asked for is decided by another.
+            var unlearning = db.UnlearningRequests.AsNoTracking().Where(r => r.ProjectId == project.Id && r.State == UnlearningState.Waiting && r.RequestedBy != person.AccountId && r.FirstApprover != person.AccountId);
+            if (await unlearning.CountAsync(stop) is > 0 and var toForget)
+                waits.Add(new("Unlearning", toForget, await unlearning.MinAsync(r => (DateTimeOffset?)r.RequestedAt, stop), "unlearning"));
+            var erasures = db.ErasureRequests.AsNoTracking().Where(r => r.ProjectId == project.Id && r.State == ErasureState.Waiting && r.RequestedBy != person.AccountId);
+            if (await erasures.CountAsync(stop) is > 0 and var toErase)
+                waits.Add(new("Erasure", toErase, await erasures.MinAsync(r => (DateTimeOffset?)r.RequestedAt, stop), "erasure"));
+            foreach (var body in await Bodies(db, project, now, stop))
+                waits.Add(body);
         }
         if (person.May(Permission.Vote))
         {
@@ -99,6 +110,17 @@ public sealed class ShowHome(IDbContextFactory<PortalDbContext> contexts, Access
                     waits.Add(new(key, count, null, $"{place}/{project.Id}"));
         }
         return [.. waits.OrderBy(w => w.Since ?? DateTimeOffset.MaxValue)];
+    }
+
+    /// <summary>Reward models that an erasure freed at their heads only, and whose bodies are not trained again yet: until when it must be done, and where that day has passed.</summary>
+    private static async Task<IReadOnlyList<Waiting>> Bodies(PortalDbContext db, Project project, DateTimeOffset now, CancellationToken stop)
+    {
+        var freed = await db.ErasureRequests.AsNoTracking().Where(r => r.ProjectId == project.Id && r.BodyDueAt != null && r.ProofJson != null).ToListAsync(stop); // erasures are few
+        var jobs = freed.ToDictionary(r => r.Id, r => ErasureProof.FromJson(r.ProofJson!).Serving.Select(change => change.BodyJob).OfType<JobId>().ToList());
+        var wanted = jobs.Values.SelectMany(ids => ids).Distinct().ToList();
+        var done = (await db.Jobs.AsNoTracking().Where(j => wanted.Contains(j.Id) && j.State == JobState.Succeeded).Select(j => j.Id).ToListAsync(stop)).ToHashSet();
+        return [.. freed.Where(r => !jobs[r.Id].TrueForAll(done.Contains)).GroupBy(r => r.BodyDueAt < now)
+            .Select(group => new Waiting(group.Key ? "BodyOverdue" : "Body", group.Count(), group.Min(r => r.FinishedAt), group.Count() == 1 ? $"erasure/{group.First().Id}" : "erasure"))];
     }
 
     /// <summary>Two index ranges a day over (ProjectId, SubmittedAt): grouping by day is not the same SQL on both databases.</summary>

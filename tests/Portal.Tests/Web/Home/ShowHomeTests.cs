@@ -1,8 +1,12 @@
+using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.Annotators;
 using Portal.Data.Feedback;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
+using Portal.Tests.Web.Erasure;
+using Portal.Tests.Web.Explain;
+using Portal.Tests.Web.Unlearning;
 using Portal.Web.Home;
 using Portal.Web.Jobs;
 using Portal.Web.Shell;
@@ -98,6 +102,39 @@ public sealed class ShowHomeTests : IDisposable
         Assert.DoesNotContain(after.Waits, w => w.Key == "Failed");
         using var db = project.Open();
         Assert.Equal(db.Jobs.Single(j => j.Id == failed.Id).SpecJson, db.Jobs.Single(j => j.Id == again.Value).SpecJson);
+    }
+
+    /// <summary>What needs a second person waits for every admin but the one who asked; a body that an erasure left as it was waits until it is trained again, and says when that is overdue.</summary>
+    [Fact]
+    public async Task What_needs_a_second_person_waits_for_others_and_an_erasure_until_the_body_is_trained_again()
+    {
+        async Task<List<string>> Keys() => [.. (await Home.Handle(project.Admin, project.Id, CancellationToken.None)).Value.Waits.Select(w => w.Key)];
+        var seeded = new SeededErasure(project, Guid.NewGuid(), Guid.NewGuid());
+        var explanation = new SeededExplanation(project, 1);
+        _ = new SeededUnlearning(project, explanation, Guid.NewGuid(), Guid.NewGuid());
+        var waits = (await Home.Handle(project.Admin, project.Id, CancellationToken.None)).Value.Waits;
+        Assert.Equal((1, 1, 1), (waits.Single(w => w.Key == "Erasure").Count, waits.Single(w => w.Key == "Unlearning").Count, waits.Single(w => w.Key == "Body").Count));
+        Assert.DoesNotContain("BodyOverdue", waits.Select(w => w.Key));
+        Assert.DoesNotContain((await Home.Handle(project.Reviewer, project.Id, CancellationToken.None)).Value.Waits, w => w.Key is "Erasure" or "Body");
+
+        using (var db = project.Open())
+        {
+            Assert.Equal(1, db.ErasureRequests.Where(r => r.Id == seeded.Done).ExecuteUpdate(set => set.SetProperty(r => r.BodyDueAt, project.Now.AddDays(-1))));
+            Assert.Equal(1, db.ErasureRequests.Where(r => r.Id == seeded.Waiting).ExecuteUpdate(set => set.SetProperty(r => r.RequestedBy, SeededProject.AccountOf(project.Admin))));
+        }
+        Assert.DoesNotContain("Erasure", await Keys()); // whoever looks has asked for it
+        var overdue = (await Home.Handle(project.Admin, project.Id, CancellationToken.None)).Value.Waits.Single(w => w.Key == "BodyOverdue");
+        Assert.Equal((1, $"erasure/{seeded.Done}"), (overdue.Count, overdue.Href));
+
+        project.Change(db =>
+        {
+            foreach (var body in db.Jobs.Where(j => j.Kind == nameof(TrainRewardModel)).ToList())
+            {
+                body.Start(project.Now);
+                body.Succeed("/models", project.Now);
+            }
+        });
+        Assert.DoesNotContain(await Keys(), key => key.StartsWith("Body", StringComparison.Ordinal));
     }
 
     [Fact]
