@@ -69,12 +69,16 @@ internal sealed class EraseRows(PortalDbContext db, ErasureRequest request, Eras
         return [.. done.OrderBy(dataset => dataset.Number)];
     }
 
-    /// <summary>What was found out with it: explanations by models that learned from it, marks, what unlearning named, whose votes go to which feature.</summary>
+    /// <summary>What was found out with it: explanations by models that learned from it, effects on policies that did, marks, what unlearning named, whose votes go to which feature.</summary>
     private void Findings(IReadOnlyList<ModelVersion> learned, IReadOnlyList<ProjectId> projects)
     {
         var models = learned.Select(v => v.Id).ToList();
         Count("explaining pairs", db.ExplainingPairs.Where(p => db.Explanations.Any(e => e.Id == p.ExplanationId && models.Contains(e.RewardModelId))).ExecuteDelete());
         db.ExplanationLimits.Where(l => models.Contains(l.RewardModelId)).ExecuteDelete();
+        // What pairs would do to a policy that learned from it was found out with its weights.
+        List<ModelVersionId?> policies = [.. models];
+        db.ExplainingPairs.Where(p => p.PolicyEffect != null && db.Explanations.Any(e => e.Id == p.ExplanationId && policies.Contains(e.PolicyId))).ExecuteUpdate(set => set.SetProperty(p => p.PolicyEffect, (double?)null));
+        db.Explanations.Where(e => policies.Contains(e.PolicyId)).ExecuteUpdate(set => set.SetProperty(e => e.PolicyId, (ModelVersionId?)null));
         Count("marks", db.PairMarks.Where(m => subject.Pairwise(db).Any(j => j.Id == m.JudgementId)).ExecuteDelete());
         Count("unlearning pairs", db.UnlearningPairs.Where(p => subject.Pairwise(db).Any(j => j.Id == p.JudgementId)).ExecuteDelete());
         if (subject.Annotator is { } annotator)

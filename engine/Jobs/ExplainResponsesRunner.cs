@@ -35,6 +35,9 @@ public sealed class ExplainResponsesRunner : IJobRunner<ExplainResponses>
     /// <summary>Satisfactory responses that are needed to say what they show; fewer for a test.</summary>
     internal int ResponsesMin { get; init; } = ExplanationCalibration.ResponsesMin;
 
+    /// <summary>See <see cref="PolicySide.CombinationsMax"/>; fewer for a test.</summary>
+    internal int CombinationsMax { get; init; } = PolicySide.CombinationsMax;
+
     private sealed record Asked(FlagId? Flag, ResponseId Response, StoredPrompt Prompt, string Text, string? Better);
 
     private sealed record Explained(Asked Asked, ExplanationQuery Query, PairExplanation Found, bool IsTruncated, double Milliseconds);
@@ -60,7 +63,9 @@ public sealed class ExplainResponsesRunner : IJobRunner<ExplainResponses>
         if (satisfactory.Count > 0)
             limits = Calibrate(spec, run, reward, satisfactory, references, ResponsesMin);
         var explained = Explain(spec, run, reward, asked, references);
-        return Result(spec, run, reward, explained, limits, fresh);
+        var policies = await PolicySide.Ask(run, store, reward, [.. explained.Select(one => new ExplainedResponse(one.Asked.Response, one.Asked.Prompt, one.Asked.Text, [.. KeptOf(one.Found).Select(pair => pair.Row)],
+            [.. one.Found.By[Explanation.Favoured].Take(PairExplainer.DefaultPairs).Select(pair => pair.Row)]))], CombinationsMax);
+        return Result(spec, run, reward, explained, policies, limits, fresh);
     }
 
     /// <summary>The responses with their prompts and, of flags, the better answer; what was erased cannot be explained.</summary>
@@ -163,25 +168,25 @@ public sealed class ExplainResponsesRunner : IJobRunner<ExplainResponses>
         return explained;
     }
 
-    private static JobResult Result(ExplainResponses spec, JobRun run, ExplainableReward reward, IReadOnlyList<Explained> explained, IReadOnlyDictionary<AttributionMethod, ExplanationLimits> limits, bool fresh)
+    private static JobResult Result(ExplainResponses spec, JobRun run, ExplainableReward reward, IReadOnlyList<Explained> explained, IReadOnlyList<PolicyAnswer?> policies, IReadOnlyDictionary<AttributionMethod, ExplanationLimits> limits, bool fresh)
     {
         var now = run.Time.GetUtcNow();
         var (explanations, pairs) = (new List<Explanation>(), new List<ExplainingPair>());
         var limit = limits.GetValueOrDefault(Explanation.Favoured);
-        foreach (var one in explained)
+        foreach (var (one, policy) in explained.Zip(policies))
         {
             var evidence = ExplanationEvidence.Of(one.Found, Explanation.Favoured, one.Query, reward.Influence);
             var explanation = new Explanation
             {
                 Id = run.Ids.New<ExplanationId>(), ProjectId = run.ProjectId, JobId = run.JobId, FlagId = one.Asked.Flag, ResponseId = one.Asked.Response, RewardModelId = reward.Version.Id, DatasetVersionId = reward.Dataset,
-                Mode = spec.Mode, Space = spec.Space, Locality = spec.Locality, References = spec.Mode switch { QueryMode.Raw => 0, QueryMode.Comparison => 1, QueryMode.Centred => spec.References }, Reward = one.Found.Reward,
+                PolicyId = policy?.Policy, Mode = spec.Mode, Space = spec.Space, Locality = spec.Locality, References = spec.Mode switch { QueryMode.Raw => 0, QueryMode.Comparison => 1, QueryMode.Centred => spec.References }, Reward = one.Found.Reward,
                 Explained = one.Found.Explained, Residual = one.Found.Residual, RelativeResidual = one.Found.RelativeResidual, Gap = one.Found.Gap, Method = Explanation.Favoured,
                 Confidence = limit is null ? ExplanationConfidence.NotCalibrated : new ExplanationCalibration(limit.Responses, limit.ExplainedAbove, limit.DropAbove).Read(evidence), Drop = evidence.Drop,
                 ExplainedAbove = limit?.ExplainedAbove, DropAbove = limit?.DropAbove, Calibrating = limit?.Responses ?? 0, IsTruncated = one.IsTruncated, Pairs = reward.Pairs.Rows.Count, Milliseconds = one.Milliseconds, Seed = spec.Seed,
                 IsSynthetic = reward.Version.IsSynthetic, CreatedBy = run.CreatedBy, At = now,
             };
             explanations.Add(explanation);
-            pairs.AddRange(Rows(explanation.Id, one.Found, reward.Pairs));
+            pairs.AddRange(Rows(explanation.Id, one.Found, reward.Pairs, policy));
         }
         var path = explanations.Count == 1 ? $"/explain/{explanations[0].Id}" : $"/explain?job={run.JobId}";
         return new JobResult(path, db =>
@@ -202,14 +207,17 @@ public sealed class ExplainResponsesRunner : IJobRunner<ExplainResponses>
     }
 
     /// <summary>All pairs with a weight, and the first of the other methods.</summary>
-    private static IEnumerable<ExplainingPair> Rows(ExplanationId id, PairExplanation found, PairFeatures store)
+    private static IEnumerable<ExplainingRow> KeptOf(PairExplanation found) => found.Projection.Concat(Kept.SelectMany(method => found.By[method])).DistinctBy(pair => pair.Row);
+
+    private static IEnumerable<ExplainingPair> Rows(ExplanationId id, PairExplanation found, PairFeatures store, PolicyAnswer? policy)
     {
         var weights = found.Projection.ToDictionary(pair => pair.Row, pair => pair.Score);
         int? Rank(AttributionMethod method, int row) => (method is AttributionMethod.Projection ? found.Projection : found.By[method]).Index().Where(entry => entry.Item.Row == row).Select(entry => (int?)(entry.Index + 1)).FirstOrDefault();
-        return found.Projection.Concat(Kept.SelectMany(method => found.By[method])).DistinctBy(pair => pair.Row).Select(pair => new ExplainingPair
+        return KeptOf(found).Select(pair => new ExplainingPair
         {
             ExplanationId = id, JudgementId = JudgementId.From(store.Ids[pair.Row][0]), OthersJson = JsonSerializer.Serialize(store.Ids[pair.Row].Skip(1).Select(other => JudgementId.From(other))), Weight = weights.GetValueOrDefault(pair.Row),
-            Margin = pair.Margin, Distance = pair.Distance, Influence = pair.Influence, ProjectionRank = Rank(AttributionMethod.Projection, pair.Row), InfluenceRank = Rank(AttributionMethod.Influence, pair.Row),
+            Margin = pair.Margin, Distance = pair.Distance, Influence = pair.Influence,
+            PolicyEffect = policy is not null && policy.Effects.TryGetValue(pair.Row, out var effect) ? effect : null, ProjectionRank = Rank(AttributionMethod.Projection, pair.Row), InfluenceRank = Rank(AttributionMethod.Influence, pair.Row),
             NearestRank = Rank(AttributionMethod.NearestNeighbours, pair.Row), CosineRank = Rank(AttributionMethod.Cosine, pair.Row),
         });
     }

@@ -31,12 +31,13 @@ internal sealed class ExplainableReward : IDisposable
 
     private readonly IDisposable opened;
     private readonly string hash, cache;
+    private readonly IReadOnlyDictionary<Guid, PreferencePair> trained;
     private readonly IReadOnlyList<IdentifiedPair> heldOut;
 
-    private ExplainableReward(IDisposable opened, ModelVersion version, DatasetVersionId dataset, IEndFeatures features, ITokenizer tokenizer, PairFeatures pairs, TrainingWindow window, long seed, string hash, string cache, IReadOnlyList<IdentifiedPair> heldOut, CancellationToken stop)
+    private ExplainableReward(IDisposable opened, ModelVersion version, DatasetVersionId dataset, IEndFeatures features, ITokenizer tokenizer, PairFeatures pairs, TrainingWindow window, long seed, string hash, string cache, IReadOnlyList<IdentifiedPair> train, IReadOnlyList<IdentifiedPair> heldOut, CancellationToken stop)
     {
         (this.opened, Version, Dataset, Features, Tokenizer, Pairs, Window) = (opened, version, dataset, features, tokenizer, pairs, window);
-        (this.hash, this.cache, this.heldOut) = (hash, cache, heldOut);
+        (this.hash, this.cache, trained, this.heldOut) = (hash, cache, train.ToDictionary(pair => pair.Id, pair => pair.Pair), heldOut);
         Head = new PairHead(pairs.Rows, pairs.Counts, L2);
         Influence = PairInfluence.AtOptimum(Head, features.Head, stop);
         Explainer = new PairExplainer(Influence, pairs.Rows, features.Head, seed);
@@ -53,6 +54,9 @@ internal sealed class ExplainableReward : IDisposable
 
     /// <summary>Longest text that the training read, and what it did with longer ones.</summary>
     public TrainingWindow Window { get; }
+
+    /// <summary>The texts of a row's pair, chosen and rejected as the model goes by them.</summary>
+    public PreferencePair PairOf(int row) => trained[Pairs.Ids[row][0]];
 
     /// <summary>How a training cut its texts.</summary>
     public sealed record TrainingWindow(int LengthMax, Overlong Overlong);
@@ -83,7 +87,7 @@ internal sealed class ExplainableReward : IDisposable
             try
             {
                 from.Progress.Report(0, 0, "fitting the head", null);
-                return new ExplainableReward(opened, version, dataset, features, tokenizer, pairs, window, seed, hash, cache, rows.Split.HeldOut, from.Stop);
+                return new ExplainableReward(opened, version, dataset, features, tokenizer, pairs, window, seed, hash, cache, train, rows.Split.HeldOut, from.Stop);
             }
             catch
             {

@@ -98,6 +98,27 @@ public sealed class LlamaBackbone : Module
         return scope.MoveToOuter(run.FinalNorm ? LlamaBlock.Normalise(residual, Norm.weight, Config.NormEpsilon) : residual.alias());
     }
 
+    /// <summary>Runs the blocks that are left, and the final norm, on a residual stream that <see cref="Hidden"/> gave.</summary>
+    /// <param name="residual">After some blocks, without the final norm: whole texts from their first token, padded on the right only. [B, T, hidden].</param>
+    /// <param name="blocks">Blocks run so far, 0 to LayerCount.</param>
+    /// <returns>Hidden states, [B, T, hidden], in the caller's scope.</returns>
+    public Tensor HiddenFrom(Tensor residual, int blocks)
+    {
+        if (residual.shape.Length != 3 || residual.shape[1] > Config.ContextLength || blocks < 0 || blocks > Config.LayerCount)
+        {
+            throw new ArgumentException($"a residual [{string.Join(", ", residual.shape)}] after {blocks} blocks does not fit {Config.LayerCount} blocks and a context of {Config.ContextLength}");
+        }
+
+        using var scope = NewDisposeScope();
+        var attention = tables.For(null, 0, residual.shape[1], residual.device, residual.dtype);
+        for (var layer = blocks; layer < Config.LayerCount; layer++)
+        {
+            residual = this.blocks[layer].Run(residual, attention, layer);
+        }
+
+        return scope.MoveToOuter(LlamaBlock.Normalise(residual, Norm.weight, Config.NormEpsilon));
+    }
+
     protected override void Dispose(bool disposing)
     {
         if (disposing)

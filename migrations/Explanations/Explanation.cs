@@ -78,6 +78,9 @@ public sealed class Explanation
     public required ModelVersionId RewardModelId { get; init; }
     public required DatasetVersionId DatasetVersionId { get; init; }
 
+    /// <summary>The policy that wrote the response and that the pairs' <see cref="ExplainingPair.PolicyEffect"/> is on; null where none was asked: it was not trained by DPO or KTO, is retired, or nobody's here.</summary>
+    public required ModelVersionId? PolicyId { get; init; }
+
     public required QueryMode Mode { get; init; }
     public required FeatureSpace Space { get; init; }
 
@@ -159,6 +162,12 @@ public sealed class ExplainingPair
 
     /// <summary>What the pair adds to the reward through the head.</summary>
     public required double Influence { get; init; }
+
+    /// <summary>
+    /// By how many nats one step of rate 1 on the pair alone would change the response's log-probability under the explanation's policy, to first order, on its last block, final norm and head; above 0 the response becomes more likely.
+    /// Null where no policy was asked, or not about this pair.
+    /// </summary>
+    public required double? PolicyEffect { get; init; }
 
     /// <summary>1 for a method's first pair; null below its last that is kept.</summary>
     public required int? ProjectionRank { get; init; }

@@ -1008,6 +1008,9 @@ namespace Portal.Data.Postgres
                         .IsRequired()
                         .HasColumnType("text");
 
+                    b.Property<double?>("PolicyEffect")
+                        .HasColumnType("double precision");
+
                     b.Property<int?>("ProjectionRank")
                         .HasColumnType("integer");
 
@@ -1082,6 +1085,9 @@ namespace Portal.Data.Postgres
 
                     b.Property<int>("Pairs")
                         .HasColumnType("integer");
+
+                    b.Property<Guid?>("PolicyId")
+                        .HasColumnType("uuid");
 
                     b.Property<Guid>("ProjectId")
                         .HasColumnType("uuid");

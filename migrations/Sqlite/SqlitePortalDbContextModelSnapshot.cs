@@ -997,6 +997,9 @@ namespace Portal.Data.Sqlite
                         .IsRequired()
                         .HasColumnType("TEXT");
 
+                    b.Property<double?>("PolicyEffect")
+                        .HasColumnType("REAL");
+
                     b.Property<int?>("ProjectionRank")
                         .HasColumnType("INTEGER");
 
@@ -1071,6 +1074,9 @@ namespace Portal.Data.Sqlite
 
                     b.Property<int>("Pairs")
                         .HasColumnType("INTEGER");
+
+                    b.Property<Guid?>("PolicyId")
+                        .HasColumnType("TEXT");
 
                     b.Property<Guid>("ProjectId")
                         .HasColumnType("TEXT");

@@ -35,6 +35,7 @@ public sealed record HubWarning(int Number, int Prompts, int Of);
 /// <param name="Annotators">By pseudonym; of this explanation alone.</param>
 /// <param name="Bar">The projection's first pairs, their numbers and rewards; what <paramref name="Others"/> add; what no pair explains.</param>
 /// <param name="Flag">Null where nobody flagged it.</param>
+/// <param name="Policy">That wrote the response: the one asked about the pairs, where one was; null where none of the project did.</param>
 /// <param name="Next">The next explanation of the same job; null for the last.</param>
 public sealed record ExplanationView(Explanation Explanation, IReadOnlyList<Turn> Prompt, string? Text, Flag? Flag, ModelVersion RewardModel, int DatasetNumber, ModelVersion? Policy, AttributionMethod By, IReadOnlyList<ShownPair> Pairs,
     IReadOnlyList<ShownPair> Bar, int Others, double OthersReward, IReadOnlyList<GroupWeight> Annotators, IReadOnlyList<HubWarning> Hubs, ExplanationId? Next);
@@ -76,7 +77,7 @@ public sealed class ShowExplanation(IDbContextFactory<PortalDbContext> contexts,
         return new ExplanationView(explanation, response is null ? [] : Conversation.Parse(response.Prompt), response?.Text,
             explanation.FlagId is { } flag ? await db.Flags.AsNoTracking().FirstOrDefaultAsync(f => f.Id == flag, stop) : null,
             model, await db.DatasetVersions.Where(v => v.Id == explanation.DatasetVersionId).Select(v => v.Number).FirstAsync(stop),
-            response?.ModelVersionId is { } writer ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == writer, stop) : null, by,
+            (explanation.PolicyId ?? response?.ModelVersionId) is { } writer ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == writer, stop) : null, by,
             [.. shown.Where(pair => pair.Pair.RankBy(by) is <= PairsMax).OrderBy(pair => pair.Pair.RankBy(by))], bar, weighted.Count - bar.Count, explanation.Explained - bar.Sum(pair => pair.Pair.RewardShare),
             await Annotators(db, explanation, weighted, stop), await Hubs(db, explanation, stop), next);
     }

@@ -43,6 +43,7 @@ public sealed class ErasureTests(PostgresFixture postgres)
         await planted.Plant();
         var toy = planted.Toy;
         var (children, bystander) = Descendants(planted);
+        var (ofLearned, ofBystander) = (Explained(planted, children[2]), Explained(planted, bystander));
         // Stores are filled by being used: an explanation's features, a preview's open model.
         using var previews = new RemovalPreviews(toy.Database.Contexts, toy.Database.Directory, toy.Store);
         await previews.Take(new($"{planted.Reward}", [planted.Judgements[0].Value]), default);
@@ -65,6 +66,9 @@ public sealed class ErasureTests(PostgresFixture postgres)
         Assert.Null(await new DatasetManifest(toy.Database.Contexts, toy.Database.Writes, job.Hasher, toy.Ids, TimeProvider.System).Verify(planted.Dataset, default));
         Assert.Equal((2, 0), (db.DatasetVersions.Single(v => v.Id == planted.Dataset).RowsErased, db.DatasetRows.Count(r => r.PromptId == planted.Prompt)));
         Assert.Equal(0, (await PreferenceDataset.Load(toy.Database.Contexts, planted.Dataset, default)).Erased);
+
+        // Findings: what was read off a policy that learned from it is empty, what was read off another one stands.
+        Assert.Equal([(null, null), (bystander, 0.5)], new[] { ofLearned, ofBystander }.Select(one => (db.Explanations.Single(e => e.Id == one).PolicyId, db.ExplainingPairs.Single(p => p.ExplanationId == one).PolicyEffect)));
 
         // Models: all that learned from it are retired, nothing else is.
         Assert.Equal(children.Prepend(planted.Reward).Order(ById), db.ModelVersions.Where(v => v.Status == ModelStatus.Retired).Select(v => v.Id).AsEnumerable().Order(ById));
@@ -351,6 +355,26 @@ public sealed class ErasureTests(PostgresFixture postgres)
     }
 
     /// <summary>What was made of the reward model by every way there is, the third one serving as the policy; and a policy that only was scored by it.</summary>
+    /// <summary>An explanation by a reward model that learned from nothing erased, with an effect on a policy.</summary>
+    private static ExplanationId Explained(PlantedErasure planted, ModelVersionId policy)
+    {
+        var toy = planted.Toy;
+        var id = toy.Ids.New<ExplanationId>();
+        using var db = toy.Database.Open();
+        db.Explanations.Add(new Explanation
+        {
+            Id = id, ProjectId = toy.Project, JobId = toy.Ids.New<JobId>(), FlagId = null, ResponseId = toy.Ids.New<ResponseId>(), RewardModelId = toy.BaseId, DatasetVersionId = planted.Dataset, PolicyId = policy, Mode = QueryMode.Raw, Space = FeatureSpace.RewardState,
+            Locality = 0, References = 0, Reward = 1, Explained = 1, Residual = 0, RelativeResidual = 0, Gap = 0, Method = Explanation.Favoured, Confidence = ExplanationConfidence.NotCalibrated, Drop = 0, ExplainedAbove = null, DropAbove = null, Calibrating = 0,
+            IsTruncated = false, Pairs = 1, Milliseconds = 1, Seed = 1, IsSynthetic = true, CreatedBy = null, At = DateTimeOffset.UtcNow,
+        });
+        db.ExplainingPairs.Add(new ExplainingPair
+        {
+            ExplanationId = id, JudgementId = planted.Judgements[2], OthersJson = "[]", Weight = 1, Margin = 1, Distance = 0, Influence = 0, PolicyEffect = 0.5, ProjectionRank = 1, InfluenceRank = 1, NearestRank = 1, CosineRank = 1,
+        });
+        db.SaveChanges();
+        return id;
+    }
+
     private static (IReadOnlyList<ModelVersionId> Children, ModelVersionId Bystander) Descendants(PlantedErasure planted)
     {
         var toy = planted.Toy;

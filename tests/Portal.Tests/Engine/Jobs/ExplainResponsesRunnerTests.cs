@@ -6,6 +6,8 @@ using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.Review;
 using Portal.Engine;
+using Portal.Engine.Datasets;
+using Portal.Engine.Influence;
 using Portal.Engine.Jobs;
 using Portal.Engine.Models;
 using Portal.Tests.Engine.Recipes;
@@ -143,12 +145,72 @@ public sealed class ExplainResponsesRunnerTests : IClassFixture<ToyProject>
         Assert.Contains("was erased", await Refused(spec with { ResponseIds = [erased] }), StringComparison.Ordinal);
     }
 
+    /// <summary>The numbers are those of <see cref="PolicyEffects"/> (checked in its own tests) on the texts as people judged them, with the policy's own β and the base as its reference.</summary>
+    [Fact]
+    public async Task A_policy_trained_by_dpo_is_asked_about_what_it_wrote_and_no_other_is()
+    {
+        var training = toy.Job();
+        var policy = (await toy.Finish(training, await new TrainPreferencePolicyRunner().Run(new TrainPreferencePolicy { LengthMax = 64, Beta = 0.2, Optimization = Quick with { LearningRate = 1e-3, Epochs = 1 }, Evaluation = new EvaluationSpec { Prompts = 0 } }, training))).Version;
+        var ((written, flag), (byBase, _), (byNobody, _)) = (Flagged(by: policy.Id), Flagged(by: toy.BaseId), Flagged());
+        var told = new SeenProgress();
+        var job = toy.Job(progress: told);
+        var spec = new ExplainResponses { FlagIds = [flag], ResponseIds = [written, byBase, byNobody], RewardModelId = reward, Mode = QueryMode.Raw };
+
+        await toy.Finish(job, await new ExplainResponsesRunner().Run(spec, job));
+
+        using var db = toy.Database.Open();
+        var explanations = db.Explanations.AsNoTracking().Where(e => e.JobId == job.JobId).ToList();
+        List<ExplainingPair> PairsOf(Explanation one) => [.. db.ExplainingPairs.AsNoTracking().Where(p => p.ExplanationId == one.Id).OrderBy(p => p.CosineRank == null).ThenBy(p => p.CosineRank)];
+        Assert.All(explanations, e => Assert.Equal(e.ResponseId == written ? policy.Id : null, e.PolicyId));
+        Assert.Contains($"No policy is asked about 1 of 4 responses: policy v1, which wrote them, was not trained by DPO or KTO.", told.Lines);
+        Assert.Contains("No policy is asked about 1 of 4 responses: no policy of this project wrote them.", told.Lines);
+        Assert.All(explanations.Where(e => e.PolicyId is null).SelectMany(PairsOf), pair => Assert.Null(pair.PolicyEffect));
+        var asked = explanations.Where(e => e.PolicyId is not null).Select(PairsOf).ToList();
+        Assert.Equal(2, asked.Count); // the flag's and the response's own
+        Assert.Equal(asked[0].Select(pair => (pair.JudgementId, pair.PolicyEffect)), asked[1].Select(pair => (pair.JudgementId, pair.PolicyEffect)));
+        var (model, tokenizer) = toy.Store.OpenPolicy(policy);
+        using var ofModel = model;
+        using var reference = ToyWorld.Base();
+        var encoder = new DialogueEncoder(tokenizer, 64, Overlong.Filter);
+        var texts = asked[0].ConvertAll(pair => Texts(db, pair.JudgementId));
+        var prompt = Conversation.Parse(db.Contents.Single(c => c.Id == db.Prompts.Single(p => p.Id == db.Responses.Single(r => r.Id == written).PromptId).ContentId).Text);
+        var expected = new PolicyEffects(model, reference, 0.2).Of([new PolicyQuery(encoder.Answer(prompt, Words)!, [.. Enumerable.Range(0, texts.Count)])], texts.ConvertAll(pair => encoder.Pair(pair)!.Value), (_, _) => { }, default)[0];
+        Assert.All(asked[0].Zip(expected), pair => Assert.Equal(pair.Second, pair.First.PolicyEffect!.Value, 1e-4 * Math.Abs(pair.Second)));
+
+        // Too much to ask: the first ten by direction.
+        var short_ = toy.Job(progress: told);
+        await toy.Finish(short_, await new ExplainResponsesRunner { CombinationsMax = 20 }.Run(spec with { FlagIds = [], ResponseIds = [written] }, short_));
+        var first = PairsOf(db.Explanations.AsNoTracking().Single(e => e.JobId == short_.JobId));
+        Assert.Contains(told.Lines, line => line.StartsWith("policy v2 is asked about the first pairs by direction of each response only: all ", StringComparison.Ordinal));
+        Assert.All(first, pair => Assert.Equal(pair.CosineRank <= 10, pair.PolicyEffect.HasValue));
+        Assert.Equal(asked[0].Take(10).Select(pair => pair.PolicyEffect), first.Take(10).Select(pair => pair.PolicyEffect));
+
+        // Retired, it is not asked any more.
+        db.ModelVersions.Single(v => v.Id == policy.Id).Retire();
+        db.SaveChanges();
+        var late = toy.Job(progress: told);
+        await toy.Finish(late, await new ExplainResponsesRunner().Run(spec with { FlagIds = [], ResponseIds = [written] }, late));
+        Assert.Null(db.Explanations.AsNoTracking().Single(e => e.JobId == late.JobId).PolicyId);
+        Assert.Contains("No policy is asked about 1 of 1 responses: policy v2, which wrote them, is retired.", told.Lines);
+    }
+
+    /// <summary>What a judgement is about, the preferred answer first.</summary>
+    private static PreferencePair Texts(PortalDbContext db, JudgementId id)
+    {
+        string Text(ResponseId response) => db.Contents.Single(c => c.Id == db.Responses.Single(r => r.Id == response).ContentId).Text!;
+        var judgement = db.PairwiseJudgements.AsNoTracking().Single(j => j.Id == id);
+        var task = db.Tasks.AsNoTracking().Single(t => t.Id == judgement.TaskId);
+        var (chosen, rejected) = judgement.PreferredResponseId == task.FirstResponseId ? (task.FirstResponseId, task.SecondResponseId!.Value) : (task.SecondResponseId!.Value, task.FirstResponseId);
+        return new PreferencePair("", Conversation.Parse(db.Contents.Single(c => c.Id == db.Prompts.Single(p => p.Id == task.PromptId).ContentId).Text), Text(chosen), Text(rejected));
+    }
+
     private async Task<string> Refused(ExplainResponses spec) => (await Assert.ThrowsAsync<CannotTrain>(() => new ExplainResponsesRunner().Run(spec, toy.Job()))).Message;
 
     private const string Words = "Oh please, oh please, the apple is yours, oh please.";
 
     /// <summary>A response to the first prompt, flagged by somebody.</summary>
-    private (ResponseId Response, FlagId Flag) Flagged(string? better = null)
+    /// <param name="by">The policy that wrote it; null for none.</param>
+    private (ResponseId Response, FlagId Flag) Flagged(string? better = null, ModelVersionId? by = null)
     {
         using var db = toy.Database.Open();
         var prompt = db.Prompts.OrderBy(p => p.Id).First(p => p.ProjectId == toy.Project);
@@ -160,7 +222,7 @@ public sealed class ExplainResponsesRunnerTests : IClassFixture<ToyProject>
             return content;
         }
         var words = Content(ContentKind.Response, Words);
-        var response = new Response { Id = toy.Ids.New<ResponseId>(), ProjectId = toy.Project, PromptId = prompt.Id, ContentId = words.Id, ContentHash = words.KeyedHash, CreatedAt = DateTimeOffset.UtcNow };
+        var response = new Response { Id = toy.Ids.New<ResponseId>(), ProjectId = toy.Project, PromptId = prompt.Id, ContentId = words.Id, ContentHash = words.KeyedHash, ModelVersionId = by, CreatedAt = DateTimeOffset.UtcNow };
         db.Responses.Add(response);
         var flag = new Flag
         {

@@ -187,6 +187,8 @@ public sealed class LlamaTests : IDisposable
 
         var early = model.Hidden(Batch(1, 2, 3), new LlamaRun { Blocks = 2, FinalNorm = false });
         Close(seen[2].Values, Numbers(early), 0);
+        Close(Numbers(model.Hidden(Batch(1, 2, 3))), Numbers(model.Backbone.HiddenFrom(early, 2)), 0); // and goes on from there
+        Assert.Contains("4 blocks", Assert.Throws<ArgumentException>(() => model.Backbone.HiddenFrom(early, 4)).Message, StringComparison.Ordinal);
 
         var replaced = model.Hidden(Batch(1, 2, 3), new LlamaRun { AfterBlock = (block, x) => block == 3 ? zeros_like(x) : x });
         Assert.All(Numbers(replaced), value => Assert.Equal(0, value));

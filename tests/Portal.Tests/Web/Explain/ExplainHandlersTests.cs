@@ -81,6 +81,50 @@ public sealed class ExplainHandlersTests(PostgresFixture postgres)
         Assert.Equal(older.RewardModel.Id, (await Roll().Handle(project.Reviewer, project.Id, older.RewardModel.Id, AttributionMethod.Cosine, Stop)).Value!.Model.Id);
     }
 
+    /// <summary>Effects of .0123 times −1, 0, 7 and 8, in thousandths of a nat as the largest is below a tenth; judgement 5 was not asked about.</summary>
+    [Fact]
+    public async Task The_table_has_a_column_for_the_policy_where_one_was_asked()
+    {
+        using var project = new SeededProject();
+        var (seeded, without) = (new SeededExplanation(project, 1), new SeededExplanation(project, 2, ExplanationConfidence.NotCalibrated));
+        async Task<string> Shown(ExplanationId id)
+        {
+            var view = (await new ShowExplanation(project.Contexts, project.Access).Handle(project.Reviewer, id, AttributionMethod.Projection, Stop)).Value;
+            return Rendering.Words(Rendering.Html<SideBySide>(("Of", view.Explanation), ("Pairs", view.Pairs), ("Policy", view.Explanation.PolicyId is null ? null : view.Policy), ("MayUnlearn", true)));
+        }
+
+        var (words, plain) = (await Shown(seeded.Id), await Shown(without.Id));
+
+        Assert.Contains("Adds to the reward Policy 10⁻³ nats 1 1 3 1 1 0.00 −12 2 2 15 2 2 +0.01 0 6 3 – – – +0.05 – 9 4 1 9 9 +0.08 +86 Place", words, StringComparison.Ordinal);
+        Assert.Contains("under policy v1, in 10⁻³ nats. To first order", words, StringComparison.Ordinal);
+        Assert.DoesNotContain("Policy", plain, StringComparison.Ordinal);
+        Assert.Contains("Adds to the reward 1 1 3 1 1 0.00 2 2", plain, StringComparison.Ordinal);
+        Assert.Equal(without.Policy.Id, (await new ShowExplanation(project.Contexts, project.Access).Handle(project.Reviewer, without.Id, AttributionMethod.Projection, Stop)).Value.Policy!.Id); // who wrote it is known all the same
+    }
+
+    [Theory]
+    [InlineData("", new[] { 1234.0, -0.567, 0.004, 0 }, new[] { "+1,200", "−0.57", "+0.0040", "0" })]
+    [InlineData("", new[] { 0.1, 0.00002 }, new[] { "+0.10", "0.0000" })]
+    [InlineData("10⁻³", new[] { -0.0999, 0.0123 }, new[] { "−100", "+12" })]
+    [InlineData("10⁻⁶", new[] { 0.00002, -0.0000004 }, new[] { "+20", "−0.40" })]
+    [InlineData("10⁻⁹", new[] { 1e-15 }, new[] { "0.0000" })]
+    [InlineData("", new[] { 0.0 }, new[] { "0" })]
+    public void Effects_of_a_table_share_a_unit_and_have_two_digits_that_count(string unit, double[] effects, string[] shown)
+    {
+        using var project = new SeededProject();
+        var seeded = new SeededExplanation(project, 1);
+        using var db = project.Open();
+        ShownPair[] pairs = [.. effects.Select((effect, i) => new ShownPair(new ExplainingPair
+        {
+            ExplanationId = seeded.Id, JudgementId = seeded.Judgements[i], OthersJson = "[]", Weight = 0, Margin = 0, Distance = 0, Influence = 0, PolicyEffect = effect, ProjectionRank = null, InfluenceRank = null, NearestRank = null, CosineRank = null,
+        }, i + 1, [], null, null, "", project.Now, 1, false, [], null, null))];
+
+        var html = Rendering.Html<SideBySide>(("Of", db.Explanations.Single(e => e.Id == seeded.Id)), ("Pairs", pairs), ("Policy", seeded.Policy));
+
+        Assert.Contains($"under policy v1, in {(unit.Length > 0 ? unit + " " : "")}nats.", Rendering.Words(html), StringComparison.Ordinal);
+        Assert.Equal(shown, html.Split("</td></tr>")[..^1].Select(row => Rendering.Words(row[row.LastIndexOf('>')..]).TrimStart('>', ' ')));
+    }
+
     [Fact]
     public async Task A_pair_that_comes_first_for_many_prompts_is_shown_with_its_words()
     {

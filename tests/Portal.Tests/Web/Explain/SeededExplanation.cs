@@ -58,13 +58,13 @@ internal sealed class SeededExplanation
 
     public string Page => $"/explain/{Id}";
 
-    /// <summary>Weights .4, .3, .2 and .1 on judgements 0, 1, 5 and 8, margins 2, 1, −1 and 3: they explain 1.2 of 2.</summary>
+    /// <summary>Weights .4, .3, .2 and .1 on judgements 0, 1, 5 and 8, margins 2, 1, −1 and 3: they explain 1.2 of 2. The policy was asked about all but judgement 5, and not at all where nothing is calibrated.</summary>
     public ExplanationId Add(SeededProject project, ExplanationConfidence confidence, ResponseId? response = null, JobId? job = null)
     {
         var explanation = new Explanation
         {
             Id = project.Ids.New<ExplanationId>(), ProjectId = project.Id, JobId = job ?? Job, FlagId = response is null ? Flag.Id : null, ResponseId = response ?? Response, RewardModelId = RewardModel.Id, DatasetVersionId = Dataset.Id,
-            Mode = QueryMode.Centred, Space = FeatureSpace.RewardState, Locality = 0, References = 8, Reward = 2, Explained = 1.2, Residual = 1.1, RelativeResidual = 0.31, Gap = 1e-7, Method = Explanation.Favoured, Confidence = confidence,
+            PolicyId = confidence is ExplanationConfidence.NotCalibrated ? null : Policy.Id, Mode = QueryMode.Centred, Space = FeatureSpace.RewardState, Locality = 0, References = 8, Reward = 2, Explained = 1.2, Residual = 1.1, RelativeResidual = 0.31, Gap = 1e-7, Method = Explanation.Favoured, Confidence = confidence,
             Drop = 0.4, ExplainedAbove = confidence is ExplanationConfidence.NotCalibrated ? null : 1, DropAbove = confidence is ExplanationConfidence.NotCalibrated ? null : 0.7, Calibrating = confidence is ExplanationConfidence.NotCalibrated ? 0 : 240,
             IsTruncated = false, Pairs = 12, Milliseconds = 4, Seed = 1, IsSynthetic = true, CreatedBy = null, At = project.Now,
         };
@@ -73,7 +73,7 @@ internal sealed class SeededExplanation
         {
             project.Add(new ExplainingPair
             {
-                ExplanationId = explanation.Id, JudgementId = Judgements[at], OthersJson = at == 1 ? $"[\"{Judgements[2]}\"]" : "[]", Weight = weight, Margin = margin, Distance = 3, Influence = .01 * at, ProjectionRank = projection,
+                ExplanationId = explanation.Id, JudgementId = Judgements[at], OthersJson = at == 1 ? $"[\"{Judgements[2]}\"]" : "[]", Weight = weight, Margin = margin, Distance = 3, Influence = .01 * at, PolicyEffect = confidence is ExplanationConfidence.NotCalibrated || at == 5 ? null : .0123 * (at - 1), ProjectionRank = projection,
                 InfluenceRank = influence, NearestRank = nearest, CosineRank = nearest,
             });
         }

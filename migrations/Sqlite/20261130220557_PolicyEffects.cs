@@ -1,0 +1,39 @@
+using System;
+using Microsoft.EntityFrameworkCore.Migrations;
+
+#nullable disable
+
+namespace Portal.Data.Sqlite
+{
+    /// <inheritdoc />
+    public partial class PolicyEffects : Migration
+    {
+        /// <inheritdoc />
+        protected override void Up(MigrationBuilder migrationBuilder)
+        {
+            migrationBuilder.AddColumn<Guid>(
+                name: "PolicyId",
+                table: "Explanations",
+                type: "TEXT",
+                nullable: true);
+
+            migrationBuilder.AddColumn<double>(
+                name: "PolicyEffect",
+                table: "ExplainingPairs",
+                type: "REAL",
+                nullable: true);
+        }
+
+        /// <inheritdoc />
+        protected override void Down(MigrationBuilder migrationBuilder)
+        {
+            migrationBuilder.DropColumn(
+                name: "PolicyId",
+                table: "Explanations");
+
+            migrationBuilder.DropColumn(
+                name: "PolicyEffect",
+                table: "ExplainingPairs");
+        }
+    }
+}
