@@ -155,14 +155,14 @@ public sealed class WatchedPage : IAsyncDisposable
         }
     }
 
-    /// <summary>A station of a journey: read whole on a wide screen in the light, and on a phone in the dark within its edges. The same page is read in every look by <see cref="EveryPageTests"/>; here it has a journey's content.</summary>
+    /// <summary>A station of a journey: within its edges on a phone and on a wide screen, and nothing on the console. Axe reads the same page in every look in <see cref="EveryPageTests"/>; with a journey's content on long rounds (<c>./test --soak</c>).</summary>
     public async Task IsInOrderOnTheWay(string name)
     {
         await Show(390, ColorScheme.Dark);
         await IsInOrder(NameOf(name, 390, ColorScheme.Dark), null, []);
         await Show(1440, ColorScheme.Light);
         await Picture(NameOf(name, 1440, ColorScheme.Light));
-        await IsInOrder(NameOf(name, 1440, ColorScheme.Light), null, null);
+        await IsInOrder(NameOf(name, 1440, ColorScheme.Light), null, Soak.IsLong ? null : []);
     }
 
     private static string NameOf(string name, int width, ColorScheme scheme) => $"{name}-{width.ToString(CultureInfo.InvariantCulture)}-{scheme.ToString().ToLowerInvariant()}";
