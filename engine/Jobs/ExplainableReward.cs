@@ -32,12 +32,11 @@ internal sealed class ExplainableReward : IDisposable
     private readonly IDisposable opened;
     private readonly string hash, cache;
     private readonly IReadOnlyDictionary<Guid, PreferencePair> trained;
-    private readonly IReadOnlyList<IdentifiedPair> heldOut;
 
     private ExplainableReward(IDisposable opened, ModelVersion version, DatasetVersionId dataset, IEndFeatures features, ITokenizer tokenizer, PairFeatures pairs, TrainingWindow window, long seed, string hash, string cache, IReadOnlyList<IdentifiedPair> train, IReadOnlyList<IdentifiedPair> heldOut, CancellationToken stop)
     {
         (this.opened, Version, Dataset, Features, Tokenizer, Pairs, Window) = (opened, version, dataset, features, tokenizer, pairs, window);
-        (this.hash, this.cache, trained, this.heldOut) = (hash, cache, train.ToDictionary(pair => pair.Id, pair => pair.Pair), heldOut);
+        (this.hash, this.cache, trained, Rows) = (hash, cache, train.ToDictionary(pair => pair.Id, pair => pair.Pair), new TrainingSplit<IdentifiedPair>(train, heldOut));
         Head = new PairHead(pairs.Rows, pairs.Counts, L2);
         Influence = PairInfluence.AtOptimum(Head, features.Head, stop);
         Explainer = new PairExplainer(Influence, pairs.Rows, features.Head, seed);
@@ -48,6 +47,9 @@ internal sealed class ExplainableReward : IDisposable
     public IEndFeatures Features { get; }
     public ITokenizer Tokenizer { get; }
     public PairFeatures Pairs { get; }
+
+    /// <summary>The pairs it goes by, as it goes by them, and those that were held out.</summary>
+    public TrainingSplit<IdentifiedPair> Rows { get; }
     public PairHead Head { get; }
     public PairInfluence Influence { get; }
     public PairExplainer Explainer { get; }
@@ -104,9 +106,9 @@ internal sealed class ExplainableReward : IDisposable
 
     /// <summary>The same features of the pairs that were held out from its training. The caller disposes of them.</summary>
     /// <exception cref="CannotTrain">None was held out.</exception>
-    public PairFeatures HeldOut(IRecipeProgress progress, CancellationToken stop) => heldOut.Count == 0
+    public PairFeatures HeldOut(IRecipeProgress progress, CancellationToken stop) => Rows.HeldOut.Count == 0
         ? throw new CannotTrain($"No pair was held out when {Version.Label} was trained, so what unlearning does to it could not be measured.")
-        : PairFeatures.Open(cache, hash, Features, Tokenizer, heldOut, Window.LengthMax, Window.Overlong, (done, all) => progress.Report(done, all, "reading held-out pairs", null), stop);
+        : PairFeatures.Open(cache, hash, Features, Tokenizer, Rows.HeldOut, Window.LengthMax, Window.Overlong, (done, all) => progress.Report(done, all, "reading held-out pairs", null), stop);
 
     /// <summary>Writes the model with another head into a folder. [d] weights of the features that its own head reads.</summary>
     public void SaveWithHead(double[] weights, ModelStore store, string name, CancellationToken stop)

@@ -104,21 +104,19 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
         if (await TrainedVersion.TrainingOf(run.Contexts, reward.Version, run.Stop) is not { Spec: TrainRewardModel training, Root: var root })
             throw new CannotTrain($"{reward.Version.Label} was not made by training a whole reward model here, so it cannot be trained again; change its head (Newton).");
         var parent = root.ParentId is { } id ? await store.FindExhibit(run.ProjectId, id, ModelKind.Policy, run.Stop) : await store.BasePolicy(run.ProjectId, run.Stop);
-        var rows = await PreferenceDataset.LoadIdentified(run.Contexts, reward.Dataset, run.Stop);
         // What the model had forgotten before stays forgotten.
         var changed = asked.Select(judgement => judgement.Value).ToHashSet();
-        List<IdentifiedPair> left;
-        await using (var db = await run.Contexts.CreateDbContextAsync(run.Stop))
-            left = [.. IdentifiedPair.Standing(rows.Split.Train, UnlearntPairs.Of(db, reward.Version)).Select(pair => changed.Contains(pair.Id) ? pair.After(request.Action) : pair).OfType<IdentifiedPair>()];
+        List<IdentifiedPair> left = [.. reward.Rows.Train.Select(pair => changed.Contains(pair.Id) ? pair.After(request.Action) : pair).OfType<IdentifiedPair>()];
+        List<PreferencePair> heldOut = [.. reward.Rows.HeldOut.Select(pair => pair.Pair)];
         var (model, tokenizer) = store.OpenWithFreshHead(parent);
         using (model)
         {
-            var report = TrainRewardModelRecipe.Run(training, model, tokenizer, new TrainingSplit<PreferencePair>([.. left.Select(pair => pair.Pair)], [.. rows.Split.HeldOut.Select(pair => pair.Pair)]), run.RecipeContext(training.Seed));
+            var report = TrainRewardModelRecipe.Run(training, model, tokenizer, new TrainingSplit<PreferencePair>([.. left.Select(pair => pair.Pair)], heldOut), run.RecipeContext(training.Seed));
             model.eval();
             var features = new RewardStates(model);
             var near = ForgettingMeasure.Nearest(reward.Head, [.. gone]).Select(row => reward.Pairs.Ids[row][0]).ToHashSet();
             var badAgain = bad is null ? null : await BadQuery.Find(request, run, store, features, tokenizer, training.LengthMax);
-            return new Again(report, Accuracy(features, tokenizer, [.. rows.Split.HeldOut.Select(pair => pair.Pair)], training, run.Stop), Accuracy(features, tokenizer, [.. left.Where(pair => near.Contains(pair.Id)).Select(pair => pair.Pair)], training, run.Stop),
+            return new Again(report, Accuracy(features, tokenizer, heldOut, training, run.Stop), Accuracy(features, tokenizer, [.. left.Where(pair => near.Contains(pair.Id)).Select(pair => pair.Pair)], training, run.Stop),
                 badAgain is null ? null : badAgain.Query.Zip(features.Head, (value, weight) => value * weight).Sum());
         }
     }

@@ -110,12 +110,12 @@ public sealed class ErasureRequest
     /// <returns>What is wrong; null when it was noted.</returns>
     public Problem? Approve(Guid by, string? note, DateTimeOffset at, Func<Outcome<JobId>> job)
     {
-        if (Decidable(by, note) is { } problem)
+        if (FourEyes.Check(State is ErasureState.Waiting, RequestedBy, by, note, NoteLengthMax) is { } problem)
             return problem;
         var started = job();
         if (started.Refusal is { } refusal)
             return refusal.Problems[0];
-        (State, DecidedBy, DecidedAt, DecisionNote, JobId) = (ErasureState.Approved, by, at, Words(note), started.Value);
+        (State, DecidedBy, DecidedAt, DecisionNote, JobId) = (ErasureState.Approved, by, at, FourEyes.Words(note), started.Value);
         RowVersion++;
         return null;
     }
@@ -123,10 +123,10 @@ public sealed class ErasureRequest
     /// <summary>A second person does not.</summary>
     public Problem? Refuse(Guid by, string? note, DateTimeOffset at)
     {
-        if (Decidable(by, note) is { } problem)
+        if (FourEyes.Check(State is ErasureState.Waiting, RequestedBy, by, note, NoteLengthMax) is { } problem)
             return problem;
-        if (Words(note) is not { } words)
-            return new Problem("note", "Say in a few words why you refuse it, so that whoever asked knows.");
+        if (FourEyes.Words(note) is not { } words)
+            return FourEyes.Wordless;
         (State, DecidedBy, DecidedAt, DecisionNote) = (ErasureState.Refused, by, at, words);
         RowVersion++;
         return null;
@@ -180,17 +180,6 @@ public sealed class ErasureRequest
         BodyDueAt = proof.Serving.Any(one => one.BodyJob is not null) ? at.AddDays(BodyDueDays) : null;
         RowVersion++;
     }
-
-    private Problem? Decidable(Guid by, string? note)
-    {
-        if (State is not ErasureState.Waiting)
-            return new Problem("", "Somebody decided about this request already.", ProblemKind.Conflict);
-        if (by == RequestedBy)
-            return new Problem("", "A second person decides about what you asked for.", ProblemKind.Forbidden);
-        return note?.Length > NoteLengthMax ? new Problem("note", $"The note has {note.Length} characters, at most {NoteLengthMax} are kept.") : null;
-    }
-
-    private static string? Words(string? note) => note?.Trim() is { Length: > 0 } words ? words : null;
 }
 
 /// <summary>A prompt that shall be erased.</summary>

@@ -134,10 +134,8 @@ public sealed class UnlearningRequest
     /// <returns>What is wrong; null when it was noted.</returns>
     public Problem? Approve(Guid by, string? note, DateTimeOffset at, Func<Outcome<JobId>> job)
     {
-        if (Decidable(by) is { } problem)
+        if (FourEyes.Check(State is UnlearningState.Waiting, RequestedBy, by, note, NoteLengthMax) is { } problem)
             return problem;
-        if (TooLong(note) is { } tooLong)
-            return tooLong;
         if (ApprovalsNeeded == 2 && FirstApprover is null)
         {
             (FirstApprover, FirstApprovedAt) = (by, at);
@@ -149,7 +147,7 @@ public sealed class UnlearningRequest
         var started = job();
         if (started.Refusal is { } refusal)
             return refusal.Problems[0];
-        (State, DecidedBy, DecidedAt, DecisionNote, JobId) = (UnlearningState.Approved, by, at, Words(note), started.Value);
+        (State, DecidedBy, DecidedAt, DecisionNote, JobId) = (UnlearningState.Approved, by, at, FourEyes.Words(note), started.Value);
         RowVersion++;
         return null;
     }
@@ -157,12 +155,10 @@ public sealed class UnlearningRequest
     /// <summary>A second person does not.</summary>
     public Problem? Refuse(Guid by, string? note, DateTimeOffset at)
     {
-        if (Decidable(by) is { } problem)
+        if (FourEyes.Check(State is UnlearningState.Waiting, RequestedBy, by, note, NoteLengthMax) is { } problem)
             return problem;
-        if (TooLong(note) is { } tooLong)
-            return tooLong;
-        if (Words(note) is not { } words)
-            return new Problem("note", "Say in a few words why you refuse it, so that whoever asked knows.");
+        if (FourEyes.Words(note) is not { } words)
+            return FourEyes.Wordless;
         (State, DecidedBy, DecidedAt, DecisionNote) = (UnlearningState.Refused, by, at, words);
         RowVersion++;
         return null;
@@ -221,17 +217,6 @@ public sealed class UnlearningRequest
         State = UnlearningState.RolledBack;
         RowVersion++;
     }
-
-    private Problem? Decidable(Guid by)
-    {
-        if (State is not UnlearningState.Waiting)
-            return new Problem("", "Somebody decided about this request already.", ProblemKind.Conflict);
-        return by == RequestedBy ? new Problem("", "A second person decides about what you asked for.", ProblemKind.Forbidden) : null;
-    }
-
-    private static Problem? TooLong(string? note) => note?.Length > NoteLengthMax ? new Problem("note", $"The note has {note.Length} characters, at most {NoteLengthMax} are kept.") : null;
-
-    private static string? Words(string? note) => note?.Trim() is { Length: > 0 } words ? words : null;
 }
 
 /// <summary>A judgement that shall be forgotten.</summary>
