@@ -198,7 +198,28 @@ public sealed partial class HostilePagesTests(AdminPagesFixture portal)
         foreach (var page in new[] { explanation.Page, $"{long_.Page}?text=whole", $"{explanation.Page}?by=Influence", $"{explanation.Page}?by=NearestNeighbours&text=whole" })
             await HostileWatch.Go(watched, page, shows: "alert(1)");
         await HostileWatch.Go(watched, "/unlearning", shows: Texts[0]);
-        await HostileWatch.Go(watched, $"/unlearning/new?explanation={explanation.Id}{string.Concat(explanation.Judgements.Select(judgement => $"&pair={judgement}"))}");
+        await HostileWatch.Go(watched, $"/unlearning/new?explanation={explanation.Id}{string.Concat(explanation.Judgements.Select(judgement => $"&pair={judgement}"))}"); // too many: refused
+        await using (await FakeEngineDoor.Open(portal.Database.Directory))
+        {
+            // In more data the same are few: the pairs, and all that a person gave whose name is hostile.
+            using var db = hostile.Open();
+            var row = db.DatasetRows.AsNoTracking().First(r => r.DatasetVersionId == explanation.Dataset.Id);
+            hostile.Add([.. Enumerable.Range(100, 228).Select(i => new DatasetRow { DatasetVersionId = row.DatasetVersionId, Ordinal = i, JudgementId = hostile.Ids.New<JudgementId>(), PromptId = row.PromptId, Part = DatasetPart.Train, ChosenId = row.ChosenId, RejectedId = row.RejectedId, Label = null, Margin = null, Weight = 1, ContentHash = row.ContentHash })]);
+            var last = explanation.Judgements[8];
+            var name = (from j in db.PairwiseJudgements where j.Id == last join a in db.Annotators on j.AnnotatorId equals a.Id select a.Pseudonym).Single();
+            foreach (var choice in new[] { $"pair={explanation.Judgements[1]}&action=Relabel", $"annotator={Uri.EscapeDataString(name)}&from=2020-01-01&until=2100-01-01" })
+            {
+                await HostileWatch.Go(watched, $"/unlearning/new?explanation={explanation.Id}&{choice}");
+                Assert.Equal(1, await watched.Page.Locator("#ask-unlearning").CountAsync());
+                await watched.IsInOrder(within: "main");
+            }
+            Assert.Equal(name, await watched.Page.Locator("#person bdi").TextContentAsync());
+            Assert.Equal(name, await watched.Page.Locator("form[action='/unlearning/ask'] input[name=annotator]").InputValueAsync());
+            await watched.Picture("unlearning-of-a-person");
+            await watched.Page.SetViewportSizeAsync(390, 844);
+            await watched.IsInOrder(within: "#person"); // a long name does not push the page wide
+            await watched.Picture("unlearning-of-a-person-390");
+        }
         foreach (var request in new[] { unlearning.Waiting, unlearning.Made, unlearning.Refused })
             await HostileWatch.Go(watched, $"/unlearning/{request}", shows: Texts[0]);
         await HostileWatch.Go(watched, "/erasure", shows: Texts[0]);
