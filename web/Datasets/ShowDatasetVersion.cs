@@ -12,8 +12,9 @@ namespace Portal.Web.Datasets;
 /// <summary>A frozen set of judgements: rules, rows, who judged, and the versions that learned from it.</summary>
 /// <param name="Dropped">Judgements seen but not used, by reason, most first.</param>
 /// <param name="Rows">A page of the manifest, in order.</param>
+/// <param name="Changes">Numbers of the requests that changed rows of the page.</param>
 public sealed record DatasetVersionView(DatasetVersion Version, string ProjectName, bool IsSynthetic, IReadOnlyList<(string Reason, int Count)> Dropped, FeedbackOrigin Feedback,
-    IReadOnlyList<VersionLink> Models, int? JobNumber, IReadOnlyList<DatasetRow> Rows);
+    IReadOnlyList<VersionLink> Models, int? JobNumber, IReadOnlyList<DatasetRow> Rows, IReadOnlyDictionary<UnlearningRequestId, int> Changes);
 
 /// <summary>Loads one dataset version and a page of its manifest.</summary>
 [Needs(Permission.Review)]
@@ -39,9 +40,11 @@ public sealed class ShowDatasetVersion(IDbContextFactory<PortalDbContext> contex
         var first = Math.Clamp(page, 0, 1_000_000) * RowsMax;
         // The primary key (DatasetVersionId, Ordinal) is the order of the manifest.
         var rows = await db.DatasetRows.AsNoTracking().Where(r => r.DatasetVersionId == id && r.Ordinal >= first && r.Ordinal < first + RowsMax).OrderBy(r => r.Ordinal).ToListAsync(stop);
+        var requests = rows.Select(row => row.ChangedBy).OfType<UnlearningRequestId>().Distinct().ToList();
+        var changes = await db.UnlearningRequests.AsNoTracking().Where(r => requests.Contains(r.Id)).ToDictionaryAsync(r => r.Id, r => r.Number, stop);
         var dropped = JsonSerializer.Deserialize<Dictionary<string, int>>(version.DroppedJson) ?? [];
         return new DatasetVersionView(version, project.Name, project.IsSynthetic, [.. dropped.OrderByDescending(d => d.Value).Select(d => (d.Key, d.Value))],
             await ShowModel.FeedbackOf(db, id, stop), models,
-            version.JobId is { } job ? await db.Jobs.Where(j => j.Id == job).Select(j => (int?)j.Number).FirstOrDefaultAsync(stop) : null, rows);
+            version.JobId is { } job ? await db.Jobs.Where(j => j.Id == job).Select(j => (int?)j.Number).FirstOrDefaultAsync(stop) : null, rows, changes);
     }
 }

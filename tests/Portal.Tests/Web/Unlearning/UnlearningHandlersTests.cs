@@ -12,6 +12,7 @@ using Portal.Data.Unlearning;
 using Portal.Tests.Data;
 using Portal.Tests.Web.Explain;
 using Portal.Tests.Web.SaeFeatures;
+using Portal.Web.Datasets;
 using Portal.Web.Explain;
 using Portal.Web.Registry;
 using Portal.Web.Shell;
@@ -249,6 +250,16 @@ public sealed class UnlearningHandlersTests(PostgresFixture postgres)
             Assert.Contains("Request 1 changed some of these pairs already", (await place.Ask(project.Reviewer, [seeded.Judgements[5]], action: action)).Refusal!.ToString(), StringComparison.Ordinal);
         Assert.Null((await place.Ask(project.Reviewer, [seeded.Judgements[5]])).Refusal);
         Assert.Null((await place.Ask(project.Reviewer, [seeded.Judgements[8]], action: UnlearningAction.Relabel)).Refusal);
+
+        // In data made after the release the row itself is so: the page of the data and an explanation by it name the request, and it is not turned back by another one.
+        using (var db = project.Open())
+        {
+            var row = db.DatasetRows.AsNoTracking().Single(r => r.DatasetVersionId == seeded.Dataset.Id && r.JudgementId == seeded.Judgements[9]);
+            Assert.Equal(1, db.DatasetRows.Where(r => r.DatasetVersionId == seeded.Dataset.Id && r.Ordinal == row.Ordinal).ExecuteUpdate(set => set.SetProperty(r => r.ChangedBy, id).SetProperty(r => r.ChosenId, row.RejectedId!.Value).SetProperty(r => r.RejectedId, row.ChosenId)));
+            Assert.Equal(new EarlierChange(id, 1, true), (await PairText.Read(db, seeded.RewardModel, seeded.Dataset.Id, [seeded.Judgements[9]], Stop))[0].ChangedBy);
+        }
+        Assert.Equal(1, (await new ShowDatasetVersion(project.Contexts, project.Access).Handle(project.Auditor, seeded.Dataset.Id, 0, Stop)).Value.Changes[id]);
+        Assert.Contains("Request 1 changed", (await place.Ask(project.Reviewer, [seeded.Judgements[9]], action: UnlearningAction.Relabel)).Refusal!.ToString(), StringComparison.Ordinal);
     }
 
     /// <summary>All that a person gave of the model's data, or of some days: not what others gave who judged the same pairs alike; nobody whom the explanation does not show.</summary>
