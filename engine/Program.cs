@@ -17,4 +17,4 @@ var parts = new EngineParts
     SeedDemo = InstallDemo.Run,
 };
 return await EngineCommandLine.Run(args, parts, TrainCommands.Create(), TrainCommands.CreateRecipe(), UseCommands.Generate(), UseCommands.Score(), AuditCommands.Audit(),
-    ModelCommands.AddModel(), ModelCommands.AddSae(), ModelCommands.ExportSae(), DemoCommands.MakeDemo(), StoryCommands.Create(parts), EvidenceCommands.Create(FoundationStudy.Study, HhRlhfStudy.Study, SarmStudy.Study, SaeSweepStudy.Study, FeaturesStudy.Study, TogglesStudy.Study, ShiftStudy.Study, AuditsStudy.Study, AuditsStudy.Second, ReRlStudy.Study, DetoxStudy.Study, ExplanationsStudy.Study, ExplanationsStudy.Second, UnlearningStudy.Study));
+    ModelCommands.AddModel(), ModelCommands.AddSae(), ModelCommands.ExportSae(), DemoCommands.MakeDemo(), StoryCommands.Create(parts), EvidenceCommands.Create(FoundationStudy.Study, HhRlhfStudy.Study, SarmStudy.Study, SaeSweepStudy.Study, FeaturesStudy.Study, TogglesStudy.Study, ShiftStudy.Study, AuditsStudy.Study, AuditsStudy.Second, ReRlStudy.Study, DetoxStudy.Study, ExplanationsStudy.Study, ExplanationsStudy.Second, UnlearningStudy.Study, UnlearningStudy.Second));

@@ -75,11 +75,14 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
     ];
 
     /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>
-    public static Study Study { get; } = new("unlearning", "Ways to choose judgements beside ways to unlearn them, and the policy that comes of it.", (run, seed) => Of(run).Run(seed), StudySizes.Option);
+    public static Study Study { get; } = new("unlearning", "Ways to choose judgements beside ways to unlearn them, and the policy that comes of it.", (run, seed) => Of(run, StudySizes.Of(run, miniature)).Run(seed), StudySizes.Option);
 
-    private static UnlearningStudy Of(StudyRun run)
+    /// <summary>The second attempt at two Newton steps (DECISIONS.md): the table of heads, with steps that go as far as the loss falls.</summary>
+    public static Study Second { get; } = new("unlearning-second", "The second attempt at two Newton steps: the table of heads alone.", (run, seed) => Of(run, run.IsQuick ? miniature : new UnlearningSizes { PolicyPrompts = 0 }).Run(seed));
+
+    private static UnlearningStudy Of(StudyRun run, UnlearningSizes sizes)
     {
-        return new UnlearningStudy(Path.Combine(run.Assets, "base"), Preset<TrainRewardModel>("reward-model"), Preset<TrainPreferencePolicy>("dpo"), StudySizes.Of(run, miniature), run);
+        return new UnlearningStudy(Path.Combine(run.Assets, "base"), Preset<TrainRewardModel>("reward-model"), Preset<TrainPreferencePolicy>("dpo"), sizes, run);
 
         static T Preset<T>(string name) where T : JobSpec => TrainCommands.Read<T>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", name + ".json")), name);
     }
