@@ -10,8 +10,17 @@ using Portal.Web.Train;
 
 namespace Portal.Web.Unlearning;
 
+/// <summary>Ways to a policy that follows the reward model that forgot.</summary>
+public enum PolicyRepair
+{
+    /// <summary>DPO from the project's base policy, on the judged pairs as the new reward model orders them: nothing of the old policy remains (docs/evidence-unlearning.md).</summary>
+    FromBase = 1,
+    /// <summary>RLOO from the policy that serves, held close to what it is: where what it learned from people shall stay.</summary>
+    FromServing = 2,
+}
+
 /// <summary>
-/// Has the policy that serves trained on with the reward model that forgot, held close to what it is. Its page compares it with the one before, blind as well, and releases it; an unlearnt reward model alone changes no answer.
+/// Has a policy trained with the reward model that forgot. Its page compares it with the one before, blind as well, and releases it; an unlearnt reward model alone changes no answer.
 /// </summary>
 [Needs(Permission.Administer)]
 public sealed class RepairPolicy(WriteQueue writes, Access access, StartJob start, ContentHasher hasher, TimeProvider time)
@@ -19,17 +28,19 @@ public sealed class RepairPolicy(WriteQueue writes, Access access, StartJob star
     /// <summary>How far it may go from the policy it starts from, nats per answer. Source: specs/xrlhf.md §2.2 C: without the KL term the flagged prompts improve and all others get worse.</summary>
     public const double KlBudgetNats = 3;
 
-    /// <summary>Steps where nobody says otherwise; the budget mostly ends it before.</summary>
+    /// <summary>Steps of RLOO where nobody says otherwise; the budget mostly ends it before. DPO reads its pairs once.</summary>
     public const int StepsDefault = 60;
 
-    /// <param name="steps">At most so many.</param>
-    public async Task<Outcome<StartedJob>> Handle(ClaimsPrincipal user, UnlearningRequestId id, int steps, CancellationToken stop)
+    /// <param name="steps">At most so many; null: as many as the way needs.</param>
+    public async Task<Outcome<StartedJob>> Handle(ClaimsPrincipal user, UnlearningRequestId id, PolicyRepair how, int? steps, CancellationToken stop)
     {
         var asked = await access.Check(user, Permission.Administer, stop);
         if (asked.Refusal is { } refusal)
             return refusal;
         if (steps is < 1 or > 10_000)
             return new Problem("steps", "Train for 1 to 10,000 steps.");
+        if (!Enum.IsDefined(how))
+            return new Problem("how", "There is no such way to train it.");
         try
         {
             return await writes.WriteAsync<StartedJob>(db =>
@@ -43,16 +54,19 @@ public sealed class RepairPolicy(WriteQueue writes, Access access, StartJob star
                 var earlier = db.Jobs.AsNoTracking().FirstOrDefault(j => j.Id == request.RepairJobId);
                 if (request.VersionId is not { } reward)
                     return new Problem("", "There is no reward model to train the policy with yet.", ProblemKind.Conflict);
-                var spec = new TrainRlooPolicy { ParentId = policy, RewardModelId = reward, NormalizeReward = true, KlBudgetNats = KlBudgetNats };
                 // Whoever decides reads old and new answers to the flagged prompt and those most like it.
                 var prompt = (from e in db.Explanations where e.Id == request.ExplanationId join r in db.Responses on e.ResponseId equals r.Id select (PromptId?)r.PromptId).FirstOrDefault();
-                spec = spec with { Optimization = spec.Optimization with { StepsMax = steps }, Evaluation = spec.Evaluation with { LikeId = prompt } };
+                var evaluation = new EvaluationSpec { LikeId = prompt };
+                var (dpo, rloo) = (new TrainingInput { Method = PolicyMethod.Dpo }.Policy(), new TrainRlooPolicy { ParentId = policy, RewardModelId = reward, NormalizeReward = true, KlBudgetNats = KlBudgetNats });
+                JobSpec spec = how is PolicyRepair.FromBase
+                    ? dpo with { RelabelledById = reward, RewardModelId = reward, Optimization = dpo.Optimization with { StepsMax = steps ?? dpo.Optimization.StepsMax }, Evaluation = evaluation }
+                    : rloo with { Optimization = rloo.Optimization with { StepsMax = steps ?? StepsDefault }, Evaluation = evaluation };
                 var started = StartedJob.In(db, () => start.Start(db, asked.Value, request.ProjectId, spec, null));
                 if (started.Refusal is { } unstarted)
                     return unstarted;
                 if (request.Repair(started.Value.Id, earlier is { IsOver: false }) is { } problem)
                     return problem;
-                UnlearningAudit.Append(db, hasher, time.GetUtcNow(), asked.Value.AccountId, "unlearning.repair", request, new { job = $"{started.Value.Id}", policy = $"{policy}" });
+                UnlearningAudit.Append(db, hasher, time.GetUtcNow(), asked.Value.AccountId, "unlearning.repair", request, new { job = $"{started.Value.Id}", policy = $"{policy}", how = how.ToString() });
                 return started;
             }, stop);
         }

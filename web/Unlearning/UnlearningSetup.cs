@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Security.Claims;
 using Microsoft.AspNetCore.Mvc;
 using Portal.Data;
@@ -38,7 +39,8 @@ public static class UnlearningSetup
         app.MapPost(DecideRoute, async ([FromForm] Guid request, [FromForm] int seen, [FromForm] bool approve, [FromForm] string? note, ClaimsPrincipal user, DecideUnlearning decide, CancellationToken stop) =>
             Back(request, (await decide.Handle(user, new(request), seen, approve, note, stop)).Refusal));
         app.MapPost(WithdrawRoute, async ([FromForm] Guid request, ClaimsPrincipal user, WithdrawUnlearning withdraw, CancellationToken stop) => Back(request, (await withdraw.Handle(user, new(request), stop)).Refusal));
-        app.MapPost(RepairRoute, async ([FromForm] Guid request, [FromForm] int steps, ClaimsPrincipal user, RepairPolicy repair, CancellationToken stop) => Back(request, (await repair.Handle(user, new(request), steps, stop)).Refusal));
+        app.MapPost(RepairRoute, async ([FromForm] Guid request, [FromForm] string? how, [FromForm] string? steps, ClaimsPrincipal user, RepairPolicy repair, CancellationToken stop) =>
+            Back(request, (await repair.Handle(user, new(request), Enum.TryParse<PolicyRepair>(how, out var way) ? way : default, string.IsNullOrWhiteSpace(steps) ? null : int.TryParse(steps, NumberStyles.None, CultureInfo.InvariantCulture, out var most) ? most : 0, stop)).Refusal));
         app.MapGet("/unlearning/{id:guid}/trail.{format:regex(^(csv|json)$)}", async (Guid id, string format, ClaimsPrincipal user, ReadTrail trail, CancellationToken stop) => (await trail.Table(user, new(id), stop)).ToFile(format))
             .RequireRateLimiting(AccountsSetup.ApiLimit);
 

@@ -116,6 +116,7 @@ public sealed class UnlearningRoundTests : IAsyncLifetime
         await Look(first, "made");
 
         // The policy is trained with it, and compared blind with the one before.
+        await admin.CheckAsync("input[value=FromServing]");
         await admin.FillAsync("input[name=steps]", "2");
         await admin.ClickAsync("#repair");
         await Ended(nameof(TrainRlooPolicy));

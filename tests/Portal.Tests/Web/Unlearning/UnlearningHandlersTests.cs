@@ -402,17 +402,18 @@ public sealed class UnlearningHandlersTests(PostgresFixture postgres)
         await using var place = await Place.Open();
         var (project, id) = (place.Project, (await place.Ask(place.Project.Reviewer)).Value);
         var repair = new RepairPolicy(project.Writes, project.Access, new StartJob(project.Writes, project.Access, project.Ids, project.Time), project.Hasher, project.Time);
-        Assert.Equal(ProblemKind.Forbidden, (await repair.Handle(project.Reviewer, id, 7, Stop)).Refusal!.Kind);
-        Assert.Equal("steps", (await repair.Handle(project.Admin, id, 0, Stop)).Refusal!.Problems[0].Field);
-        Assert.Contains("No policy serves", (await repair.Handle(project.Admin, id, 7, Stop)).Refusal!.ToString(), StringComparison.Ordinal);
+        Assert.Equal(ProblemKind.Forbidden, (await repair.Handle(project.Reviewer, id, PolicyRepair.FromServing, 7, Stop)).Refusal!.Kind);
+        Assert.Equal("steps", (await repair.Handle(project.Admin, id, PolicyRepair.FromServing, 0, Stop)).Refusal!.Problems[0].Field);
+        Assert.Equal("how", (await repair.Handle(project.Admin, id, default, null, Stop)).Refusal!.Problems[0].Field);
+        Assert.Contains("No policy serves", (await repair.Handle(project.Admin, id, PolicyRepair.FromServing, 7, Stop)).Refusal!.ToString(), StringComparison.Ordinal);
         Assert.Null((await new ReleaseModel(project.Writes, project.Access, project.Ids, project.Hasher, project.Time).Handle(project.Admin, place.Seeded.Policy.Id, null, "First.", null, Stop)).Refusal);
-        Assert.Contains("no reward model", (await repair.Handle(project.Admin, id, 7, Stop)).Refusal!.ToString(), StringComparison.Ordinal);
+        Assert.Contains("no reward model", (await repair.Handle(project.Admin, id, PolicyRepair.FromBase, 7, Stop)).Refusal!.ToString(), StringComparison.Ordinal);
         var made = project.Model(ModelKind.RewardModel, 50, "unlearning, Newton", place.Seeded.RewardModel.Id, place.Seeded.Dataset.Id);
         await place.Decide(project.Admin, id);
         project.Change(db => db.UnlearningRequests.Single(r => r.Id == id).Made(made.Id, new UnlearningOutcome(1, null, new(.9, .9, .9), new(.9, .9, .9), 0, 0, 0, 1, 1, 1)));
 
-        var started = (await repair.Handle(project.Admin, id, 7, Stop)).Value;
-        Assert.Contains("under way already", (await repair.Handle(project.Admin, id, 7, Stop)).Refusal!.ToString(), StringComparison.Ordinal);
+        var started = (await repair.Handle(project.Admin, id, PolicyRepair.FromServing, 7, Stop)).Value;
+        Assert.Contains("under way already", (await repair.Handle(project.Admin, id, PolicyRepair.FromBase, 7, Stop)).Refusal!.ToString(), StringComparison.Ordinal);
 
         using var db = project.Open();
         var spec = Assert.IsType<TrainRlooPolicy>(JobSpec.FromJson(db.Jobs.AsNoTracking().Single(j => j.Id == started.Id).SpecJson));
@@ -421,5 +422,11 @@ public sealed class UnlearningHandlersTests(PostgresFixture postgres)
         Assert.Equal(1, db.Jobs.Count(j => j.Kind == nameof(TrainRlooPolicy))); // what was refused left no job
         var seen = (await new ShowUnlearning(project.Contexts, project.Access).Handle(project.Reviewer, id, Stop)).Value;
         Assert.Equal((started.Id, null), (seen.Repair!.Id, seen.Repaired));
+
+        // From the base: the judged pairs as the new reward model orders them, read once.
+        project.Change(open => open.Jobs.Single(j => j.Id == started.Id).AskCancel(project.Now));
+        var again = (await repair.Handle(project.Admin, id, PolicyRepair.FromBase, null, Stop)).Value;
+        var dpo = Assert.IsType<TrainPreferencePolicy>(JobSpec.FromJson(db.Jobs.AsNoTracking().Single(j => j.Id == again.Id).SpecJson));
+        Assert.Equal((PreferenceMethod.Dpo, null, made.Id, made.Id, spec.Evaluation.LikeId, null), (dpo.Method, dpo.ParentId, dpo.RelabelledById!.Value, dpo.RewardModelId!.Value, dpo.Evaluation.LikeId, dpo.Optimization.StepsMax));
     }
 }
