@@ -181,7 +181,8 @@ public sealed class PairHead
     /// <summary>σ(m)(1 − σ(m)).</summary>
     internal static double Curvature(double margin) => Slack(margin) * Slack(-margin);
 
-    private (double Loss, double[] Gradient) Evaluate(double[] theta, double[] margins)
+    /// <summary>The same where the margins at θ are known.</summary>
+    internal (double Loss, double[] Gradient) Evaluate(double[] theta, double[] margins)
     {
         var (loss, pulls) = (0.0, new double[margins.Length]);
         for (var i = 0; i < margins.Length; i++)

@@ -52,6 +52,7 @@ internal sealed partial record HeldOutPrompt(PromptId Id, AskedPrompt Asked)
             foreach (var word in Words(prompt.Turns))
                 frequency[word] = frequency.GetValueOrDefault(word) + 1;
         }
+        // Read once more instead of kept: what a word weighs is known only now, and a project may have very many prompts.
         double Square(string word) => Math.Pow(Math.Log((1.0 + documents) / (1 + frequency.GetValueOrDefault(word))), 2);
         var found = new List<(double Likeness, HeldOutPrompt Prompt)>();
         await foreach (var (other, prompt, _) in StoredTexts.OfProject(db, run.ProjectId, new DatasetRules(), run.Stop))

@@ -50,15 +50,14 @@ public static class NewtonRemoval
         if (steps < 1)
             throw new ArgumentOutOfRangeException(nameof(steps), steps, "A removal is at least one step.");
         double[] weights = [.. theta];
-        var gradient = left.Evaluate(weights).Gradient;
         for (var step = 0; step < steps; step++)
         {
-            var direction = Cholesky.Factor(left.Hessian(weights, stop), weights.Length).Solve(gradient);
+            var margins = left.Margins(weights);
+            var direction = Cholesky.Factor(left.Hessian(weights, stop), weights.Length).Solve(left.Evaluate(weights, margins).Gradient);
             TensorPrimitives.Negate<double>(direction, direction);
-            weights = Along(left, weights, left.Margins(weights), direction);
-            gradient = left.Evaluate(weights).Gradient;
+            weights = Along(left, weights, margins, direction);
         }
-        return new RemovedHead(weights, PairHead.Norm(gradient), steps);
+        return new RemovedHead(weights, PairHead.Norm(left.Evaluate(weights).Gradient), steps);
     }
 
     /// <summary>θ + t p at the t ≥ 0 where the loss is least, by Newton's method on its slope within a bracket; θ where p leads up. L along p is convex.</summary>

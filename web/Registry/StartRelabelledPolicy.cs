@@ -13,14 +13,17 @@ namespace Portal.Web.Registry;
 [Needs(Permission.Administer)]
 public sealed class StartRelabelledPolicy(IDbContextFactory<PortalDbContext> contexts, WriteQueue writes, StartJob start, ShowTraining training, Access access)
 {
+    /// <summary>Everything but the order as on the train form: the project's base policy, its rates, all judgements.</summary>
+    /// <param name="labeller">Orders the pairs, and scores before and after.</param>
+    internal static TrainPreferencePolicy SpecBy(ModelVersionId labeller) => new TrainingInput { Method = PolicyMethod.Dpo }.Policy() with { RelabelledById = labeller, RewardModelId = labeller };
+
     /// <param name="labeller">The reward model that orders the pairs; it scores before and after too.</param>
     public async Task<Outcome<StartedJob>> Handle(ClaimsPrincipal user, ModelVersionId labeller, CancellationToken stop)
     {
         var asked = await access.Check(user, Permission.Administer, stop);
         if (asked.Refusal is { } refusal)
             return refusal;
-        // Everything else as on the train form: the project's base policy, its rates, all judgements.
-        var spec = new TrainingInput { Method = PolicyMethod.Dpo }.Policy() with { RelabelledById = labeller, RewardModelId = labeller };
+        var spec = SpecBy(labeller);
         if (SpecChecks.Of(spec) is { Count: > 0 } problems)
             return new Refusal(problems);
         await using var read = await contexts.CreateDbContextAsync(stop);

@@ -6,6 +6,7 @@ using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
 using Portal.Data.Storage;
 using Portal.Web.Accounts;
+using Portal.Web.Registry;
 using Portal.Web.Train;
 
 namespace Portal.Web.Unlearning;
@@ -57,9 +58,9 @@ public sealed class RepairPolicy(WriteQueue writes, Access access, StartJob star
                 // Whoever decides reads old and new answers to the flagged prompt and those most like it.
                 var prompt = (from e in db.Explanations where e.Id == request.ExplanationId join r in db.Responses on e.ResponseId equals r.Id select (PromptId?)r.PromptId).FirstOrDefault();
                 var evaluation = new EvaluationSpec { LikeId = prompt };
-                var (dpo, rloo) = (new TrainingInput { Method = PolicyMethod.Dpo }.Policy(), new TrainRlooPolicy { ParentId = policy, RewardModelId = reward, NormalizeReward = true, KlBudgetNats = KlBudgetNats });
+                var (dpo, rloo) = (StartRelabelledPolicy.SpecBy(reward), new TrainRlooPolicy { ParentId = policy, RewardModelId = reward, NormalizeReward = true, KlBudgetNats = KlBudgetNats });
                 JobSpec spec = how is PolicyRepair.FromBase
-                    ? dpo with { RelabelledById = reward, RewardModelId = reward, Optimization = dpo.Optimization with { StepsMax = steps ?? dpo.Optimization.StepsMax }, Evaluation = evaluation }
+                    ? dpo with { Optimization = dpo.Optimization with { StepsMax = steps ?? dpo.Optimization.StepsMax }, Evaluation = evaluation }
                     : rloo with { Optimization = rloo.Optimization with { StepsMax = steps ?? StepsDefault }, Evaluation = evaluation };
                 var started = StartedJob.In(db, () => start.Start(db, asked.Value, request.ProjectId, spec, null));
                 if (started.Refusal is { } unstarted)
