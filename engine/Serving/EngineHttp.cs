@@ -119,6 +119,7 @@ public static class EngineHttp
         app.MapPost(TogglePreviewRequest.Route, PreviewToggles.Handle);
         app.MapPost(RemovalPreviewRequest.Route, PreviewRemoval.Handle);
         app.MapPost(FeatureEffectsRequest.Route, ShowEffects.Handle);
+        app.MapPost(FeatureRollUpRequest.Route, RollUpFeatures.Handle);
         app.MapPost(LabelScoreRequest.Route, ScoreLabel.Handle);
         app.MapPost(ImportPreviewRequest.Route, PreviewImport.Handle);
         app.MapPost(AuditScoreRequest.Route, ScoreByAudit.Handle);

@@ -121,6 +121,7 @@ public static class ModelServing
         services.AddSingleton<FeatureXrays>();
         services.AddSingleton(provider => new TogglePreviews(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<DataDirectory>(),
             provider.GetRequiredService<ModelStore>()));
+        services.AddSingleton<FeatureRollUps>();
         services.AddSingleton<LabelScorer>();
         services.AddSingleton(provider => new RemovalPreviews(provider.GetRequiredService<IDbContextFactory<PortalDbContext>>(), provider.GetRequiredService<DataDirectory>(), provider.GetRequiredService<ModelStore>()));
         services.AddHostedService<ForgetErased>();

@@ -105,7 +105,7 @@ public sealed class TogglePreviews(IDbContextFactory<PortalDbContext> contexts, 
 
     /// <summary>Opens a version's codes and measures on them.</summary>
     /// <param name="prepare">What is asked of files and texts, in turn, so that they are read once whoever asks; what it returns measures, side by side with others.</param>
-    private async Task<T> Measure<T>(ModelVersion version, Func<FeatureDescription, CodedRewards, Task<Func<T>>> prepare, CancellationToken stop)
+    internal async Task<T> Measure<T>(ModelVersion version, Func<FeatureDescription, CodedRewards, Task<Func<T>>> prepare, CancellationToken stop)
     {
         try
         {
@@ -147,7 +147,9 @@ public sealed class TogglePreviews(IDbContextFactory<PortalDbContext> contexts, 
 
     private static Task<int> Erased(PortalDbContext db, ProjectId project, CancellationToken stop) => db.Contents.CountAsync(c => c.ProjectId == project && c.ErasedAt != null, stop);
 
-    private async Task<ModelVersion> Find(string id, CancellationToken stop)
+    /// <summary>A version on sparse features.</summary>
+    /// <exception cref="DoorRefusal">There is no such one.</exception>
+    internal async Task<ModelVersion> Find(string id, CancellationToken stop)
     {
         await using var db = await contexts.CreateDbContextAsync(stop);
         var version = ModelVersionId.TryParse(id, null, out var versionId) ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == versionId, stop) : null;

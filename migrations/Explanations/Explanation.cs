@@ -236,6 +236,9 @@ public enum PairVerdict
 /// <summary>When numbers about many explanations say something; for the engine's roll-ups and for the pages.</summary>
 public static class ExplanationRules
 {
+    /// <summary>Pairs of a method that pages show, and that count where many explanations are added up by a method without weights.</summary>
+    public const int FirstPairs = 10;
+
     /// <summary>With fewer judgements a person's or a source's weight over data share is the luck of single pairs.</summary>
     public const int JudgementsMin = 5;
 
@@ -244,4 +247,7 @@ public static class ExplanationRules
 
     /// <summary>With fewer distinct prompts such a share says nothing.</summary>
     public const int HubPromptsMin = 20;
+
+    /// <summary>Weight over data share: 1 is as much as anybody's; null below <see cref="JudgementsMin"/> judgements.</summary>
+    public static double? Excess(double weight, double dataShare, int judgements) => judgements >= JudgementsMin && dataShare > 0 ? weight / dataShare : null;
 }

@@ -13,8 +13,8 @@ public sealed record WeighedPairs(string Prompt, IReadOnlyList<(int Row, double 
 /// <param name="Explanations">Explanations with weight of it.</param>
 public sealed record GroupWeight(string Key, double Weight, double DataShare, int Judgements, int Explanations)
 {
-    /// <summary>Weight over data share: 1 is as much as anybody's; null below <see cref="ExplanationRules.JudgementsMin"/> judgements.</summary>
-    public double? Excess => Judgements >= ExplanationRules.JudgementsMin && DataShare > 0 ? Weight / DataShare : null;
+    /// <inheritdoc cref="ExplanationRules.Excess"/>
+    public double? Excess => ExplanationRules.Excess(Weight, DataShare, Judgements);
 }
 
 /// <summary>A pair that explains nearly everything explains nothing in particular.</summary>

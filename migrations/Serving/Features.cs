@@ -1,3 +1,4 @@
+using Portal.Data.Explanations;
 using Portal.Data.SaeFeatures;
 
 namespace Portal.Data.Serving;
@@ -142,3 +143,41 @@ public sealed record LabelScoreRequest(string? Model, int Latent, string? Patter
 
 /// <summary>The scores; null with a reason where the feature has too few held-out contexts.</summary>
 public sealed record LabelScoreResponse(Estimated? Detection, double? Fuzzing, int ScoredOn, string? WhyNot);
+
+/// <summary>POST /v1/features/roll-up: which features tell the better answer from the other one in the pairs that explain responses, more than in all pairs trained on.</summary>
+/// <param name="Model">A SARM reward model whose features have been described.</param>
+/// <param name="Explained">The reward model whose explanations are added up, of the same project; it may be another one, without features.</param>
+/// <param name="By">What a pair weighs, as <see cref="WeighedExplanations"/> says it.</param>
+public sealed record FeatureRollUpRequest(string? Model, string? Explained, AttributionMethod By)
+{
+    public const string Route = "/v1/features/roll-up";
+
+    /// <summary>Features that are listed.</summary>
+    public const int ListedMax = 10;
+
+    /// <summary>A feature is listed where pairs taken by luck would have any that stands out so far less often than this.</summary>
+    public const double ChanceMax = 0.05;
+}
+
+/// <summary>The answer. Pairs without codes are left out of everything but their own counts: an answer is newer than the description, or a text was erased.</summary>
+/// <param name="Explanations">With a pair that has codes.</param>
+/// <param name="Pairs">Judgements that explain something; <paramref name="PairsWithoutCodes"/> of them have no codes.</param>
+/// <param name="Judgements">That the explained model was trained on, as it goes by them now; <paramref name="JudgementsWithoutCodes"/> of them have no codes.</param>
+/// <param name="LookedAt">Features and sides that any judgement has: how many could have been listed.</param>
+/// <param name="Items">At most <see cref="FeatureRollUpRequest.ListedMax"/>, those that stand out most first.</param>
+public sealed record FeatureRollUpResponse(string Model, int Explanations, int Pairs, int PairsWithoutCodes, int Judgements, int JudgementsWithoutCodes, int LookedAt, IReadOnlyList<FeatureWeight> Items);
+
+/// <summary>The answer of a pair in which a feature fires while it does not in the other one.</summary>
+public enum PairSide { Chosen = 1, Rejected = 2 }
+
+/// <summary>How much of some explanations comes from pairs that a feature tells apart in one way. A pair has many features, so weights of several do not add up.</summary>
+/// <param name="Weight">Share of all weight on such pairs, 0 to 1.</param>
+/// <param name="DataShare">Their share of the judgements trained on: what the weight would be if explanations took pairs as they come.</param>
+/// <param name="Judgements">Such judgements among those trained on.</param>
+/// <param name="Explanations">Explanations with weight of such a pair.</param>
+/// <param name="Chance">At most how often pairs taken by luck would have any feature that stands out so far, 0 to 1.</param>
+public sealed record FeatureWeight(int Latent, PairSide Side, double Weight, double DataShare, int Judgements, int Explanations, double Chance)
+{
+    /// <inheritdoc cref="ExplanationRules.Excess"/>
+    public double? Excess => ExplanationRules.Excess(Weight, DataShare, Judgements);
+}

@@ -9,6 +9,7 @@ public static class ExplainSetup
         services.AddSingleton<ListExplanations>();
         services.AddSingleton<ShowExplanation>();
         services.AddSingleton<RollUpExplanations>();
+        services.AddSingleton<RollUpFeatures>();
         services.AddSingleton<MarkPair>();
         services.AddSingleton<FindExplanation>();
         return services;

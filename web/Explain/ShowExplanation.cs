@@ -44,8 +44,8 @@ public sealed record ExplanationView(Explanation Explanation, IReadOnlyList<Turn
 [Needs(Permission.Review)]
 public sealed class ShowExplanation(IDbContextFactory<PortalDbContext> contexts, Access access)
 {
-    /// <summary>Pairs that the page shows, and pairs of the bar.</summary>
-    public const int PairsMax = 10, BarMax = 4;
+    /// <summary>Pairs of the bar.</summary>
+    public const int BarMax = 4;
 
     /// <summary>Recent explanations of the same reward model among which a hub is looked for.</summary>
     private const int RecentMax = 500;
@@ -78,7 +78,7 @@ public sealed class ShowExplanation(IDbContextFactory<PortalDbContext> contexts,
             explanation.FlagId is { } flag ? await db.Flags.AsNoTracking().FirstOrDefaultAsync(f => f.Id == flag, stop) : null,
             model, await db.DatasetVersions.Where(v => v.Id == explanation.DatasetVersionId).Select(v => v.Number).FirstAsync(stop),
             (explanation.PolicyId ?? response?.ModelVersionId) is { } writer ? await db.ModelVersions.AsNoTracking().FirstOrDefaultAsync(v => v.Id == writer, stop) : null, by,
-            [.. shown.Where(pair => pair.Pair.RankBy(by) is <= PairsMax).OrderBy(pair => pair.Pair.RankBy(by))], bar, weighted.Count - bar.Count, explanation.Explained - bar.Sum(pair => pair.Pair.RewardShare),
+            [.. shown.Where(pair => pair.Pair.RankBy(by) is <= ExplanationRules.FirstPairs).OrderBy(pair => pair.Pair.RankBy(by))], bar, weighted.Count - bar.Count, explanation.Explained - bar.Sum(pair => pair.Pair.RewardShare),
             await Annotators(db, explanation, weighted, stop), await Hubs(db, explanation, stop), next);
     }
 
@@ -90,7 +90,7 @@ public sealed class ShowExplanation(IDbContextFactory<PortalDbContext> contexts,
         {
             var row = rows[pair.JudgementId];
             var own = marks[pair.JudgementId].ToList();
-            return new ShownPair(pair, row.Number, row.Prompt, row.Chosen, row.Rejected, row.Annotator, row.At, 1 + pair.Others().Count, pair is { ProjectionRank: <= PairsMax, InfluenceRank: <= PairsMax },
+            return new ShownPair(pair, row.Number, row.Prompt, row.Chosen, row.Rejected, row.Annotator, row.At, 1 + pair.Others().Count, pair is { ProjectionRank: <= ExplanationRules.FirstPairs, InfluenceRank: <= ExplanationRules.FirstPairs },
                 [.. own.Select(mark => mark.Verdict)], own.FirstOrDefault(mark => mark.By == person)?.Verdict, row.ChangedBy);
         })];
     }

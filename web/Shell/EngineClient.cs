@@ -90,6 +90,10 @@ public sealed class EngineClient : IDisposable
     public Task<Outcome<FeatureEffectsResponse>> Effects(FeatureEffectsRequest request, CancellationToken stop) =>
         Send<FeatureEffectsResponse>(HttpMethod.Post, FeatureEffectsRequest.Route, request, Glancing, stop);
 
+    /// <summary>Adds the explanations of a reward model up by feature. What people, sources and topics say stands without it, so it is not waited for as long as other answers.</summary>
+    public Task<Outcome<FeatureRollUpResponse>> RollUpFeatures(FeatureRollUpRequest request, CancellationToken stop) =>
+        Send<FeatureRollUpResponse>(HttpMethod.Post, FeatureRollUpRequest.Route, request, Glancing, stop);
+
     /// <summary>Scores typed texts under every reward that an audit recovered.</summary>
     public Task<Outcome<AuditScoreResponse>> ScoreByAudit(AuditScoreRequest request, CancellationToken stop) =>
         Send<AuditScoreResponse>(HttpMethod.Post, AuditScoreRequest.Route, request, Generating, stop);

@@ -3,6 +3,7 @@ using System.Text;
 using Microsoft.Playwright;
 using Portal.Data;
 using Portal.Data.Accounts;
+using Portal.Tests.Web.SaeFeatures;
 using Portal.Web.Shell;
 using Xunit;
 
@@ -140,6 +141,12 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
         }),
         ["explain"] = new("/explain", p => $"/explain?of={p.Explanation.Id}&and={p.Uncalibrated.Id}"), // both stand in the list
         ["explanations-together"] = new("/explain/together", p => $"/explain/together?model={p.Explanation.RewardModel.Id}&by=Projection"),
+        ["explanations-together-features"] = new("/explain/together", p => $"/explain/together?model={p.Explanation.RewardModel.Id}&by=Projection", async (page, p) =>
+        {
+            await using var door = await FakeEngineDoor.Open(p.Database.Directory);
+            await page.Page.ReloadAsync();
+            await page.Page.Locator("section[aria-labelledby=which] tbody tr").First.WaitForAsync();
+        }, Part: "section[aria-labelledby=which]"),
         ["explanation"] = new("/explain/{Id:guid}", p => p.Explanation.Page, (page, _) => page.Page.Locator(".pair input:not([disabled])").First.WaitForAsync()),
         ["explanation-uncalibrated"] = new("/explain/{Id:guid}", p => $"{p.Uncalibrated.Page}?by=Influence&text=whole"),
         ["explanation-gone"] = new("/explain/{Id:guid}", _ => $"/explain/{Guid.Empty}"),

@@ -50,6 +50,20 @@ public sealed class EngineHttpTests(EngineHttpTests.Running running) : IClassFix
         Assert.Equal(UnixFileMode.None, File.GetUnixFileMode(engine.Database.Directory.EngineToken) & Others);
     }
 
+    /// <summary>Whatever is asked, and before it is read.</summary>
+    [Theory]
+    [InlineData(FeatureXrayRequest.Route)]
+    [InlineData(FeatureEffectsRequest.Route)]
+    [InlineData(FeatureRollUpRequest.Route)]
+    [InlineData(TogglePreviewRequest.Route)]
+    [InlineData(RemovalPreviewRequest.Route)]
+    public async Task Doors_of_features_and_pairs_want_the_token_too(string route)
+    {
+        using var response = await Send(HttpMethod.Post, route, "{", authorization: "");
+
+        Assert.Equal(HttpStatusCode.Unauthorized, response.StatusCode);
+    }
+
     [Theory]
     [InlineData(null)]
     [InlineData("Bearer 0000000000000000000000000000000000000000000000000000000000000000")]

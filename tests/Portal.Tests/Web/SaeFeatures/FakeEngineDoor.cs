@@ -37,6 +37,10 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
         return latent % 2 == 0 ? new FeatureEffect(latent, new(gap, gap - .04, gap + .04), 40, new(contribution, contribution - .04, contribution + .04), 60) : new FeatureEffect(latent, new(gap, null, null), 3, new(contribution, null, null), 5);
     })]);
 
+    /// <summary>Answers explanations together by feature; by default from five of twelve judgements: the first feature in chosen answers, the third in rejected ones, of which there are too few.</summary>
+    public Func<FeatureRollUpRequest, FeatureRollUpResponse> RollUp { get; set; } = request =>
+        new FeatureRollUpResponse(request.Model!, 2, 5, 1, 12, 2, 34, [new(0, PairSide.Chosen, .8, .5, 5, 2, 1e-6), new(2, PairSide.Rejected, .3, .1, 1, 1, .02)]);
+
     /// <summary>Answers trials of endpoints; by default a hello without log-probabilities.</summary>
     public Func<EndpointTrialRequest, EndpointTrialResponse> Trial { get; set; } = _ => new EndpointTrialResponse("Hello.", "stop", 30, false, null, null, null);
 
@@ -72,6 +76,7 @@ internal sealed class FakeEngineDoor : IAsyncDisposable
         app.MapPost(TogglePreviewRequest.Route, http => door.Answer<TogglePreviewRequest>(http, token, request => door.Preview(request)));
         app.MapPost(RemovalPreviewRequest.Route, http => door.Answer<RemovalPreviewRequest>(http, token, request => door.Removal(request)));
         app.MapPost(FeatureEffectsRequest.Route, http => door.Answer<FeatureEffectsRequest>(http, token, request => door.Effects(request)));
+        app.MapPost(FeatureRollUpRequest.Route, http => door.Answer<FeatureRollUpRequest>(http, token, request => door.RollUp(request)));
         app.MapPost(AuditPowerRequest.Route, http => door.Answer<AuditPowerRequest>(http, token, request => door.Power(request)));
         app.MapPost(AuditScoreRequest.Route, http => door.Answer<AuditScoreRequest>(http, token, request => door.AuditScores(request)));
         app.MapPost(EndpointTrialRequest.Route, http => door.Answer<EndpointTrialRequest>(http, token, request => door.Trial(request)));
