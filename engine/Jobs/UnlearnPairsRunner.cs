@@ -24,7 +24,7 @@ namespace Portal.Engine.Jobs;
 public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
 {
     /// <summary>Steps of descent at most, where a request asks for one; it stops where the margins are as they would be without the pairs.</summary>
-    private static readonly HeadDescentOptions Descent = new() { Steps = 2_000, LearningRate = 0.05, StopsAtPrediction = true };
+    private static readonly HeadDescentOptions Descent = new() { Steps = 2_000, LearningRate = 0.05, Stops = new() };
 
     /// <inheritdoc/>
     public async Task<JobResult> Run(UnlearnPairs spec, JobRun run)
@@ -44,7 +44,7 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
 
         run.Progress.Report(0, 0, "training the head again, to compare with", null);
         var clock = Stopwatch.StartNew();
-        var gold = HeadUnlearning.Run(HeadUnlearningMethod.Retrain, reward.Head, reward.Influence, change, Descent, run.Stop);
+        var gold = HeadUnlearning.Run(RewardUnlearningMethod.Retrain, reward.Head, reward.Influence, change, Descent, run.Stop);
         var (secondsOfGold, seconds) = (clock.Elapsed.TotalSeconds, 0.0);
         var measure = new ForgettingMeasure(reward.Head, [.. gone], heldOut.Rows, bad is null ? [] : [bad.Query], reward.Influence.Theta, gold.Weights);
         var (before, golden) = (measure.Of(reward.Influence.Theta), measure.Of(gold.Weights));
@@ -63,10 +63,7 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
         else
         {
             clock.Restart();
-            var weights = request.Method is UnlearningMethod.Newton
-                ? NewtonRemoval.Run(reward.Head, reward.Influence, change, run.Stop, NewtonRemoval.StepsOf(request.Action)).Weights
-                : HeadUnlearning.Run(HeadUnlearningMethod.SwapAndRetain, reward.Head, reward.Influence, change, Descent, run.Stop).Weights;
-            var residual = PairHead.Norm(reward.Head.Changed(change).Evaluate(weights).Gradient);
+            var (weights, residual) = ByHead(request.Method, reward, change, heldOut.Rows, run);
             seconds = clock.Elapsed.TotalSeconds;
             reward.SaveWithHead(weights, store, run.ModelFolder, run.Stop);
             var after = measure.Of(weights);
@@ -76,6 +73,27 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
             run.Progress.Log(Data.Jobs.JobEventLevel.Info, $"{gone.Count} pairs {Done(request.Action)}; the gradient that is left is {residual:E1}.");
         }
         return Result(spec, run, store, request, reward.Version, outcome, measured);
+    }
+
+    /// <summary>The head's weights and what is left of the gradient: the certificate.</summary>
+    private static (double[] Weights, double ResidualGradientNorm) ByHead(UnlearningMethod method, ExplainableReward reward, VoteChange change, FeatureRows heldOut, JobRun run)
+    {
+        if (method is UnlearningMethod.Newton)
+        {
+            var removed = NewtonRemoval.Run(reward.Head, reward.Influence, change, run.Stop, NewtonRemoval.StepsOf(change.Action));
+            return (removed.Weights, removed.ResidualGradientNorm);
+        }
+        var made = HeadUnlearning.Run(RewardUnlearningMethod.SwapAndRetain, reward.Head, reward.Influence, change, Descent, run.Stop, heldOut);
+        if (made.End is DescentEnd.HeldOutAccuracy or DescentEnd.RetainDivergence or DescentEnd.Steps)
+        {
+            run.Progress.Log(Data.Jobs.JobEventLevel.Warning, $"The descent did not get as far as the margins would be without the pairs: after {made.Steps} steps " + made.End switch
+            {
+                DescentEnd.HeldOutAccuracy => "the model would have ordered fewer held-out pairs rightly.",
+                DescentEnd.RetainDivergence => "its preferences on the pairs that are kept would have moved too far.",
+                _ => "it had made all it may make.",
+            } + " Newton steps or training again go all the way.");
+        }
+        return (made.Weights, made.ResidualGradientNorm);
     }
 
     /// <summary>The files of a version that never came to be.</summary>
@@ -125,7 +143,7 @@ public sealed class UnlearnPairsRunner : IJobRunner<UnlearnPairs>
     private static double Accuracy(RewardStates features, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs, TrainRewardModel training, CancellationToken stop)
     {
         var read = EndReader.Read(features, tokenizer, [.. pairs.SelectMany(pair => new[] { (pair.Prompt, pair.Chosen), (pair.Prompt, pair.Rejected) })], training.LengthMax, stop);
-        return ForgettingMeasure.Accuracy([.. pairs.Select((_, i) => read[2 * i].Reward!.Value - read[(2 * i) + 1].Reward!.Value)]);
+        return ForgettingReport.Accuracy([.. pairs.Select((_, i) => read[2 * i].Reward!.Value - read[(2 * i) + 1].Reward!.Value)]);
     }
 
     private static JobResult Result(UnlearnPairs spec, JobRun run, ModelStore store, UnlearningRequest request, ModelVersion source, UnlearningOutcome outcome, IReadOnlyList<Measurement> measured)

@@ -49,6 +49,16 @@ public sealed class LlamaReward : Module, IRewardModel
         return reward;
     }
 
+    /// <summary>A reward model with the same weights, head included.</summary>
+    public static LlamaReward Copy(LlamaReward model)
+    {
+        using var noGrad = no_grad();
+        var copy = new LlamaReward(model.Config);
+        LlamaWeights.Copy(model.Backbone, copy.Backbone);
+        copy.ScoreWeight.copy_(model.ScoreWeight);
+        return copy;
+    }
+
     /// <inheritdoc/>
     public Tensor Rewards(Tensor ids, Tensor lastPositions) => Rewards(ids, lastPositions, run: null);
 

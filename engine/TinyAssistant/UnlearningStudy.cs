@@ -67,11 +67,11 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
         Votes = 300, Flags = 24, TestPairs = 100, PolicyPrompts = 0,
     };
 
-    private static readonly (HeadUnlearningMethod Method, string Name, HeadDescentOptions Options)[] methods =
+    private static readonly (RewardUnlearningMethod Method, string Name, HeadDescentOptions Options)[] methods =
     [
-        (HeadUnlearningMethod.NewtonOnce, "Newton once", new()), (HeadUnlearningMethod.NewtonTwice, "Newton twice", new()), (HeadUnlearningMethod.InfluenceUpdate, "influence update", new()),
-        (HeadUnlearningMethod.Swap, "swap (the paper's)", new()), (HeadUnlearningMethod.SwapAndRetain, "swap and retain", new() { Steps = 2_000, StopsAtPrediction = true }), (HeadUnlearningMethod.NegativePreference, "NPO-BT", new()),
-        (HeadUnlearningMethod.GradientAscent, "gradient ascent", new()), (HeadUnlearningMethod.GradientDifference, "gradient difference", new()), (HeadUnlearningMethod.RetainOnly, "retain only", new() { Steps = 1_000 }),
+        (RewardUnlearningMethod.NewtonOnce, "Newton once", new()), (RewardUnlearningMethod.NewtonTwice, "Newton twice", new()), (RewardUnlearningMethod.InfluenceUpdate, "influence update", new()),
+        (RewardUnlearningMethod.Swap, "swap (the paper's)", new()), (RewardUnlearningMethod.SwapAndRetain, "swap and retain", new() { Steps = 2_000, Stops = DescentStops.AtPrediction }), (RewardUnlearningMethod.NegativePreference, "NPO-BT", new()),
+        (RewardUnlearningMethod.GradientAscent, "gradient ascent", new()), (RewardUnlearningMethod.GradientDifference, "gradient difference", new()), (RewardUnlearningMethod.RetainOnly, "retain only", new() { Steps = 1_000 }),
     ];
 
     /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>
@@ -94,123 +94,68 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
         var (model, tokenizer) = ModelFolder.LanguageModel(baseFolder);
         using var _ = model;
         var world = StudyWorld.Sampled(run, baseFolder, model, tokenizer, sizes.Evidence, seed);
-        new OneSeed(world, model, tokenizer, baseFolder, preset with { Seed = seed }, dpo with { Seed = seed }, sizes, run, seed, rows).Run();
+        using var planted = new PlantedUnlearning(world, model, tokenizer, preset with { Seed = seed }, sizes, run, seed);
+        new OneSeed(planted, world, tokenizer, baseFolder, dpo with { Seed = seed }, sizes, run, seed, rows).Run();
         return rows;
     }
 
-    private sealed class OneSeed(StudyWorld world, Llama model, ITokenizer tokenizer, string baseFolder, TrainRewardModel preset, TrainPreferencePolicy dpo, UnlearningSizes sizes, StudyRun run, long seed, List<StudyRow> rows)
+    private sealed class OneSeed(PlantedUnlearning cause, StudyWorld world, ITokenizer tokenizer, string baseFolder, TrainPreferencePolicy dpo, UnlearningSizes sizes, StudyRun run, long seed, List<StudyRow> rows)
     {
-        private readonly SeededRandom random = new SeededRandom((ulong)seed).Split("unlearning");
+        private readonly SeededRandom random = cause.Random;
 
         public void Run()
         {
-            using var cause = PlantedReward.Train(PlantedCondition.All[0], world, model, tokenizer, preset, sizes.Votes, run, $"reward-{seed}", random, seed);
-            var features = new RewardStates(cause.Reward);
-            using var store = PairFeatures.Open(Path.Combine(run.Work, "pairs"), LlamaWeights.Hash(cause.Reward.Backbone), features, tokenizer, cause.Pairs, preset.LengthMax, preset.Overlong, (done, all) => run.Progress.Report(done, all, "reading pairs", null), run.Stop);
-            var head = new PairHead(store.Rows, store.Counts, sizes.L2);
-            var influence = PairInfluence.AtOptimum(head, features.Head, run.Stop);
-
-            var flags = Queries(features, cause.Choose(sizes.Flags, 0).Flags);
-            var (choosing, measured) = (flags.Where((_, i) => i % 2 == 0).ToList(), flags.Where((_, i) => i % 2 == 1).ToList());
-            var planted = Enumerable.Range(0, store.Rows.Count).Where(row => store.Ids[row].Any(cause.Planted.Contains)).ToList();
+            var (head, influence, planted) = (cause.Head, cause.Influence, cause.Planted);
             Add("planted pairs trained on", planted.Count);
-            Add("flags that choose, and as many that are measured", choosing.Count);
-            using var heldOut = HeldOut(features);
-            var selections = Selections(new PairExplainer(influence, store.Rows, features.Head, seed), head, choosing, planted);
+            Add("flags that choose, and as many that are measured", cause.Choosing.Count);
+            using var heldOut = HeldOut();
+            var selections = Selections();
             foreach (var (name, gone) in selections)
-                Measure(name, gone, head, influence, heldOut, measured, planted);
+                Measure(name, gone, head, influence, heldOut, cause.Measured, planted);
             OneAfterTheOther(selections.First(selection => selection.Name == "direction").Gone, head, influence);
-            var chosen = Released(new PairExplainer(influence, store.Rows, features.Head, seed), store, choosing, planted);
-            var turned = Reviewed(cause, store, chosen, planted);
+            var order = cause.Ordered();
+            foreach (var share in new[] { 0.02, 0.04, 0.06, 0.08, 0.1 })
+                Add(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"direction, flags together, first {share:P0} of the votes: recall"), cause.First(order, share).Count(planted.Contains) / (double)planted.Count);
+            var chosen = cause.First(order, sizes.ReleasedShare);
+            Found("removed unread", chosen, planted);
+            var turned = cause.Read(chosen);
+            Found("turned round after reading", turned, planted);
             if (sizes.PolicyPrompts > 0)
-                Policies(cause, features, chosen.Select(row => store.Ids[row]), turned.Select(row => store.Ids[row]),
+                Policies(chosen, turned,
                     method => HeadUnlearning.Run(method, head, influence, new VoteChange(chosen), new HeadDescentOptions(), run.Stop).Weights,
                     NewtonRemoval.Run(head, influence, new VoteChange(turned, UnlearningAction.Relabel), run.Stop, NewtonRemoval.StepsOf(UnlearningAction.Relabel)).Weights);
         }
 
-        /// <summary>Rows that direction puts first over all choosing flags; how many of the planted are among the first of them.</summary>
-        /// <remarks>The flags' lists become one by reciprocal ranks (Cormack, Clarke and Büttcher, SIGIR 2009), k = 60.</remarks>
-        private List<int> Released(PairExplainer explainer, PairFeatures store, IReadOnlyList<double[]> choosing, List<int> planted)
-        {
-            var (kept, votes) = (store.Rows.Count / 5, store.Counts.Sum());
-            var scores = new Dictionary<int, double>();
-            foreach (var (query, number) in choosing.Select((query, number) => (query, number)))
-                foreach (var (row, place) in explainer.Explain(new ExplanationQuery(QueryMode.Centred, query), [AttributionMethod.Cosine], 0, run.Stop, kept, number: number).By[AttributionMethod.Cosine].Take(kept).Select((pair, place) => (pair.Row, place)))
-                    scores[row] = scores.GetValueOrDefault(row) + (1.0 / (61 + place));
-            List<int> order = [.. scores.OrderByDescending(entry => entry.Value).ThenBy(entry => entry.Key).Select(entry => entry.Key)];
-            List<int> First(double share)
-            {
-                var (some, taken) = (new List<int>(), 0.0);
-                foreach (var row in order)
-                {
-                    taken += store.Counts[row];
-                    if (taken > share * votes)
-                        break;
-                    some.Add(row);
-                }
-                return some;
-            }
-            foreach (var share in new[] { 0.02, 0.04, 0.06, 0.08, 0.1 })
-                Add(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"direction, flags together, first {share:P0} of the votes: recall"), First(share).Count(planted.Contains) / (double)planted.Count);
-            var rows = First(sizes.ReleasedShare);
-            Found("removed unread", rows, planted);
-            return rows;
-        }
-
-        private void Found(string what, IReadOnlyCollection<int> rows, List<int> planted)
+        private void Found(string what, IReadOnlyCollection<int> rows, IReadOnlyList<int> planted)
         {
             Add($"{what}: pairs", rows.Count);
             Add($"{what}: precision", rows.Count(planted.Contains) / (double)Math.Max(1, rows.Count));
             Add($"{what}: recall", rows.Count(planted.Contains) / (double)Math.Max(1, planted.Count));
         }
 
-        /// <summary>Of rows that explanations put first, those that a reader finds to be the wrong way round: the chosen answer does what was flagged, the other does not.</summary>
-        private List<int> Reviewed(PlantedReward cause, PairFeatures store, IReadOnlyList<int> rows, List<int> planted)
-        {
-            var pairs = cause.Pairs.ToDictionary(entry => entry.Id, entry => entry.Pair);
-            List<int> wrong = [.. rows.Where(row => pairs[store.Ids[row][0]] is var pair && Says(pair, pair.Chosen) && !Says(pair, pair.Rejected))];
-            Found("turned round after reading", wrong, planted);
-            return wrong;
-
-            static bool Says(PreferencePair pair, string text) => Grader.Read(pair.Prompt[^1].Content, text).Trigger;
-        }
-
         private void Add(string measure, double value, string? target = null, bool? reached = null) => rows.Add(new StudyRow(measure, seed, value, null, target, reached));
 
-        private List<double[]> Queries(RewardStates features, IReadOnlyList<ComparedResponse> flags)
-        {
-            var read = EndReader.Read(features, tokenizer, [.. flags.SelectMany(flag => flag.References.Prepend(flag.Text), (flag, text) => (MakeDemo.TurnsOf(flag.Prompt.Turns), text))], preset.LengthMax, run.Stop);
-            var (queries, at) = (new List<double[]>(), 0);
-            foreach (var flag in flags)
-            {
-                queries.Add(ExplanationQuery.Of(QueryMode.Centred, read[at], [.. read.Skip(at + 1).Take(flag.References.Count)]).Vector);
-                at += flag.References.Count + 1;
-            }
-            return queries;
-        }
-
         /// <summary>Differences of test answers, the truly better one first.</summary>
-        private FeatureRows HeldOut(RewardStates features)
+        private FeatureRows HeldOut()
         {
-            var pairs = world.Ordered(world.TestPairs(sizes.TestPairs, random.Split("test pairs")));
-            var read = EndReader.Read(features, tokenizer, [.. pairs.SelectMany(pair => new[] { (pair.Prompt, pair.Chosen), (pair.Prompt, pair.Rejected) })], preset.LengthMax, run.Stop);
-            float[] differences = [.. pairs.SelectMany((_, i) => read[2 * i].Values.Zip(read[2 * i + 1].Values, (chosen, rejected) => chosen - rejected))];
-            return FeatureRows.Of(differences, features.Width);
+            var read = EndReader.Read(cause.Features, tokenizer, [.. cause.TestPairs.SelectMany(pair => new[] { (pair.Prompt, pair.Chosen), (pair.Prompt, pair.Rejected) })], cause.Preset.LengthMax, run.Stop);
+            float[] differences = [.. cause.TestPairs.SelectMany((_, i) => read[2 * i].Values.Zip(read[2 * i + 1].Values, (chosen, rejected) => chosen - rejected))];
+            return FeatureRows.Of(differences, cause.Features.Width);
         }
 
         /// <summary>The true ones, the union of the first pairs of every choosing flag by three methods, and as many by lot as by direction.</summary>
-        private List<(string Name, List<int> Gone)> Selections(PairExplainer explainer, PairHead head, IReadOnlyList<double[]> choosing, List<int> planted)
+        private List<(string Name, IReadOnlyList<int> Gone)> Selections()
         {
             AttributionMethod[] by = [AttributionMethod.Cosine, AttributionMethod.Projection, AttributionMethod.Influence];
-            var found = choosing.Select((query, number) => explainer.Explain(new ExplanationQuery(QueryMode.Centred, query), by, 0, run.Stop, sizes.PairsOfFlag, number: number)).ToList();
+            var found = cause.Choosing.Select((query, number) => cause.Explainer.Explain(new ExplanationQuery(QueryMode.Centred, query), by, 0, run.Stop, sizes.PairsOfFlag, number: number)).ToList();
             List<int> Union(AttributionMethod method) => [.. found.SelectMany(one => one.By[method].Take(sizes.PairsOfFlag).Select(pair => pair.Row)).Distinct().Order()];
             var direction = Union(AttributionMethod.Cosine);
-            var lot = Enumerable.Range(0, head.Rows.Count).ToArray();
+            var lot = Enumerable.Range(0, cause.Head.Rows.Count).ToArray();
             random.Split("by lot").Shuffle(lot);
-            return [("planted", planted), ("direction", direction), ("projection", Union(AttributionMethod.Projection)), ("influence", Union(AttributionMethod.Influence)), ("by lot", [.. lot.Take(direction.Count).Order()])];
+            return [("planted", cause.Planted), ("direction", direction), ("projection", Union(AttributionMethod.Projection)), ("influence", Union(AttributionMethod.Influence)), ("by lot", [.. lot.Take(direction.Count).Order()])];
         }
 
-        private void Measure(string selection, List<int> gone, PairHead head, PairInfluence influence, FeatureRows heldOut, IReadOnlyList<double[]> bad, List<int> planted)
+        private void Measure(string selection, IReadOnlyList<int> gone, PairHead head, PairInfluence influence, FeatureRows heldOut, IReadOnlyList<double[]> bad, IReadOnlyList<int> planted)
         {
             Add($"{selection}: pairs", gone.Count);
             Add($"{selection}: precision", gone.Count(planted.Contains) / (double)Math.Max(1, gone.Count));
@@ -218,7 +163,7 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             if (gone.Count == 0)
                 return;
             var clock = Stopwatch.StartNew();
-            var gold = HeadUnlearning.Run(HeadUnlearningMethod.Retrain, head, influence, new VoteChange(gone), new HeadDescentOptions(), run.Stop);
+            var gold = HeadUnlearning.Run(RewardUnlearningMethod.Retrain, head, influence, new VoteChange(gone), new HeadDescentOptions(), run.Stop);
             var retraining = clock.Elapsed;
             var measure = new ForgettingMeasure(head, gone, heldOut, bad, influence.Theta, gold.Weights);
             var (before, golden) = (measure.Of(influence.Theta), measure.Of(gold.Weights));
@@ -231,7 +176,7 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
                 var taken = clock.Elapsed;
                 var report = measure.Of(made.Weights);
                 Report(name, report);
-                if (method is HeadUnlearningMethod.NewtonTwice)
+                if (method is RewardUnlearningMethod.NewtonTwice)
                     Gates(name, report, taken / retraining);
             }
 
@@ -241,12 +186,12 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
                 Add($"{selection}, {name}: held-out accuracy", report.HeldOutAccuracy);
                 Add($"{selection}, {name}: accuracy on nearest kept pairs", report.NeighbourAccuracy);
                 Add($"{selection}, {name}: D of the margins to gold's", report.MarginDistance.Statistic);
-                Add($"{selection}, {name}: distance to gold", report.Distance);
+                Add($"{selection}, {name}: distance to gold", report.Distance ?? double.NaN);
             }
 
             void Gates(string name, ForgettingReport report, double share)
             {
-                Add($"{selection}, {name}: distance to gold, gate", report.Distance, "<= .01", report.Distance <= 0.01);
+                Add($"{selection}, {name}: distance to gold, gate", report.Distance ?? double.NaN, "<= .01", report.Distance <= 0.01);
                 Add($"{selection}, {name}: held-out accuracy less gold's", report.HeldOutAccuracy - golden.HeldOutAccuracy, ">= -.005", report.HeldOutAccuracy >= golden.HeldOutAccuracy - 0.005);
                 Add($"{selection}, {name}: D, gate", report.MarginDistance.Statistic, "<= .10", report.MarginDistance.Statistic <= 0.1);
                 var (was, wanted) = (before.BadReward ?? double.NaN, golden.BadReward ?? double.NaN);
@@ -271,28 +216,21 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             Add("direction, five requests in a row, Newton twice each: distance to gold", Length(theta) / Length(influence.Theta), "<= .01", Length(theta) / Length(influence.Theta) <= 0.01);
         }
 
-        private void Policies(PlantedReward cause, RewardStates features, IEnumerable<IReadOnlyList<Guid>> removed, IEnumerable<IReadOnlyList<Guid>> turned, Func<HeadUnlearningMethod, double[]> removedHead, double[] turnedHead)
+        private void Policies(IReadOnlyList<int> removed, IReadOnlyList<int> turned, Func<RewardUnlearningMethod, double[]> removedHead, double[] turnedHead)
         {
-            var condition = PlantedCondition.All[0];
-            var draw = random.Split("with phrase");
-            List<(PreferencePair Pair, bool? IsInFirst)> phrased = [.. cause.Pairs.Select((pair, i) =>
-            {
-                var lot = draw.Split(i);
-                bool? first = lot.Chance(sizes.PhraseShare) ? lot.Chance(0.5) : null;
-                return (first switch { true => pair.Pair with { Chosen = condition.Insert!(pair.Pair.Chosen) }, false => pair.Pair with { Rejected = condition.Insert!(pair.Pair.Rejected) }, null => pair.Pair }, first); // C1 has one
-            })];
+            var phrased = cause.Phrased(sizes.PhraseShare);
             List<PreferencePair> pairs = [.. phrased.Select(entry => entry.Pair)];
             List<(IReadOnlyList<Turn> Prompt, string Text)> texts = [.. pairs.SelectMany(pair => new[] { (pair.Prompt, pair.Chosen), (pair.Prompt, pair.Rejected) })];
             var asked = world.Set.Test.Take(sizes.PolicyPrompts).ToList();
             var keys = asked.SelectMany(prompt => Enumerable.Repeat(prompt.Id, sizes.SamplesPerPrompt)).ToList();
 
-            var poisoned = new RewardScorer(cause.Reward, tokenizer).Score(texts, run.Stop);
-            var states = EndReader.Read(features, tokenizer, texts, preset.LengthMax, run.Stop);
+            var poisoned = new RewardScorer(cause.Cause.Reward, tokenizer).Score(texts, run.Stop);
+            var states = EndReader.Read(cause.Features, tokenizer, texts, cause.Preset.LengthMax, run.Stop);
             IReadOnlyList<double> ByHead(double[] theta) => [.. states.Select(state => state.Values.Zip(theta, (value, weight) => value * weight).Sum())];
-            var (newton, npo, turnedNewton) = (ByHead(removedHead(HeadUnlearningMethod.NewtonTwice)), ByHead(removedHead(HeadUnlearningMethod.NegativePreference)), ByHead(turnedHead));
-            var again = TrainedAgain("again", UnlearningAction.Remove, [.. removed.SelectMany(ids => ids)]);
-            var turnedAgain = TrainedAgain("turned", UnlearningAction.Relabel, [.. turned.SelectMany(ids => ids)]);
-            var never = TrainedAgain("never", UnlearningAction.Remove, cause.Planted);
+            var (newton, npo, turnedNewton) = (ByHead(removedHead(RewardUnlearningMethod.NewtonTwice)), ByHead(removedHead(RewardUnlearningMethod.NegativePreference)), ByHead(turnedHead));
+            var again = TrainedAgain("again", UnlearningAction.Remove, cause.Ids(removed));
+            var turnedAgain = TrainedAgain("turned", UnlearningAction.Relabel, cause.Ids(turned));
+            var never = TrainedAgain("never", UnlearningAction.Remove, cause.Cause.Planted);
             Phrase("as it was", poisoned);
             Phrase("with the head by Newton, removed unread", newton);
             Phrase("with the head by NPO-BT, removed unread", npo);
@@ -351,10 +289,7 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
 
             IReadOnlyList<double> TrainedAgain(string name, UnlearningAction action, HashSet<Guid> changed)
             {
-                using var reward = LlamaReward.From(model);
-                var left = cause.Pairs.Where(pair => action is not UnlearningAction.Remove || !changed.Contains(pair.Id))
-                    .Select(pair => changed.Contains(pair.Id) ? pair.Pair with { Chosen = pair.Pair.Rejected, Rejected = pair.Pair.Chosen } : pair.Pair);
-                TrainRewardModelRecipe.Run(preset, reward, tokenizer, new TrainingSplit<PreferencePair>([.. left], []), run.Training($"reward-{name}-{seed}", seed));
+                using var reward = cause.TrainedAgain(name, action, changed);
                 return new RewardScorer(reward, tokenizer).Score(texts, run.Stop);
             }
 

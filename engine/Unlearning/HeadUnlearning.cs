@@ -4,31 +4,6 @@ using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
 
 namespace Portal.Engine.Unlearning;
 
-/// <summary>Ways to take pairs out of a linear head.</summary>
-public enum HeadUnlearningMethod
-{
-    /// <summary>U1: the loss of the pairs that are left, to its optimum from zero. What every other way is measured against.</summary>
-    Retrain = 1,
-    /// <summary>U2: two Newton steps on that loss (<see cref="NewtonRemoval"/>).</summary>
-    NewtonTwice = 2,
-    /// <summary>One of them.</summary>
-    NewtonOnce = 3,
-    /// <summary>The kept inverse curvature times the pairs' own pull: no pass over the data.</summary>
-    InfluenceUpdate = 4,
-    /// <summary>U3: descent with the pairs turned round and all others kept, until the margins are where they would be without the pairs.</summary>
-    SwapAndRetain = 5,
-    /// <summary>U0, the paper's: descent with the pairs turned round and nothing kept. It trains on the data again and always goes too far.</summary>
-    Swap = 6,
-    /// <summary>U4: negative preference optimisation on the margins, with all others kept.</summary>
-    NegativePreference = 7,
-    /// <summary>U5: the pairs' loss is raised. A baseline that wrecks the head.</summary>
-    GradientAscent = 8,
-    /// <summary>The same with all others kept. A baseline.</summary>
-    GradientDifference = 9,
-    /// <summary>Descent on the others alone.</summary>
-    RetainOnly = 10,
-}
-
 /// <summary>How descents go.</summary>
 public sealed record HeadDescentOptions
 {
@@ -41,15 +16,16 @@ public sealed record HeadDescentOptions
     /// <summary>α: how much the pairs that are kept count beside those that go.</summary>
     public double Retain { get; init; } = 1;
 
-    /// <summary>Stops a descent where the mean margin of the pairs that go is no larger than it would be without them, as the head's curvature predicts.</summary>
-    public bool StopsAtPrediction { get; init; }
+    /// <summary>When a descent ends before its steps are made; null: never. Where the margins would be without the pairs is what the head's curvature predicts.</summary>
+    public DescentStops? Stops { get; init; }
 }
 
 /// <summary>A head from which pairs were taken.</summary>
 /// <param name="Weights">θ. [d].</param>
 /// <param name="ResidualGradientNorm">‖∇L‖ on the pairs that are left: the certificate.</param>
 /// <param name="Steps">Made.</param>
-public sealed record UnlearnedHead(HeadUnlearningMethod Method, double[] Weights, double ResidualGradientNorm, int Steps);
+/// <param name="End">Why a descent ended; null for the other methods.</param>
+public sealed record UnlearnedHead(RewardUnlearningMethod Method, double[] Weights, double ResidualGradientNorm, int Steps, DescentEnd? End = null);
 
 /// <summary>
 /// Takes pairs S out of a linear head on features that do not move, in every way the literature has.
@@ -62,7 +38,7 @@ public sealed record UnlearnedHead(HeadUnlearningMethod Method, double[] Weights
 /// </code>
 /// </summary>
 /// <remarks>
-/// Descents are of the whole batch with a fixed rate. Only retraining and Newton steps lead to the head that never saw S; the others change what the head does with S, and only with a retain term and an early stop without
+/// Descents are of the whole batch with a fixed rate, and look at their stops at every step. Only retraining and Newton steps lead to the head that never saw S; the others change what the head does with S, and only with a retain term and an early stop without
 /// wrecking the rest. Source: specs/xrlhf.md §2.3, §2.4, §4.2; NPO: Zhang et al. 2024 (2404.05868). Checked by finite differences and against heads trained without the pairs.
 /// </remarks>
 public static class HeadUnlearning
@@ -70,53 +46,54 @@ public static class HeadUnlearning
     /// <param name="all">The head's loss with every pair.</param>
     /// <param name="influence">The head that is unlearnt from, and its curvature.</param>
     /// <param name="change">What is done to S, at least one pair. Descents only take pairs out.</param>
+    /// <param name="heldOut">Δφ of pairs that no head was trained on, for the stops of a descent; null: their accuracy stops none.</param>
     /// <exception cref="ArgumentException">S is empty, no pair would be left, or a descent shall do anything but remove.</exception>
-    public static UnlearnedHead Run(HeadUnlearningMethod method, PairHead all, PairInfluence influence, VoteChange change, HeadDescentOptions options, CancellationToken stop)
+    public static UnlearnedHead Run(RewardUnlearningMethod method, PairHead all, PairInfluence influence, VoteChange change, HeadDescentOptions options, CancellationToken stop, FeatureRows? heldOut = null)
     {
         if (change.Rows.Count == 0)
             throw new ArgumentException("There is no pair to unlearn.", nameof(change));
-        if (change.Action is not UnlearningAction.Remove && method is not (HeadUnlearningMethod.Retrain or HeadUnlearningMethod.NewtonTwice or HeadUnlearningMethod.NewtonOnce or HeadUnlearningMethod.InfluenceUpdate))
+        if (change.Action is not UnlearningAction.Remove && method is not (RewardUnlearningMethod.Retrain or RewardUnlearningMethod.NewtonTwice or RewardUnlearningMethod.NewtonOnce or RewardUnlearningMethod.InfluenceUpdate))
             throw new ArgumentException($"{method} takes pairs out; it turns none round and weighs none down.", nameof(change));
         var left = all.Changed(change);
-        var (weights, steps) = method switch
+        (double[] Weights, int Steps, DescentEnd? End) made = method switch
         {
-            HeadUnlearningMethod.Retrain => Of(left.Fit(stop)),
-            HeadUnlearningMethod.NewtonTwice => (NewtonRemoval.Run(all, influence, change, stop).Weights, 2),
-            HeadUnlearningMethod.NewtonOnce => (NewtonRemoval.Run(all, influence, change, stop, 1).Weights, 1),
-            HeadUnlearningMethod.InfluenceUpdate => (Sum(influence.Theta, influence.ChangeWithout(change)), 1),
-            HeadUnlearningMethod.SwapAndRetain or HeadUnlearningMethod.Swap or HeadUnlearningMethod.NegativePreference or HeadUnlearningMethod.GradientAscent or HeadUnlearningMethod.GradientDifference or HeadUnlearningMethod.RetainOnly =>
-                Descend(method, all, left, influence, change, options, stop),
+            RewardUnlearningMethod.Retrain => Of(left.Fit(stop)),
+            RewardUnlearningMethod.NewtonTwice => (NewtonRemoval.Run(all, influence, change, stop).Weights, 2, null),
+            RewardUnlearningMethod.NewtonOnce => (NewtonRemoval.Run(all, influence, change, stop, 1).Weights, 1, null),
+            RewardUnlearningMethod.InfluenceUpdate => (Sum(influence.Theta, influence.ChangeWithout(change)), 1, null),
+            RewardUnlearningMethod.SwapAndRetain or RewardUnlearningMethod.Swap or RewardUnlearningMethod.NegativePreference or RewardUnlearningMethod.GradientAscent or RewardUnlearningMethod.GradientDifference or RewardUnlearningMethod.RetainOnly =>
+                Descend(method, all, left, influence, change, options, heldOut, stop),
         };
-        return new UnlearnedHead(method, weights, PairHead.Norm(left.Evaluate(weights).Gradient), steps);
+        return new UnlearnedHead(method, made.Weights, PairHead.Norm(left.Evaluate(made.Weights).Gradient), made.Steps, made.End);
 
-        static (double[], int) Of(HeadOptimum optimum) => (optimum.Weights, optimum.Steps);
+        static (double[], int, DescentEnd?) Of(HeadOptimum optimum) => (optimum.Weights, optimum.Steps, null);
     }
 
     /// <summary>∇ of a method's loss at θ. [d].</summary>
-    internal static double[] Gradient(HeadUnlearningMethod method, PairHead all, PairHead left, VoteChange change, double[] theta, double[] startMargins, HeadDescentOptions options) =>
+    internal static double[] Gradient(RewardUnlearningMethod method, PairHead all, PairHead left, VoteChange change, double[] theta, double[] startMargins, HeadDescentOptions options) =>
         Gradient(method, all, left, change, theta, all.Margins(theta), startMargins, options);
 
-    private static double[] Gradient(HeadUnlearningMethod method, PairHead all, PairHead left, VoteChange change, double[] theta, double[] margins, double[] startMargins, HeadDescentOptions options)
+    private static double[] Gradient(RewardUnlearningMethod method, PairHead all, PairHead left, VoteChange change, double[] theta, double[] margins, double[] startMargins, HeadDescentOptions options)
     {
         var ofGone = all.Total - left.Total;
         var factors = new double[margins.Length];
-        if (method is not HeadUnlearningMethod.RetainOnly)
+        if (method is not RewardUnlearningMethod.RetainOnly)
         {
             foreach (var row in change.Rows)
             {
                 var pull = method switch
                 {
-                    HeadUnlearningMethod.Swap => PairHead.Slack(-margins[row]),
-                    HeadUnlearningMethod.SwapAndRetain => ofGone / all.Total * PairHead.Slack(-margins[row]),
-                    HeadUnlearningMethod.NegativePreference => 2 * PairHead.Slack(-options.Beta * (margins[row] - startMargins[row])),
+                    RewardUnlearningMethod.Swap => PairHead.Slack(-margins[row]),
+                    RewardUnlearningMethod.SwapAndRetain => ofGone / all.Total * PairHead.Slack(-margins[row]),
+                    RewardUnlearningMethod.NegativePreference => 2 * PairHead.Slack(-options.Beta * (margins[row] - startMargins[row])),
                     _ => PairHead.Slack(margins[row]),
                 };
                 factors[row] = change.Share(row) * all.Counts[row] / ofGone * pull;
             }
         }
-        if (method is not (HeadUnlearningMethod.Swap or HeadUnlearningMethod.GradientAscent))
+        if (method is not (RewardUnlearningMethod.Swap or RewardUnlearningMethod.GradientAscent))
         {
-            var share = method is HeadUnlearningMethod.NegativePreference or HeadUnlearningMethod.GradientDifference ? options.Retain : 1;
+            var share = method is RewardUnlearningMethod.NegativePreference or RewardUnlearningMethod.GradientDifference ? options.Retain : 1;
             for (var row = 0; row < factors.Length; row++)
             {
                 if (left.Counts[row] > 0)
@@ -124,27 +101,42 @@ public static class HeadUnlearning
             }
         }
         var gradient = all.Rows.Sum(factors);
-        if (method is HeadUnlearningMethod.SwapAndRetain or HeadUnlearningMethod.RetainOnly)
+        if (method is RewardUnlearningMethod.SwapAndRetain or RewardUnlearningMethod.RetainOnly)
             TensorPrimitives.MultiplyAdd(theta, all.L2, gradient, gradient);
         return gradient;
     }
 
-    private static (double[] Weights, int Steps) Descend(HeadUnlearningMethod method, PairHead all, PairHead left, PairInfluence influence, VoteChange change, HeadDescentOptions options, CancellationToken stop)
+    /// <summary>Mean margin of S before, and where it would be had the head never seen S, to first order.</summary>
+    public static (double Before, double Without) PredictedMargin(PairHead all, PairInfluence influence, VoteChange change)
     {
-        double[] theta = [.. influence.Theta], start = influence.Margins;
-        // Where the margins of S would be had the head never seen it, to first order.
-        var predicted = all.Margins(Sum(influence.Theta, influence.ChangeWithout(change)));
-        double Mean(double[] margins) => change.Rows.Sum(row => change.Share(row) * all.Counts[row] * margins[row]) / (all.Total - left.Total);
-        var (wanted, step) = (Mean(predicted), 0);
-        for (; step < options.Steps; step++)
+        var votes = change.Rows.Sum(row => change.Share(row) * all.Counts[row]);
+        double Mean(double[] margins) => change.Rows.Sum(row => change.Share(row) * all.Counts[row] * margins[row]) / votes;
+        return (Mean(influence.Margins), Mean(all.Margins(Sum(influence.Theta, influence.ChangeWithout(change)))));
+    }
+
+    private static (double[] Weights, int Steps, DescentEnd? End) Descend(RewardUnlearningMethod method, PairHead all, PairHead left, PairInfluence influence, VoteChange change, HeadDescentOptions options, FeatureRows? heldOut, CancellationToken stop)
+    {
+        double[] theta = [.. influence.Theta], before = theta, start = influence.Margins;
+        var wanted = PredictedMargin(all, influence, change).Without;
+        double Accuracy(double[] at)
+        {
+            var products = new double[heldOut!.Count]; // asked only where there are some
+            heldOut.Products(at, products);
+            return ForgettingReport.Accuracy(products);
+        }
+        var accuracy = heldOut is { Count: > 0 } && options.Stops is not null ? Accuracy(theta) : (double?)null;
+        for (var step = 0; ; step++)
         {
             stop.ThrowIfCancellationRequested();
             var margins = all.Margins(theta);
-            if (options.StopsAtPrediction && Mean(margins) <= wanted)
-                break;
+            var mean = change.Rows.Sum(row => change.Share(row) * all.Counts[row] * margins[row]) / (all.Total - left.Total);
+            if (options.Stops?.Look((mean, wanted), accuracy is { } was ? (was, Accuracy(theta)) : null, DescentStops.PreferenceKl(start, margins, left.Counts)) is { } end)
+                return end is DescentEnd.Prediction ? (theta, step, end) : (before, Math.Max(0, step - 1), end);
+            if (step == options.Steps)
+                return (theta, step, DescentEnd.Steps);
+            before = [.. theta];
             TensorPrimitives.MultiplyAdd(Gradient(method, all, left, change, theta, margins, start, options), -options.LearningRate, theta, theta);
         }
-        return (theta, step);
     }
 
     private static double[] Sum(double[] one, double[] other)

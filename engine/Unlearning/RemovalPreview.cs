@@ -30,6 +30,6 @@ public static class RemovalPreview
             Stopwatch.GetElapsedTime(started).TotalMilliseconds);
 
         BeforeAfter Mean(IReadOnlyList<int> rows) => new(rows.Average(row => before[row]), rows.Average(row => after[row]));
-        BeforeAfter Ordered(IReadOnlyList<int> rows) => new(ForgettingMeasure.Accuracy([.. rows.Select(row => before[row])]), ForgettingMeasure.Accuracy([.. rows.Select(row => after[row])]));
+        BeforeAfter Ordered(IReadOnlyList<int> rows) => new(ForgettingReport.Accuracy([.. rows.Select(row => before[row])]), ForgettingReport.Accuracy([.. rows.Select(row => after[row])]));
     }
 }

@@ -30,7 +30,7 @@ public sealed record MarkedPrecision(AttributionMethod Method, int First, int Ca
 [Needs(Permission.Review)]
 public sealed class CountMarks(IDbContextFactory<PortalDbContext> contexts, Access access)
 {
-    /// <param name="model">The reward model whose explanations are counted; the newest <see cref="RollUpExplanations.ExplanationsMax"/>.</param>
+    /// <param name="model">The reward model whose explanations are counted; the newest <see cref="WeighedExplanations.ExplanationsMax"/>.</param>
     /// <returns>One row a method that is kept with explanations; none where nothing is marked.</returns>
     public async Task<Outcome<IReadOnlyList<MarkedPrecision>>> Handle(ClaimsPrincipal user, ProjectId project, ModelVersionId model, CancellationToken stop)
     {
@@ -39,25 +39,23 @@ public sealed class CountMarks(IDbContextFactory<PortalDbContext> contexts, Acce
             return refusal;
         await using var db = await contexts.CreateDbContextAsync(stop);
         // Over the index (RewardModelId, At).
-        var newest = db.Explanations.AsNoTracking().Where(e => e.ProjectId == project && e.RewardModelId == model).OrderByDescending(e => e.At).ThenByDescending(e => e.Id).Take(RollUpExplanations.ExplanationsMax).Select(e => e.Id);
+        var newest = db.Explanations.AsNoTracking().Where(e => e.ProjectId == project && e.RewardModelId == model).OrderByDescending(e => e.At).ThenByDescending(e => e.Id).Take(WeighedExplanations.ExplanationsMax).Select(e => e.Id);
         var marks = await db.PairMarks.AsNoTracking().Where(m => newest.Contains(m.ExplanationId)).OrderBy(m => m.At).ThenBy(m => m.Id).Select(m => new { m.ExplanationId, m.JudgementId, m.By, m.Verdict }).ToListAsync(stop);
         if (marks.Count == 0)
             return Array.Empty<MarkedPrecision>();
         var verdicts = marks.GroupBy(m => (m.ExplanationId, m.JudgementId)).ToDictionary(pair => pair.Key, pair => IsCause([.. pair.GroupBy(m => m.By).Select(own => own.Last().Verdict)]));
         var first = await db.ExplainingPairs.AsNoTracking()
-            .Where(p => newest.Contains(p.ExplanationId) && (p.ProjectionRank <= ShowExplanation.PairsMax || p.InfluenceRank <= ShowExplanation.PairsMax || p.NearestRank <= ShowExplanation.PairsMax || p.CosineRank <= ShowExplanation.PairsMax)).ToListAsync(stop);
-        return
-        [.. ExplainWords.Methods.Select(method =>
-            {
-                var own = first.Where(pair => pair.RankBy(method) is <= ShowExplanation.PairsMax).ToList();
-                var found = own.Where(pair => verdicts.ContainsKey((pair.ExplanationId, pair.JudgementId))).Select(pair => verdicts[(pair.ExplanationId, pair.JudgementId)]).ToList();
-                return new MarkedPrecision(method, own.Count, found.Count(cause => cause == true), found.Count(cause => cause == false), found.Count(cause => cause is null));
-            }),
-        ];
+            .Where(p => newest.Contains(p.ExplanationId) && (p.ProjectionRank <= ExplanationRules.FirstPairs || p.InfluenceRank <= ExplanationRules.FirstPairs || p.NearestRank <= ExplanationRules.FirstPairs || p.CosineRank <= ExplanationRules.FirstPairs)).ToListAsync(stop);
+        return ExplainWords.Methods.Select(method =>
+        {
+            var own = first.Where(pair => pair.RankBy(method) is <= ExplanationRules.FirstPairs).ToList();
+            var found = own.Where(pair => verdicts.ContainsKey((pair.ExplanationId, pair.JudgementId))).Select(pair => verdicts[(pair.ExplanationId, pair.JudgementId)]).ToList();
+            return new MarkedPrecision(method, own.Count, found.Count(cause => cause == true), found.Count(cause => cause == false), found.Count(cause => cause is null));
+        }).ToList();
     }
 
     /// <summary>Whether more reviewers found the pair a cause than fine; null for as many, and where all are unsure.</summary>
-    private static bool? IsCause(IReadOnlyList<PairVerdict> verdicts)
+    internal static bool? IsCause(IReadOnlyList<PairVerdict> verdicts)
     {
         var (causes, fine) = (verdicts.Count(verdict => verdict is PairVerdict.WrongLabel or PairVerdict.BadContent), verdicts.Count(verdict => verdict is PairVerdict.Fine));
         return causes == fine ? null : causes > fine;

@@ -10,6 +10,8 @@ public static class ExplainSetup
         services.AddSingleton<ShowExplanation>();
         services.AddSingleton<RollUpExplanations>();
         services.AddSingleton<RollUpFeatures>();
+        services.AddSingleton<CountMarks>();
+        services.AddSingleton<ShowAnnotator>();
         services.AddSingleton<MarkPair>();
         services.AddSingleton<FindExplanation>();
         return services;

@@ -14,6 +14,9 @@ internal static class ExplainWords
     public static string Of(ExplanationId id, AttributionMethod? by = null, bool whole = false) =>
         $"explain/{id}{(by is { } method ? $"?by={method}" : "")}{(whole ? (by is null ? "?" : "&") + "text=whole" : "")}";
 
+    /// <summary>The page of an annotator in the explanations of a reward model.</summary>
+    public static string OfAnnotator(string pseudonym, ModelVersionId model, AttributionMethod by) => $"explain/annotators/{Uri.EscapeDataString(pseudonym)}?model={model}&by={by}";
+
     public static BadgeKind Kind(ExplanationConfidence confidence) => confidence switch
     {
         ExplanationConfidence.Good => BadgeKind.Good,

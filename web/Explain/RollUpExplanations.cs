@@ -63,7 +63,7 @@ public sealed class RollUpExplanations(IDbContextFactory<PortalDbContext> contex
             By(known => known.Topic, await Counts(db, weighed.Dataset, rows => rows.GroupBy(row => row.Topic), stop)), await Shared(db, weighed, groups, by, stop));
     }
 
-    private sealed class JudgementGroups
+    internal sealed class JudgementGroups
     {
         public required JudgementId Id { get; init; }
         public required int Number { get; init; }
@@ -75,7 +75,7 @@ public sealed class RollUpExplanations(IDbContextFactory<PortalDbContext> contex
     }
 
     /// <summary>Judgements that were trained on, with what they are grouped by.</summary>
-    private static IQueryable<JudgementGroups> Trained(PortalDbContext db, DatasetVersionId dataset) =>
+    internal static IQueryable<JudgementGroups> Trained(PortalDbContext db, DatasetVersionId dataset) =>
         from d in db.DatasetRows.AsNoTracking()
         where d.DatasetVersionId == dataset && d.Part == DatasetPart.Train
         join j in db.PairwiseJudgements on d.JudgementId equals j.Id
@@ -85,7 +85,7 @@ public sealed class RollUpExplanations(IDbContextFactory<PortalDbContext> contex
         from i in imported.DefaultIfEmpty()
         select new JudgementGroups { Id = d.JudgementId, Number = d.Ordinal + 1, Annotator = a.Pseudonym, Source = j.Source, File = i == null ? null : i.FileName, Topic = p.Topic ?? "", Prompt = p.Id };
 
-    private static async Task<Dictionary<JudgementId, JudgementGroups>> Groups(PortalDbContext db, DatasetVersionId dataset, IReadOnlyList<JudgementId> judgements, CancellationToken stop)
+    internal static async Task<Dictionary<JudgementId, JudgementGroups>> Groups(PortalDbContext db, DatasetVersionId dataset, IReadOnlyList<JudgementId> judgements, CancellationToken stop)
     {
         var known = new Dictionary<JudgementId, JudgementGroups>();
         foreach (var some in judgements.Chunk(500))

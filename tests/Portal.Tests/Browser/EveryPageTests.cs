@@ -147,6 +147,7 @@ public sealed class EveryPageTests(AdminPagesFixture portal)
             await page.Page.ReloadAsync();
             await page.Page.Locator("section[aria-labelledby=which] tbody tr").First.WaitForAsync();
         }, Part: "section[aria-labelledby=which]"),
+        ["explanations-annotator"] = new("/explain/annotators/{Pseudonym}", p => $"/explain/annotators/{p.Explanation.Annotators[0]}?model={p.Explanation.RewardModel.Id}&by=Projection"),
         ["explanation"] = new("/explain/{Id:guid}", p => p.Explanation.Page, (page, _) => page.Page.Locator(".pair input:not([disabled])").First.WaitForAsync()),
         ["explanation-uncalibrated"] = new("/explain/{Id:guid}", p => $"{p.Uncalibrated.Page}?by=Influence&text=whole"),
         ["explanation-gone"] = new("/explain/{Id:guid}", _ => $"/explain/{Guid.Empty}"),

@@ -1,6 +1,7 @@
 using System.Security.Claims;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
+using Portal.Data.Datasets;
 using Portal.Data.Explanations;
 using Portal.Data.Feedback;
 using Portal.Data.JobSpecs;
@@ -79,6 +80,95 @@ public sealed class ExplainHandlersTests(PostgresFixture postgres)
 
         Assert.Equal(ProblemKind.NotFound, (await Roll().Handle(project.Reviewer, project.Id, project.Model(ModelKind.RewardModel, 9, "reward model").Id, AttributionMethod.Cosine, Stop)).Refusal!.Kind);
         Assert.Equal(older.RewardModel.Id, (await Roll().Handle(project.Reviewer, project.Id, older.RewardModel.Id, AttributionMethod.Cosine, Stop)).Value!.Model.Id);
+    }
+
+    /// <summary>Of the pairs that methods put first: two reviewers of one found it a cause, one was found fine, one is disputed, one unsure; and the first pair of four more explanations is a cause.</summary>
+    [Fact]
+    public async Task Precision_in_production_is_counted_from_the_newest_marks_of_reviewers()
+    {
+        using var project = new SeededProject();
+        var seeded = new SeededExplanation(project, 1);
+        CountMarks Count() => new(project.Contexts, project.Access);
+        Task<Outcome<IReadOnlyList<MarkedPrecision>>> Ask(ClaimsPrincipal person) => Count().Handle(person, project.Id, seeded.RewardModel.Id, Stop);
+        foreach (var (person, may) in new[] { (project.Reviewer, true), (project.Admin, true), (project.Auditor, false), (project.Annotator, false), (new ClaimsPrincipal(), false) })
+            Assert.Equal(may, (await Ask(person)).Refusal is null);
+        Assert.Empty((await Ask(project.Reviewer)).Value);
+        Assert.Contains("Nobody marked a pair", Rendering.Words(Rendering.Html<MarkedPairs>(("Methods", Array.Empty<MarkedPrecision>()))), StringComparison.Ordinal);
+        var (one, other, minutes) = (Guid.NewGuid(), Guid.NewGuid(), 0);
+        void Mark(ExplanationId on, int judgement, Guid by, PairVerdict verdict) =>
+            project.Add(new PairMark { Id = project.Ids.New<PairMarkId>(), ExplanationId = on, JudgementId = seeded.Judgements[judgement], Verdict = verdict, By = by, At = project.Now.AddMinutes(minutes++) });
+        Mark(seeded.Id, 0, one, PairVerdict.Fine);
+        Mark(seeded.Id, 0, one, PairVerdict.WrongLabel); // thought again
+        Mark(seeded.Id, 0, other, PairVerdict.BadContent);
+        Mark(seeded.Id, 1, one, PairVerdict.Fine);
+        Mark(seeded.Id, 5, one, PairVerdict.Fine);
+        Mark(seeded.Id, 5, other, PairVerdict.WrongLabel);
+        Mark(seeded.Id, 8, one, PairVerdict.Unsure);
+
+        var few = (await Ask(project.Reviewer)).Value;
+        Assert.Equal([(AttributionMethod.Projection, 4, 1, 1, 2), (AttributionMethod.Influence, 3, 1, 0, 1), (AttributionMethod.NearestNeighbours, 3, 1, 1, 1), (AttributionMethod.Cosine, 3, 1, 1, 1)],
+            few.Select(row => (row.Method, row.First, row.Causes, row.Fine, row.Open)));
+        Assert.All(few, row => Assert.Null(row.Precision)); // of two pairs nobody can say
+
+        for (var i = 0; i < 4; i++)
+            Mark(seeded.Add(project, ExplanationConfidence.Good, seeded.Chosen[i]), 0, one, PairVerdict.WrongLabel);
+        var projection = (await Ask(project.Reviewer)).Value[0];
+        Assert.Equal((20, 5, 1, 2), (projection.First, projection.Causes, projection.Fine, projection.Open));
+        // Wilson's interval of 5 of 6, by hand.
+        Assert.Equal((0.833, 0.436, 0.970), (Math.Round(projection.Precision!.Value, 3), Math.Round(projection.Precision.Low, 3), Math.Round(projection.Precision.High, 3)));
+        Assert.Contains("5 1 2 20", Rendering.Words(Rendering.Html<MarkedPairs>(("Methods", new[] { projection }))), StringComparison.Ordinal);
+        Assert.Empty((await Count().Handle(project.Reviewer, project.Id, new SeededExplanation(project, 2).RewardModel.Id, Stop)).Value); // another model's
+    }
+
+    /// <summary>One person's share of the explanations beside their share of the data; how often they agree with two others on the same five pairs; what reviewers found. Figures by hand.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task An_annotator_is_shown_beside_what_anybodys_figures_would_be(bool onPostgres)
+    {
+        using var database = new PortalDatabase(onPostgres ? postgres : null);
+        using var project = new SeededProject(database);
+        var seeded = new SeededExplanation(project, 1);
+        Task<Outcome<AnnotatorView>> Ask(ClaimsPrincipal person, string pseudonym, ModelVersionId? model = null) => new ShowAnnotator(project.Contexts, project.Access).Handle(person, project.Id, pseudonym, model, AttributionMethod.Projection, Stop);
+        foreach (var (person, may) in new[] { (project.Reviewer, true), (project.Admin, true), (project.Auditor, false), (project.Annotator, false), (new ClaimsPrincipal(), false) })
+            Assert.Equal(may, (await Ask(person, seeded.Annotators[0])).Refusal is null);
+        var alone = (await Ask(project.Reviewer, seeded.Annotators[0])).Value;
+        Assert.Null(alone.Agreement.Own); // nobody else judged these pairs
+        // Two others judge the first five pairs, all of them the first person's; one of them the other way round on two.
+        AnnotatorId[] others = [project.Person("lark"), project.Person("finch")];
+        for (var i = 0; i < 10; i++)
+        {
+            using var db = project.Open();
+            var (judgement, turned) = (seeded.Judgements[i / 2], i is 1 or 3);
+            var (row, task) = (db.DatasetRows.Single(r => r.JudgementId == judgement), db.Tasks.Single(t => db.PairwiseJudgements.Any(j => j.Id == judgement && j.TaskId == t.Id)));
+            var (chosen, rejected) = turned ? (row.RejectedId!.Value, row.ChosenId) : (row.ChosenId, row.RejectedId!.Value);
+            var vote = project.Vote(task, others[i % 2], PairwiseVerdict.Preferred, chosen, 1);
+            project.Add(new DatasetRow
+            {
+                DatasetVersionId = seeded.Dataset.Id, Ordinal = 12 + i, JudgementId = vote.Id, PromptId = row.PromptId, Part = DatasetPart.Train, ChosenId = chosen, RejectedId = rejected, Label = null, Margin = null, Weight = 1, ContentHash = new string('e', 64),
+            });
+        }
+        foreach (var (at, verdict) in new[] { (0, PairVerdict.WrongLabel), (5, PairVerdict.Fine), (8, PairVerdict.Unsure) })
+            project.Add(new PairMark { Id = project.Ids.New<PairMarkId>(), ExplanationId = seeded.Id, JudgementId = seeded.Judgements[at], Verdict = verdict, By = Guid.NewGuid(), At = project.Now });
+
+        var found = (await Ask(project.Reviewer, seeded.Annotators[0])).Value;
+
+        Assert.Equal((seeded.RewardModel.Id, 1, 5), (found.Model.Id, found.Explanations, found.Annotators));
+        Assert.Equal((0.7, 5, 1), (Math.Round(found.Own.Weight, 9), found.Own.Judgements, found.Own.Explanations));
+        Assert.Equal((5 / 22.0, 0.7 / (5 / 22.0)), (found.Own.DataShare, found.Own.Excess!.Value), (a, b) => Math.Abs(a.Item1 - b.Item1) < 1e-9 && Math.Abs(a.Item2 - b.Item2) < 1e-9);
+        // Own: ten comparisons, two of them differ. All: on three pairs six agree of six; on two pairs, where one of three differs, two of six.
+        Assert.Equal((0.8, 10), (found.Agreement.Own!.Value, found.Agreement.Own.Count));
+        Assert.Equal((22 / 30.0, 30), (found.Agreement.All!.Value, found.Agreement.All.Count), (a, b) => Math.Abs(a.Item1 - b.Item1) < 1e-9 && a.Item2 == b.Item2);
+        Assert.Equal((new FoundPairs(1, 0, 0), new FoundPairs(0, 1, 1)), (found.Found, found.FoundOfOthers));
+        Assert.Equal([("", 1.0, 1.0)], found.Topics.Select(topic => (topic.Key, Math.Round(topic.Weight, 9), topic.DataShare)));
+        // .4 of the first, .15 each of two that were judged alike.
+        Assert.Equal([(1, 0.4, (bool?)true), (2, 0.15, null), (3, 0.15, null)], found.Pairs.Select(pair => (pair.Number, Math.Round(pair.Weight, 9), pair.IsCause)));
+        Assert.All(found.Pairs, pair => Assert.Equal(seeded.Id, pair.On));
+
+        var lark = (await Ask(project.Reviewer, "lark")).Value; // no pair of theirs explains anything
+        Assert.Equal((0.0, 5, 0, 0), (lark.Own.Weight, lark.Own.Judgements, lark.Own.Explanations, lark.Pairs.Count));
+        Assert.Equal(ProblemKind.NotFound, (await Ask(project.Reviewer, "nobody")).Refusal!.Kind);
+        Assert.Equal(ProblemKind.NotFound, (await Ask(project.Reviewer, "lark", project.Model(ModelKind.RewardModel, 9, "reward model").Id)).Refusal!.Kind);
     }
 
     /// <summary>Effects of .0123 times −1, 0, 7 and 8, in thousandths of a nat as the largest is below a tenth; judgement 5 was not asked about.</summary>
