@@ -171,6 +171,7 @@ public sealed partial class HostilePagesTests(AdminPagesFixture portal)
         var hostile = Seed();
         var explanation = new SeededExplanation(hostile, 701, ExplanationConfidence.Good);
         var long_ = new SeededExplanation(hostile, 702);
+        var features = new SeededFeatures(hostile, 703);
         var unlearning = new SeededUnlearning(hostile, explanation, SeededProject.AccountOf(hostile.Admin), Guid.NewGuid());
         var erasure = new SeededErasure(hostile, SeededProject.AccountOf(hostile.Admin), Guid.NewGuid());
         var whose = explanation.Annotators.Concat(long_.Annotators).ToList();
@@ -199,8 +200,13 @@ public sealed partial class HostilePagesTests(AdminPagesFixture portal)
             await HostileWatch.Go(watched, page, shows: "alert(1)");
         await HostileWatch.Go(watched, "/unlearning", shows: Texts[0]);
         await HostileWatch.Go(watched, $"/unlearning/new?explanation={explanation.Id}{string.Concat(explanation.Judgements.Select(judgement => $"&pair={judgement}"))}"); // too many: refused
+        features.Label(0, Texts[0]);
+        features.Label(2, Texts.First(text => text.Contains("alert(1)", StringComparison.Ordinal)));
         await using (await FakeEngineDoor.Open(portal.Database.Directory))
         {
+            await HostileWatch.Go(watched, $"/explain/together?model={explanation.RewardModel.Id}&by=Projection");
+            Assert.Equal(2, await watched.Page.Locator("section[aria-labelledby=which] tbody tr").CountAsync());
+            await HostileWatch.Look(watched);
             // In more data the same are few: the pairs, and all that a person gave whose name is hostile.
             using var db = hostile.Open();
             var row = db.DatasetRows.AsNoTracking().First(r => r.DatasetVersionId == explanation.Dataset.Id);

@@ -61,7 +61,7 @@ public sealed class RollUpFeaturesTests : IAsyncLifetime
         var words = Card(found, seeded);
         Assert.Contains("Features of reward model v2", words, StringComparison.Ordinal);
         Assert.Contains("#0 says “the old mill” detects 0.90, fuzzing 0.80 chosen 80 % 50 % 1.6× 2 of 2 #2 no label yet rejected 30 % 10 % too few (1 of 5) 1 of 2", words, StringComparison.Ordinal);
-        Assert.Contains("of the 34 features and sides looked at, pairs taken by luck would have any such one in less than 5 % of cases", words, StringComparison.Ordinal);
+        Assert.Contains("34 features and sides were looked at; if pairs were taken by luck, any at all would stand here in less than 5 % of cases", words, StringComparison.Ordinal);
         Assert.Contains("Left out: 1 of 5 explaining pairs, and 2 of 12 judgements.", words, StringComparison.Ordinal);
     }
 
