@@ -22,6 +22,7 @@ public static class TrainCommands
     private static readonly Option<DirectoryInfo> Checkpoints = new("--checkpoints") { Description = "Where a half-done run is kept; an interrupted run goes on from there. Default: OUT/checkpoints." };
     private static readonly Option<DirectoryInfo?> SaeOption = new("--sae") { Description = "The folder of the SAE that `train sarm` reads with (SAELens or sparsify)." };
     private static readonly Option<DirectoryInfo?> RewardOption = new("--reward") { Description = "The folder of the reward model, of any kind, that `train rloo` learns from." };
+    private static readonly Option<FileInfo?> Retain = new("--retain") { Description = "Prompts on which `train rloo` shall change nothing, in any format the portal imports; read with a retainWeight." };
     private static readonly Option<double> HeldOut = new("--held-out") { Description = "Share of prompts held out.", DefaultValueFactory = _ => 0.2 };
     private static readonly Option<long?> Seed = new("--seed") { Description = "Overrides the preset's seed." };
     private static readonly Option<int?> Steps = new("--steps") { Description = "Overrides the preset's limit of steps." };
@@ -39,8 +40,8 @@ public static class TrainCommands
             (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
         Recipe("kto", "Kahneman-Tversky optimisation on single verdicts.", new TrainPreferencePolicy { Method = PreferenceMethod.Kto }, Policy,
             (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }),
-        Recipe("rloo", "Reinforcement: a policy that a reward model scores (RLOO, with KL to the start).", new TrainRlooPolicy(), Rloo,
-            (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }, RewardOption),
+        Recipe("rloo", "Reinforcement: a policy that a reward model scores (RLOO or ReMax, with KL to the start).", new TrainRlooPolicy(), Rloo,
+            (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }, RewardOption, Retain),
         Recipe("sae", "A sparse autoencoder on a model's states at the ends of sentences and responses.", new TrainSae(), Sae, (spec, steps) => spec with { Steps = steps }),
         Recipe("sarm", "A reward model on the features of a sparse autoencoder.", new TrainSarm(), Sarm,
             (spec, steps) => spec with { Optimization = spec.Optimization with { StepsMax = steps } }, SaeOption),
@@ -50,7 +51,7 @@ public static class TrainCommands
     public static Command CreateRecipe()
     {
         var preset = new Argument<FileInfo>("preset") { Description = "The spec as JSON; its \"kind\" says which recipe." };
-        var command = new Command("recipe", "Run a preset: the recipe that its kind names, on files.") { preset, Model, SaeOption, RewardOption, Data, Out, Checkpoints, HeldOut, Seed, Threads, Json };
+        var command = new Command("recipe", "Run a preset: the recipe that its kind names, on files.") { preset, Model, SaeOption, RewardOption, Retain, Data, Out, Checkpoints, HeldOut, Seed, Threads, Json };
         command.SetAction((arguments, stop) =>
         {
             TrainingProcess.Prepare(arguments.GetValue(Threads));
@@ -99,7 +100,7 @@ public static class TrainCommands
         var (reward, rewardTokenizer) = ModelFolder.RewardModel(folder);
         using var ofReward = reward;
         return TrainRlooPolicyRecipe.Run(spec, model, tokenizer, run.File.Prompts(run.HeldOutShare, spec.Rules.SplitSeed),
-            [new RewardTerm(new RewardModelSource(new RewardScorer(reward, rewardTokenizer), $"reward model in {Path.GetFileName(folder)}"))], run.Context);
+            [new RewardTerm(new RewardModelSource(new RewardScorer(reward, rewardTokenizer), $"reward model in {Path.GetFileName(folder)}"))], run.Context, run.Retained?.Prompts(run.HeldOutShare, spec.Rules.SplitSeed).Train);
     }
 
     private static TrainingReport Sae(TrainSae spec, RecipeRun run)
@@ -120,7 +121,7 @@ public static class TrainCommands
         return report;
     }
 
-    private sealed record RecipeRun(string Model, string? Sae, string? Reward, DatasetFile File, double HeldOutShare, IDictionary<string, int> Unused, RecipeContext Context);
+    private sealed record RecipeRun(string Model, string? Sae, string? Reward, DatasetFile? Retained, DatasetFile File, double HeldOutShare, IDictionary<string, int> Unused, RecipeContext Context);
 
     private static Command Recipe<TSpec>(string name, string description, TSpec defaults, Func<TSpec, RecipeRun, TrainingReport> run,
         Func<TSpec, int, TSpec> withSteps, params IReadOnlyList<Option> further) where TSpec : JobSpec
@@ -154,6 +155,7 @@ public static class TrainCommands
         var progress = new ConsoleProgress(asJson ? Console.Out : Console.Error, asJson, !asJson && !Console.IsErrorRedirected, TimeProvider.System);
         var context = new RecipeContext(output, checkpoints, seed, progress, TimeProvider.System, stop);
         var file = DatasetFile.Read(arguments.GetRequiredValue(Data).FullName, stop);
+        var retained = arguments.GetValue(Retain) is { } others ? DatasetFile.Read(others.FullName, stop) : null;
         foreach (var problem in file.Problems.Take(20))
             context.Warn(problem.ToString());
         if (file.Problems.Count > 20)
@@ -161,7 +163,7 @@ public static class TrainCommands
         var unused = new SortedDictionary<string, int>(StringComparer.Ordinal);
         try
         {
-            Show(run(new RecipeRun(arguments.GetRequiredValue(Model).FullName, arguments.GetValue(SaeOption)?.FullName, arguments.GetValue(RewardOption)?.FullName, file, arguments.GetValue(HeldOut), unused, context)), asJson);
+            Show(run(new RecipeRun(arguments.GetRequiredValue(Model).FullName, arguments.GetValue(SaeOption)?.FullName, arguments.GetValue(RewardOption)?.FullName, retained, file, arguments.GetValue(HeldOut), unused, context)), asJson);
         }
         finally
         {

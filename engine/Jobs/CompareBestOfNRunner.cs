@@ -77,7 +77,7 @@ public sealed class CompareBestOfNRunner : IJobRunner<CompareBestOfN>
         using var ofPolicy = model;
         model.eval();
         var encoder = new DialogueEncoder(tokenizer, model.Config.ContextLength, Overlong.Filter);
-        var prompts = await HeldOutPrompt.Draw(run, spec.Rules, spec.Seed, spec.Prompts, turns => PolicySamples.Fits(model, encoder, turns),
+        var prompts = await HeldOutPrompt.Draw(run, spec.Rules, learnt: null, spec.Seed, spec.Prompts, turns => PolicySamples.Fits(model, encoder, turns),
             warning => run.Progress.Log(JobEventLevel.Warning, warning));
         if (prompts.Count == 0)
             throw new CannotTrain("No prompt of the project is held out, so there is nothing to answer. Add prompts, or hold out a larger share.");

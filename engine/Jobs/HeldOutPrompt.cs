@@ -8,22 +8,23 @@ using Portal.Engine.Statistics;
 
 namespace Portal.Engine.Jobs;
 
-/// <summary>A prompt whose part is never trained on, as policies are asked it.</summary>
+/// <summary>A prompt as policies are asked it; of a part that is never trained on, but for those that are named by likeness.</summary>
 internal sealed partial record HeldOutPrompt(PromptId Id, AskedPrompt Asked)
 {
     /// <summary>Held-out prompts of a project, judged or not, drawn by a seed.</summary>
     /// <param name="rules">The split whose held-out part is meant.</param>
+    /// <param name="learnt">What a prompt shares with those that count as the same (<see cref="PromptSplit.Key"/>), if the policy learnt on it though it is held out: left out. Null for none.</param>
     /// <param name="max">At most so many.</param>
     /// <param name="fits">Whether a policy has room to answer.</param>
     /// <param name="warn">Told how many were too long.</param>
-    public static async Task<IReadOnlyList<HeldOutPrompt>> Draw(JobRun run, DatasetRules rules, long seed, int max, Func<IReadOnlyList<Turn>, bool> fits, Action<string> warn)
+    public static async Task<IReadOnlyList<HeldOutPrompt>> Draw(JobRun run, DatasetRules rules, string? learnt, long seed, int max, Func<IReadOnlyList<Turn>, bool> fits, Action<string> warn)
     {
         var heldOut = new List<HeldOutPrompt>();
         var tooLong = 0;
         await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
         await foreach (var (id, prompt, isHeldOut) in StoredTexts.OfProject(db, run.ProjectId, rules, run.Stop))
         {
-            if (!isHeldOut)
+            if (!isHeldOut || prompt.Key == learnt)
                 continue;
             if (fits(prompt.Turns))
                 heldOut.Add(new HeldOutPrompt(id, new AskedPrompt(prompt.Key, prompt.Turns)));
@@ -36,14 +37,16 @@ internal sealed partial record HeldOutPrompt(PromptId Id, AskedPrompt Asked)
         return [.. heldOut.Take(max)];
     }
 
-    /// <summary>A prompt and those of its project most like it, held out or not: by the cosine of their words' inverse document frequencies.</summary>
+    /// <summary>A prompt and those of the project most like it: by the cosine of their words' inverse document frequencies.</summary>
     /// <param name="count">Besides the prompt itself; fewer where no more share a word with it.</param>
     /// <param name="fits">Whether a policy has room to answer.</param>
-    /// <returns>The prompt first; nothing where it was erased or is too long.</returns>
-    public static async Task<IReadOnlyList<HeldOutPrompt>> Alike(JobRun run, PromptId id, int count, Func<IReadOnlyList<Turn>, bool> fits)
+    /// <param name="trainedBy">The split whose training part those like it are of; null for all, held out or not. The prompt itself may be of either part, or a trial.</param>
+    /// <returns>The prompt first; nothing where the project has no such prompt, or it was erased or is too long.</returns>
+    public static async Task<IReadOnlyList<HeldOutPrompt>> Alike(JobRun run, PromptId id, int count, Func<IReadOnlyList<Turn>, bool> fits, DatasetRules? trainedBy = null)
     {
         await using var db = await run.Contexts.CreateDbContextAsync(run.Stop);
-        if ((await StoredTexts.Prompts(db, [id], run.Stop)).GetValueOrDefault(id) is not { } asked || !fits(asked.Turns))
+        var isOurs = await db.Prompts.AnyAsync(p => p.Id == id && p.ProjectId == run.ProjectId, run.Stop);
+        if (!isOurs || (await StoredTexts.Prompts(db, [id], run.Stop)).GetValueOrDefault(id) is not { } asked || !fits(asked.Turns))
             return [];
         var (words, documents, frequency) = (Words(asked.Turns), 0, new Dictionary<string, int>(StringComparer.Ordinal));
         await foreach (var (_, prompt, _) in StoredTexts.OfProject(db, run.ProjectId, new DatasetRules(), run.Stop))
@@ -55,8 +58,10 @@ internal sealed partial record HeldOutPrompt(PromptId Id, AskedPrompt Asked)
         // Read once more instead of kept: what a word weighs is known only now, and a project may have very many prompts.
         double Square(string word) => Math.Pow(Math.Log((1.0 + documents) / (1 + frequency.GetValueOrDefault(word))), 2);
         var found = new List<(double Likeness, HeldOutPrompt Prompt)>();
-        await foreach (var (other, prompt, _) in StoredTexts.OfProject(db, run.ProjectId, new DatasetRules(), run.Stop))
+        await foreach (var (other, prompt, isHeldOut) in StoredTexts.OfProject(db, run.ProjectId, trainedBy ?? new DatasetRules(), run.Stop))
         {
+            if (trainedBy is not null && isHeldOut)
+                continue;
             var theirs = Words(prompt.Turns);
             var shared = theirs.Where(words.Contains).Sum(Square);
             if (other != id && prompt.Key != asked.Key && shared > 0 && fits(prompt.Turns))

@@ -39,12 +39,13 @@ internal sealed class PolicyEvaluation(JobRun run, ModelStore store, RecipeConte
     /// <param name="rules">The split whose held-out prompts are asked.</param>
     /// <param name="scoredById">The reward model that scores; null for the project's own.</param>
     /// <param name="parent">The candidate's parent, which is also what its divergence is measured from.</param>
-    public async Task<Comparison> Compare(EvaluationSpec asked, DatasetRules rules, long seed, ModelVersionId? scoredById, ModelVersion parent, Llama candidate, ITokenizer tokenizer)
+    /// <param name="learnt">The key of a prompt that the candidate learnt on though the split may hold it out: no figure counts it. Null for none.</param>
+    public async Task<Comparison> Compare(EvaluationSpec asked, DatasetRules rules, string? learnt, long seed, ModelVersionId? scoredById, ModelVersion parent, Llama candidate, ITokenizer tokenizer)
     {
         if (asked.Prompts < 1 || asked.SamplesPerPrompt < 1)
             return new Comparison(null, []);
         var encoder = new DialogueEncoder(tokenizer, candidate.Config.ContextLength, Overlong.Filter);
-        var prompts = await HeldOutPrompt.Draw(run, rules, seed, asked.Prompts, turns => PolicySamples.Fits(candidate, encoder, turns), context.Warn);
+        var prompts = await HeldOutPrompt.Draw(run, rules, learnt, seed, asked.Prompts, turns => PolicySamples.Fits(candidate, encoder, turns), context.Warn);
         var heldOut = prompts.Count;
         // Read by people beside the figures; a prompt that is held out as well is asked once.
         IReadOnlyList<HeldOutPrompt> alike = asked.LikeId is { } like ? await HeldOutPrompt.Alike(run, like, Math.Clamp(asked.Like, 0, LikeMax), turns => PolicySamples.Fits(candidate, encoder, turns)) : [];

@@ -30,7 +30,7 @@ public sealed class TrainPreferencePolicyRunner : IJobRunner<TrainPreferencePoli
         using (model)
         {
             var (report, relabelled) = await Train(spec, run, dataset.Id, model, tokenizer, context, relabelledBy, store);
-            var comparison = await new PolicyEvaluation(run, store, context).Compare(spec.Evaluation, spec.Rules, spec.Seed, spec.RewardModelId, parent, model, tokenizer);
+            var comparison = await new PolicyEvaluation(run, store, context).Compare(spec.Evaluation, spec.Rules, learnt: null, spec.Seed, spec.RewardModelId, parent, model, tokenizer);
             return TrainedVersion.Result(run, spec, ModelKind.Policy, spec.Method is PreferenceMethod.Dpo ? "DPO" : "KTO", parent, dataset, report,
                 [.. report.Measurements, .. relabelled, .. comparison.Measured], comparison.Before?.Id, $"/models/{TrainedVersion.IdOf(run)}/results");
         }

@@ -82,11 +82,12 @@ public static class RlooAdvantages
         return prompts.Count(group => group.Where(reward => reward is not null).Distinct().Count() <= 1) / (double)prompts.Count;
     }
 
-    private static double?[] Normalized(double?[] advantages)
+    /// <summary>Advantages of a batch less their mean, over their deviation (n − 1) + 1e-4; null stays null, and all are null where fewer than two are known.</summary>
+    internal static double?[] Normalized(IReadOnlyList<double?> advantages)
     {
         var known = advantages.OfType<double>().ToList();
         if (known.Count < 2)
-            return new double?[advantages.Length];
+            return new double?[advantages.Count];
         var (mean, deviation) = (known.Average(), SampleDeviation.Of(known));
         return [.. advantages.Select(value => (value - mean) / (deviation + Epsilon))];
     }

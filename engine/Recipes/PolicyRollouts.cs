@@ -106,19 +106,47 @@ internal sealed class PolicyRollouts(TrainRlooPolicy spec, Llama policy, Llama r
     /// <exception cref="CannotTrain">A reward is no number, or none has an opinion on any answer.</exception>
     public Rollout Write(IReadOnlyList<EncodedPrompt> prompts, int samples, string what) => Write(prompts, samples, what, sampler);
 
+    /// <summary>The rewards of the greedy answers, one a prompt: weighted, normalised, penalised and limited as any other. Null where no source has an opinion.</summary>
+    /// <param name="what">Names the answers in messages: "step 12".</param>
+    /// <exception cref="CannotTrain">A reward is no number.</exception>
+    public IReadOnlyList<double?> GreedyRewards(IReadOnlyList<EncodedPrompt> prompts, string what)
+    {
+        var (_, answers) = Answers(prompts, $"greedy answers of {what}", sampler, temperature: 0);
+        return Scored(prompts, answers, 1, $"greedy answers of {what}").Rewards;
+    }
+
+    /// <summary>One answer to each prompt by the policy as it is now, as texts; no reward is asked.</summary>
+    /// <param name="what">Names the stream of random numbers.</param>
+    public IReadOnlyList<EncodedText> WriteTexts(IReadOnlyList<EncodedPrompt> prompts, string what)
+    {
+        var (written, _) = Answers(prompts, what, sampler, spec.Temperature);
+        return [.. prompts.Zip(written, (prompt, answer) => TextOf(prompt.Ids, answer.Ids))];
+    }
+
+    /// <summary>The logits at the drawn tokens, at the temperature of sampling. With gradients where they are on.</summary>
+    /// <returns>[N, V] of all tokens, row by row; where they stand; and the real tokens read.</returns>
+    public (Tensor Logits, CompletionTokens Pick, int Tokens) Logits(Llama model, IReadOnlyList<EncodedText> texts)
+    {
+        using var scope = NewDisposeScope();
+        using var batch = PaddedBatch.Of(texts, tokenizer.PadId, model.Device);
+        var pick = CompletionTokens.Of(batch.Ids, batch.Mask);
+        var logits = model.Logits(pick.Pick(model.Hidden(batch.Ids))).div(spec.Temperature);
+        foreach (var part in new[] { pick.Positions, pick.Targets, pick.Rows, pick.Indexes })
+            scope.MoveToOuter(part);
+        return (scope.MoveToOuter(logits), pick, batch.Tokens);
+    }
+
     /// <summary>Log-probabilities of the drawn tokens under the policy as it is now, at the temperature of sampling. With gradients where they are on.</summary>
     /// <param name="withEntropy">Measure the entropies too; 0 without.</param>
     /// <returns>[N] of all tokens, row by row; where they stand; the sum of the entropies there, nats; and the real tokens read.</returns>
     public (Tensor LogProbs, CompletionTokens Pick, double Entropy, int Tokens) Read(Llama model, IReadOnlyList<EncodedText> texts, bool withEntropy)
     {
         using var scope = NewDisposeScope();
-        using var batch = PaddedBatch.Of(texts, tokenizer.PadId, model.Device);
-        var pick = CompletionTokens.Of(batch.Ids, batch.Mask);
-        var logits = model.Logits(pick.Pick(model.Hidden(batch.Ids))).div(spec.Temperature);
+        var (logits, pick, tokens) = Logits(model, texts);
         var logProbs = SequenceLogProb.OfTokens(logits, pick.Targets);
         foreach (var part in new[] { pick.Positions, pick.Targets, pick.Rows, pick.Indexes })
             scope.MoveToOuter(part);
-        return (scope.MoveToOuter(logProbs), pick, withEntropy ? SequenceLogProb.Entropy(logits).sum().item<float>() : 0, batch.Tokens);
+        return (scope.MoveToOuter(logProbs), pick, withEntropy ? SequenceLogProb.Entropy(logits).sum().item<float>() : 0, tokens);
     }
 
     private IReadOnlyList<double> Weights => [.. rewards.Select(term => term.Weight)];
@@ -126,18 +154,28 @@ internal sealed class PolicyRollouts(TrainRlooPolicy spec, Llama policy, Llama r
     private Rollout Write(IReadOnlyList<EncodedPrompt> prompts, int samples, string what, Sampler writer)
     {
         List<EncodedPrompt> asked = [.. prompts.SelectMany(prompt => Enumerable.Repeat(prompt, samples))];
+        var (written, answers) = Answers(asked, what, writer, spec.Temperature);
+        List<EncodedText> texts = [.. asked.Zip(written, (prompt, answer) => TextOf(prompt.Ids, answer.Ids))];
+        var (bySource, scored) = Scored(asked, answers, samples, what);
+        if (scored.All(reward => reward is null))
+            throw new CannotTrain($"No reward ({string.Join(", ", rewards.Select(term => term.Source.Name))}) has an opinion on any of the {answers.Count} answers of {what}, so there is nothing to learn from.");
+        return new Rollout(asked, answers, texts, [.. written.Select(answer => answer.LogProbs)], ReferenceLogProbs(texts, answers), bySource, scored);
+    }
+
+    private (IReadOnlyList<Continuation> Written, List<WrittenAnswer> Answers) Answers(IReadOnlyList<EncodedPrompt> asked, string what, Sampler writer, double temperature)
+    {
         var written = writer.Generate([.. asked.Select(prompt => prompt.Ids)], new SamplingOptions
         {
-            MaxNewTokens = spec.TokensMax, Temperature = spec.Temperature, StopIds = [.. encoder.StopIds], BatchSize = AnswersAtOnce,
+            MaxNewTokens = spec.TokensMax, Temperature = temperature, StopIds = [.. encoder.StopIds], BatchSize = AnswersAtOnce,
             Seed = (long)(new SeededRandom((ulong)spec.Seed).Split("rollouts").Split(what).NextBits() >> 1),
         }, context.Stop);
-        List<WrittenAnswer> answers = [.. asked.Zip(written, (prompt, answer) => new WrittenAnswer(prompt.Asked.Turns, tokenizer.Decode([.. answer.Ids]).Trim(), answer.Ids, answer.Finished))];
-        List<EncodedText> texts = [.. asked.Zip(written, (prompt, answer) => TextOf(prompt.Ids, answer.Ids))];
+        return (written, [.. asked.Zip(written, (prompt, answer) => new WrittenAnswer(prompt.Asked.Turns, tokenizer.Decode([.. answer.Ids]).Trim(), answer.Ids, answer.Finished))]);
+    }
+
+    private (IReadOnlyList<IReadOnlyList<double?>> BySource, IReadOnlyList<double?> Rewards) Scored(IReadOnlyList<EncodedPrompt> asked, List<WrittenAnswer> answers, int samples, string what)
+    {
         var bySource = rewards.Select(term => Score(term.Source, asked, answers, samples, what)).ToList();
-        var combined = RlooAdvantages.Combine(bySource, Weights);
-        if (combined.All(reward => reward is null))
-            throw new CannotTrain($"No reward ({string.Join(", ", rewards.Select(term => term.Source.Name))}) has an opinion on any of the {answers.Count} answers of {what}, so there is nothing to learn from.");
-        return new Rollout(asked, answers, texts, [.. written.Select(answer => answer.LogProbs)], ReferenceLogProbs(texts, answers), bySource, Adjust(combined, answers));
+        return (bySource, Adjust(RlooAdvantages.Combine(bySource, Weights), answers));
     }
 
     private IReadOnlyList<double?> Adjust(double?[] combined, List<WrittenAnswer> answers)
@@ -146,7 +184,7 @@ internal sealed class PolicyRollouts(TrainRlooPolicy spec, Llama policy, Llama r
         return spec.RewardLimit is { } limit ? RlooAdvantages.Limit(adjusted, -limit, limit) : adjusted;
     }
 
-    private IReadOnlyList<double?> Score(IRewardSource source, List<EncodedPrompt> asked, List<WrittenAnswer> answers, int samples, string what)
+    private IReadOnlyList<double?> Score(IRewardSource source, IReadOnlyList<EncodedPrompt> asked, List<WrittenAnswer> answers, int samples, string what)
     {
         var scored = source.Score(answers, context.Stop);
         if (scored.Count != answers.Count)

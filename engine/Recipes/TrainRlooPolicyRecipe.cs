@@ -14,11 +14,13 @@ using static TorchSharp.torch;
 namespace Portal.Engine.Recipes;
 
 /// <summary>
-/// Trains a policy by reinforcement: it writes several answers to each prompt, a reward scores them, and those become likelier that did better than their siblings, less what their distance
-/// from the policy at the start costs (RLOO with KL in the reward).
+/// Trains a policy by reinforcement: it writes answers to each prompt, a reward scores them, and those become likelier that did better than their siblings (RLOO) or than the greedy answer (ReMax), less what their
+/// distance from the policy at the start costs (KL in the reward). On prompts that are not to change a retain term holds it to its start.
+/// <code>maximise  E_x∈U [ r(x, y) − β KL(π ‖ π_ref) ]  −  β_R E_x∈R [ KL(π ‖ π_ref) ]</code>
 /// </summary>
 /// <remarks>
-/// Rewards and advantages: specs/rlhf.md §1.7 (TRL 1.10). One step is one batch of fresh answers; it is passed over once, or as often as the spec says. Two things must hold before any weight
+/// Rewards and advantages: specs/rlhf.md §1.7 (TRL 1.10); greedy baseline and U: specs/xrlhf.md §2.2 C; R: §2.4. All advantages are of whole answers: the discount by token of ReMax's reference implementation is left out.
+/// Advantages brought to deviation 1 (the default) change what a reward is worth beside β_R from step to step; with a retain term it is better to normalise rewards, which is done once. One step is one batch of fresh answers; it is passed over once, or as often as the spec says. Two things must hold before any weight
 /// moves, and nobody but the program can break them, so they are checked and end the run: on the first pass over fresh answers every likelihood ratio is 1 (the log-probabilities of sampling are those of
 /// training), and in the first step of all the divergence from the reference is 0. What usually breaks them elsewhere, cut distributions and other temperatures, cannot be asked for here.
 /// The divergence that counts against the budget where a run stops is k3's mean over the answers of a step, or of some: as unbiased as k1 and steadier, but the mean of some hundred answers mostly lies below the truth,
@@ -39,9 +41,11 @@ public static class TrainRlooPolicyRecipe
     /// <param name="model">Trained in place; as given it is also the reference.</param>
     /// <param name="prompts">Split by prompt; only the training part is learned from.</param>
     /// <param name="rewards">Their weighted sum is the reward.</param>
+    /// <param name="retained">R: prompts on which the policy shall stay as it is; read with a retain weight only. Null for none.</param>
     /// <returns>What was measured; weights, tokenizer and report are in the context's artefact folder.</returns>
     /// <exception cref="CannotTrain">No usable prompt, wrong settings, a reward that is no number, a broken assumption, or the loss diverged.</exception>
-    public static TrainingReport Run(TrainRlooPolicy spec, Llama model, ITokenizer tokenizer, TrainingSplit<AskedPrompt> prompts, IReadOnlyList<RewardTerm> rewards, RecipeContext context)
+    public static TrainingReport Run(TrainRlooPolicy spec, Llama model, ITokenizer tokenizer, TrainingSplit<AskedPrompt> prompts, IReadOnlyList<RewardTerm> rewards, RecipeContext context,
+        IReadOnlyList<AskedPrompt>? retained = null)
     {
         Check(spec, rewards);
         var started = Stopwatch.StartNew();
@@ -50,10 +54,14 @@ public static class TrainRlooPolicyRecipe
         var train = rollouts.Encode(prompts.Train);
         var tooLong = rollouts.TooLong;
         var heldOut = rollouts.Encode(Drawn(prompts.HeldOut, spec));
+        var others = spec.RetainWeight > 0 ? rollouts.Encode(retained ?? []) : [];
         if (train.Count == 0)
             throw new CannotTrain($"There is no prompt to learn on: {prompts.Train.Count} were given, {tooLong} fill the model's context of {model.Config.ContextLength} tokens.");
+        if (spec.RetainWeight > 0 && others.Count == 0)
+            throw new CannotTrain(string.Create(CultureInfo.InvariantCulture, $"retainWeight is {spec.RetainWeight:G4}, and there is no prompt to hold on to: {retained?.Count ?? 0} were given. Name such prompts, or leave it at 0."));
+        var retain = others.Count > 0 ? new RetainTerm(spec, model, reference, rollouts, others) : null;
         var fingerprint = Checkpoint.Fingerprint([spec.ToJson(), .. rewards.Select(term => string.Create(CultureInfo.InvariantCulture, $"{term.Weight:R} {term.Source.Name}")),
-            .. train.Select(prompt => string.Join(' ', prompt.Ids))]);
+            .. train.Select(prompt => string.Join(' ', prompt.Ids)), .. others.Select(prompt => $"retained {string.Join(' ', prompt.Ids)}")]);
         // One length for all prompts: a step's prompts are drawn at random, not by length; the sampler sorts its batch itself.
         using var steps = new TrainingSteps(context, spec, spec.Optimization, model, model.parameters(), [], [.. train.Select(_ => 1)], fingerprint);
         if (spec.NormalizeReward)
@@ -72,7 +80,8 @@ public static class TrainRlooPolicyRecipe
         Rollout? written = null;
         foreach (var (step, batches) in IsMatched() ? [] : steps.Rest())
         {
-            var rollout = written = rollouts.Write([.. batches.SelectMany(batch => batch).Select(i => train[i])], spec.SamplesPerPrompt, $"step {step + 1}");
+            List<EncodedPrompt> asked = [.. batches.SelectMany(batch => batch).Select(i => train[i])];
+            var rollout = written = rollouts.Write(asked, spec.SamplesPerPrompt, $"step {step + 1}");
             var (k1, k3) = (rollout.KlNats(KlEstimator.K1), rollout.KlNats(KlEstimator.K3).Average());
             if (step == 0)
                 CheckFirstKl(k1);
@@ -86,35 +95,39 @@ public static class TrainRlooPolicyRecipe
                 }
             }
             var beta = steps.KlCoefficient ?? spec.Beta;
-            var advantages = RlooAdvantages.Compute(RlooAdvantages.LessKl(rollout.Rewards, k1, beta), spec.SamplesPerPrompt, spec.NormalizeAdvantages);
-            var first = Pass(step, isFirst: true, rollout, advantages);
+            var greedy = spec.Baseline is AdvantageBaseline.Greedy ? rollouts.GreedyRewards(asked, $"step {step + 1}") : null;
+            var advantages = greedy is null ? RlooAdvantages.Compute(RlooAdvantages.LessKl(rollout.Rewards, k1, beta), spec.SamplesPerPrompt, spec.NormalizeAdvantages)
+                : ReMaxAdvantages.Compute(rollout.Rewards, greedy, k1, beta, spec.AdvantageLimit, spec.NormalizeAdvantages);
+            var kept = retain?.Write(step) ?? [];
+            var first = Pass(step, isFirst: true, rollout, advantages, kept);
             var last = first;
             for (var pass = 1; pass < spec.UpdatesPerStep; pass++)
             {
                 steps.Update(step);
-                last = Pass(step, isFirst: false, rollout, advantages);
+                last = Pass(step, isFirst: false, rollout, advantages, kept);
             }
             if (spec is { KlBudgetNats: { } target, KlControl: KlControl.Adapt })
                 steps.KlCoefficient = AdaptiveKl.Next(beta, k3, target, spec.KlHorizon, rollout.Count);
             if (!steps.Finish(step, last.Loss, first.TokensRead * spec.UpdatesPerStep, evaluate,
-                    [.. Monitors(rollout, spec, k1.Average(), k3, beta, last.ClipShare), (MetricNames.Entropy, first.Entropy), ("first_ratio_deviation", first.RatioDeviation)]) || IsMatched())
+                    [.. Monitors(rollout, greedy, spec, k1.Average(), k3, beta, last.ClipShare), (MetricNames.Entropy, first.Entropy), ("first_ratio_deviation", first.RatioDeviation),
+                        .. retain is null ? Array.Empty<(string, double)>() : [("retained_kl_nats", first.RetainedKl)]]) || IsMatched())
                 break;
         }
 
-        var (kept, measurements) = (steps.Done, new List<Measurement>());
+        var (keptStep, measurements) = (steps.Done, new List<Measurement>());
         if (written is not null)
             measurements.AddRange(OfTraining(written));
         if (heldOut.Count > 0)
         {
             context.Report(steps.Done, steps.Done, "evaluating");
             var answers = newest is { } before && before.Step == steps.Done ? before.Answers : Answers(); // none where the last step was not evaluated, or the run was resumed after it
-            kept = steps.KeepBest(HeldOutOf(answers, spec).Value);
-            if (kept != steps.Done)
+            keptStep = steps.KeepBest(HeldOutOf(answers, spec).Value);
+            if (keptStep != steps.Done)
                 answers = Answers();
             measurements.AddRange(OfHeldOut(answers, spec));
         }
         HuggingFaceFolder.Save(model, context.ArtefactFolder, tokenizer);
-        return steps.Write(nameof(TrainRlooPolicy), kept, new ExampleCounts(train.Count, heldOut.Count, tooLong, 0), started.Elapsed, measurements);
+        return steps.Write(nameof(TrainRlooPolicy), keptStep, new ExampleCounts(train.Count, heldOut.Count, tooLong, 0), started.Elapsed, measurements);
 
         Rollout Answers()
         {
@@ -132,9 +145,9 @@ public static class TrainRlooPolicyRecipe
         }
 
         // One pass over the answers of a step: gradients of all micro-batches, sorted by length, so that padding is small; the sums are divided by the whole step's count.
-        (double Loss, double ClipShare, double Entropy, double RatioDeviation, long TokensRead) Pass(int step, bool isFirst, Rollout rollout, double[] advantages)
+        (double Loss, double ClipShare, double Entropy, double RatioDeviation, double RetainedKl, long TokensRead) Pass(int step, bool isFirst, Rollout rollout, double[] advantages, IReadOnlyList<EncodedText> kept)
         {
-            var (loss, entropy, outside, deviation, read) = (0.0, 0.0, 0.0, 0.0, 0L);
+            var (loss, entropy, outside, deviation, retainedKl, read) = (0.0, 0.0, 0.0, 0.0, 0.0, 0L);
             foreach (var rows in BatchOrder.ByLength([.. rollout.Texts.Select(text => text.Ids.Length)], spec.Optimization.BatchSize * spec.SamplesPerPrompt))
             {
                 context.ThrowIfStopped();
@@ -150,7 +163,16 @@ public static class TrainRlooPolicyRecipe
                 entropy += entropies;
                 read += tokens;
             }
-            return (loss, outside / (spec.LossLevel is PolicyLossLevel.Token ? rollout.Tokens : rollout.Count), entropy / rollout.Tokens, deviation, read);
+            foreach (var rows in BatchOrder.ByLength([.. kept.Select(text => text.Ids.Length)], spec.Optimization.BatchSize * spec.SamplesPerPrompt))
+            {
+                context.ThrowIfStopped();
+                using var scope = NewDisposeScope();
+                var (share, nats, tokens) = retain!.Part([.. rows.Select(i => kept[i])], kept); // it wrote them
+                loss += steps.Accumulate(share, share: 1, step);
+                retainedKl += nats / kept.Count;
+                read += tokens;
+            }
+            return (loss, outside / (spec.LossLevel is PolicyLossLevel.Token ? rollout.Tokens : rollout.Count), entropy / rollout.Tokens, deviation, retainedKl, read);
         }
 
         (Tensor Loss, double Outside) Loss(Tensor logProbs, Tensor old, Tensor advantages, CompletionTokens pick, Rollout rollout)
@@ -167,11 +189,14 @@ public static class TrainRlooPolicyRecipe
     }
 
     /// <summary>What a step's curves show besides the loss.</summary>
-    private static IEnumerable<(string Name, double Value)> Monitors(Rollout rollout, TrainRlooPolicy spec, double k1, double k3, double beta, double clipped)
+    private static IEnumerable<(string Name, double Value)> Monitors(Rollout rollout, IReadOnlyList<double?>? greedy, TrainRlooPolicy spec, double k1, double k3, double beta, double clipped)
     {
         yield return (MetricNames.MeanReward, rollout.MeanReward);
         yield return ("reward_deviation", rollout.RewardDeviation);
-        yield return ("prompts_without_spread", RlooAdvantages.ShareWithoutSpread(rollout.Rewards, spec.SamplesPerPrompt));
+        if (greedy is null)
+            yield return ("prompts_without_spread", RlooAdvantages.ShareWithoutSpread(rollout.Rewards, spec.SamplesPerPrompt));
+        if (greedy?.Average() is { } mean)
+            yield return ("greedy_reward", mean);
         yield return (MetricNames.KlNats, k1);
         yield return ("kl_nats_k3", k3);
         yield return (MetricNames.LengthTokens, rollout.Answers.Average(answer => answer.LengthTokens));
@@ -257,7 +282,11 @@ public static class TrainRlooPolicyRecipe
             throw new CannotTrain("There is no reward to learn from; name at least one.");
         if (rewards.FirstOrDefault(term => !double.IsFinite(term.Weight)) is { } weightless)
             throw new CannotTrain($"The weight of the reward {weightless.Source.Name} is {weightless.Weight}; it must be a number.");
-        Must(spec.SamplesPerPrompt >= 2, "samplesPerPrompt", spec.SamplesPerPrompt, "at least 2, because each answer is compared with its siblings");
+        Must(spec.Baseline is AdvantageBaseline.Greedy || spec.SamplesPerPrompt >= 2, "samplesPerPrompt", spec.SamplesPerPrompt, "at least 2, because each answer is compared with its siblings");
+        Must(spec.SamplesPerPrompt >= 1, "samplesPerPrompt", spec.SamplesPerPrompt, "at least 1");
+        Must(spec.AdvantageLimit is null or > 0, "advantageLimit", spec.AdvantageLimit ?? 0, "above 0, or left out");
+        Must(spec.RetainWeight >= 0 && double.IsFinite(spec.RetainWeight), "retainWeight", spec.RetainWeight, "at least 0");
+        Must(spec.RetainPrompts >= 1, "retainPrompts", spec.RetainPrompts, "at least 1");
         Must(spec.Temperature is > 0 and <= 10, "temperature", spec.Temperature, "above 0 (at 0 all answers to a prompt are the same) and at most 10");
         Must(spec.TokensMax >= 1, "tokensMax", spec.TokensMax, "at least 1");
         Must(spec.Beta >= 0 && double.IsFinite(spec.Beta), "beta", spec.Beta, "at least 0");

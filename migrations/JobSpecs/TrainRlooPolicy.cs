@@ -1,8 +1,8 @@
 namespace Portal.Data.JobSpecs;
 
 /// <summary>
-/// Trains a policy by reinforcement (RLOO): it writes several answers to each prompt, a reward scores them, and those become likelier that did better than their siblings, held close to
-/// the policy it starts from.
+/// Trains a policy by reinforcement (RLOO, or ReMax): it writes answers to each prompt, a reward scores them, and those become likelier that did better than their siblings, or than the greedy answer, held
+/// close to the policy it starts from.
 /// </summary>
 public sealed record TrainRlooPolicy : JobSpec
 {
@@ -18,7 +18,22 @@ public sealed record TrainRlooPolicy : JobSpec
     /// <summary>Which prompts are held out; judgements play no part.</summary>
     public DatasetRules Rules { get; init; } = new();
 
-    /// <summary>Answers to each prompt, at least 2: each is compared with the others.</summary>
+    /// <summary>
+    /// The prompt whose answers are to get better: it and those of the training part most like it (by the words they share) are learnt on, and no others. It is learnt on even if the split holds it out; no held-out
+    /// figure of this run counts it then. Null for all training prompts.
+    /// </summary>
+    public PromptId? LikeId { get; init; }
+
+    /// <summary>How many are learnt on besides it, at most; with a retain term at most half of the other training prompts, so that some are left to hold on to.</summary>
+    public int Like { get; init; } = 40;
+
+    /// <summary>What an answer's reward is compared with.</summary>
+    public AdvantageBaseline Baseline { get; init; } = AdvantageBaseline.Siblings;
+
+    /// <summary>Greedy: how far an answer's reward may count as above or below the greedy one's; null for no limit.</summary>
+    public double? AdvantageLimit { get; init; } = 5;
+
+    /// <summary>Answers to each prompt; at least 2 where they are compared with each other.</summary>
     public int SamplesPerPrompt { get; init; } = 4;
 
     /// <summary>Of sampling, and of every log-probability; above 0.</summary>
@@ -29,6 +44,15 @@ public sealed record TrainRlooPolicy : JobSpec
 
     /// <summary>What a nat of divergence from the reference costs, in units of the reward.</summary>
     public double Beta { get; init; } = 0.05;
+
+    /// <summary>
+    /// What a nat of divergence from the reference costs on prompts that are not to change, in units of the advantages; 0 for none. Above 0 it needs <see cref="LikeId"/>: held are answers to the other
+    /// training prompts of the project, but for those on whose responses an open or confirmed flag stands.
+    /// </summary>
+    public double RetainWeight { get; init; }
+
+    /// <summary>Such prompts a step, each answered once; drawn by the seed and the step.</summary>
+    public int RetainPrompts { get; init; } = 16;
 
     /// <summary>Brings rewards to mean 0 and deviation 1 on answers of the policy it starts from, so that beta means the same whatever the reward's own scale is.</summary>
     public bool NormalizeReward { get; init; }
@@ -80,6 +104,16 @@ public sealed record TrainRlooPolicy : JobSpec
 
     /// <summary>How the before/after comparison is sampled.</summary>
     public EvaluationSpec Evaluation { get; init; } = new();
+}
+
+/// <summary>What the reward of an answer is compared with.</summary>
+public enum AdvantageBaseline
+{
+    /// <summary>The mean of the other answers to the same prompt (RLOO).</summary>
+    Siblings,
+
+    /// <summary>The reward of the policy's greedy answer to the same prompt (ReMax): one sample a prompt is enough.</summary>
+    Greedy,
 }
 
 /// <summary>Over what a policy gradient's loss is a mean, and what its clipped ratio is of.</summary>

@@ -30,10 +30,12 @@ public static class SpecChecks
         ],
         TrainRlooPolicy rloo =>
         [
-            .. Between("samplesPerPrompt", rloo.SamplesPerPrompt, 2, 64), .. Between("temperature", rloo.Temperature, 0.05, 10), .. Between("tokensMax", rloo.TokensMax, 1, 4_096),
+            .. Between("samplesPerPrompt", rloo.SamplesPerPrompt, rloo.Baseline is AdvantageBaseline.Greedy ? 1 : 2, 64), .. Between("temperature", rloo.Temperature, 0.05, 10), .. Between("tokensMax", rloo.TokensMax, 1, 4_096),
             .. Between("beta", rloo.Beta, 0, 100), .. Between("unfinishedPenalty", rloo.UnfinishedPenalty, 0, 1_000), .. Between("rewardLimit", rloo.RewardLimit ?? 1, 1e-6, 1e6),
             .. Between("clipLow", rloo.ClipLow, 0.001, 0.999), .. Between("clipHigh", rloo.ClipHigh, 0.001, 100), .. Between("updatesPerStep", rloo.UpdatesPerStep, 1, 64),
             .. Between("klBudgetNats", rloo.KlBudgetNats ?? 1, 1e-3, 10_000), .. Between("klBudgetSteps", rloo.KlBudgetSteps, 1, 1_000), .. Between("klHorizon", rloo.KlHorizon, 1, 1e9), .. Between("heldOutPrompts", rloo.HeldOutPrompts, 0, 5_000),
+            .. Between("like", rloo.Like, 0, 5_000), .. Between("advantageLimit", rloo.AdvantageLimit ?? 1, 1e-6, 1e6), .. Between("retainWeight", rloo.RetainWeight, 0, 1e6), .. Between("retainPrompts", rloo.RetainPrompts, 1, 1_024),
+            .. rloo is { RetainWeight: > 0, LikeId: null } ? [new Problem("retainWeight", "Without a prompt that shall get better (likeId) all are learnt on, and none is left to hold on to.")] : Array.Empty<Problem>(),
             .. Rules(rloo.Rules), .. Optimization(rloo.Optimization), .. Between("evaluation.prompts", rloo.Evaluation.Prompts, 0, 5_000),
             .. Between("evaluation.samplesPerPrompt", rloo.Evaluation.SamplesPerPrompt, 1, 64), .. Sampling("evaluation.sampling", rloo.Evaluation.Sampling),
         ],

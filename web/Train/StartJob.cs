@@ -82,6 +82,8 @@ public sealed class StartJob(WriteQueue writes, Access access, IdFactory ids, Ti
             return new Problem("modelId", "This project has no such policy or reward model, or it is retired.", ProblemKind.NotFound);
         if (spec is TrainRlooPolicy { RewardModelId: null } && !db.ModelVersions.Any(v => v.ProjectId == project && v.Kind == ModelKind.RewardModel && v.Status != ModelStatus.Retired))
             return new Problem("rewardModelId", "This project has no reward model to learn from yet. Train one first.", ProblemKind.NotFound);
+        if (spec is TrainRlooPolicy { LikeId: { } like } && !db.Prompts.Any(p => p.Id == like && p.ProjectId == project))
+            return new Problem("likeId", "This project has no such prompt.", ProblemKind.NotFound);
         if (spec is PublishToggles toggles && !db.ToggleSets.Any(s => s.Id == toggles.ToggleSetId && s.ProjectId == project))
             return new Problem("toggleSetId", "This project has no such toggle set.", ProblemKind.NotFound);
         if (spec is UnlearnPairs unlearn && !db.UnlearningRequests.Any(r => r.Id == unlearn.RequestId && r.ProjectId == project))

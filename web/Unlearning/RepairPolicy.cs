@@ -16,7 +16,9 @@ public enum PolicyRepair
 {
     /// <summary>DPO from the project's base policy, on the judged pairs as the new reward model orders them: nothing of the old policy remains (docs/evidence-unlearning.md).</summary>
     FromBase = 1,
-    /// <summary>RLOO from the policy that serves, held close to what it is: where what it learned from people shall stay.</summary>
+    /// <summary>
+    /// ReMax from the policy that serves, on the flagged prompt and those most like it, held close to what it is there, and closer on the other prompts: where what it learned from people shall stay.
+    /// </summary>
     FromServing = 2,
 }
 
@@ -29,7 +31,10 @@ public sealed class RepairPolicy(WriteQueue writes, Access access, StartJob star
     /// <summary>How far it may go from the policy it starts from, nats per answer. Source: specs/xrlhf.md §2.2 C: without the KL term the flagged prompts improve and all others get worse.</summary>
     public const double KlBudgetNats = 3;
 
-    /// <summary>Steps of RLOO where nobody says otherwise; the budget mostly ends it before. DPO reads its pairs once.</summary>
+    /// <summary>What a nat of divergence costs on prompts that nobody flagged, in deviations of the reward; ReMax's own KL coefficient is a tenth of it.</summary>
+    public const double RetainWeight = 0.5;
+
+    /// <summary>Steps of ReMax where nobody says otherwise; the budget mostly ends it before. DPO reads its pairs once.</summary>
     public const int StepsDefault = 60;
 
     /// <param name="steps">At most so many; null: as many as the way needs.</param>
@@ -58,10 +63,16 @@ public sealed class RepairPolicy(WriteQueue writes, Access access, StartJob star
                 // Whoever decides reads old and new answers to the flagged prompt and those most like it.
                 var prompt = (from e in db.Explanations where e.Id == request.ExplanationId join r in db.Responses on e.ResponseId equals r.Id select (PromptId?)r.PromptId).FirstOrDefault();
                 var evaluation = new EvaluationSpec { LikeId = prompt };
-                var (dpo, rloo) = (StartRelabelledPolicy.SpecBy(reward), new TrainRlooPolicy { ParentId = policy, RewardModelId = reward, NormalizeReward = true, KlBudgetNats = KlBudgetNats });
+                var dpo = StartRelabelledPolicy.SpecBy(reward);
+                // All that one person gave is about no prompt: then all are learnt on, and none is left to be held.
+                var remax = new TrainRlooPolicy
+                {
+                    ParentId = policy, RewardModelId = reward, LikeId = prompt, Baseline = AdvantageBaseline.Greedy, RetainWeight = prompt is null ? 0 : RetainWeight, NormalizeReward = true, NormalizeAdvantages = false,
+                    KlBudgetNats = KlBudgetNats,
+                };
                 JobSpec spec = how is PolicyRepair.FromBase
                     ? dpo with { Optimization = dpo.Optimization with { StepsMax = steps ?? dpo.Optimization.StepsMax }, Evaluation = evaluation }
-                    : rloo with { Optimization = rloo.Optimization with { StepsMax = steps ?? StepsDefault }, Evaluation = evaluation };
+                    : remax with { Optimization = remax.Optimization with { StepsMax = steps ?? StepsDefault }, Evaluation = evaluation };
                 var started = StartedJob.In(db, () => start.Start(db, asked.Value, request.ProjectId, spec, null));
                 if (started.Refusal is { } unstarted)
                     return unstarted;

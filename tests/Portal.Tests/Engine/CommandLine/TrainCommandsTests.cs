@@ -57,11 +57,11 @@ public sealed class TrainCommandsTests : IDisposable
     {
         File.WriteAllLines(data, ToyWorld.Prompts.Take(20).Select(prompt => JsonSerializer.Serialize(new { prompt })));
         var (preset, reward, output) = (Path.Combine(folders.Artefacts, "rloo.json"), Path.Combine(folders.Artefacts, "reward"), Path.Combine(folders.Artefacts, "out"));
-        File.WriteAllText(preset, new TrainRlooPolicy { TokensMax = 16, HeldOutPrompts = 4 }.ToJson());
+        File.WriteAllText(preset, new TrainRlooPolicy { TokensMax = 16, HeldOutPrompts = 4, Baseline = AdvantageBaseline.Greedy, SamplesPerPrompt = 1, RetainWeight = 0.5, RetainPrompts = 3 }.ToJson());
         using (var weights = ToyWorld.Model(2))
         using (var head = LlamaReward.From(weights))
             HuggingFaceFolder.Save(head, reward, ToyWorld.Tokenizer);
-        string[] asked = ["train", "rloo", "--preset", preset, "--model", model, "--data", data, "--out", output, "--steps", "2", "--json"];
+        string[] asked = ["train", "rloo", "--preset", preset, "--model", model, "--data", data, "--retain", data, "--out", output, "--steps", "2", "--json"];
 
         var (refused, _, why) = await BuiltEngine.Run(TimeSpan.FromMinutes(3), asked);
         var (code, said, errors) = await BuiltEngine.Run(TimeSpan.FromMinutes(3), [.. asked, "--reward", reward]);
@@ -69,6 +69,7 @@ public sealed class TrainCommandsTests : IDisposable
         Assert.Equal((EngineCommandLine.Failed, true), (refused, why.StartsWith("--reward: name the folder of the reward model", StringComparison.Ordinal)));
         Assert.True(code == 0, errors);
         Assert.Contains("\"metric\":\"kl_nats\",\"step\":2", said, StringComparison.Ordinal);
+        Assert.Contains("\"metric\":\"retained_kl_nats\",\"step\":2", said, StringComparison.Ordinal);
         Assert.Contains("\"steps\":2", said.Replace("Steps", "steps", StringComparison.Ordinal), StringComparison.Ordinal);
         using var trained = HuggingFaceFolder.LoadLanguageModel(output);
     }

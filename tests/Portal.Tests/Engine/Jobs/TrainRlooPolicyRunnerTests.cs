@@ -1,9 +1,12 @@
+using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.AuditLog;
 using Portal.Data.JobSpecs;
 using Portal.Data.Registry;
+using Portal.Data.Review;
 using Portal.Engine;
+using Portal.Engine.Datasets;
 using Portal.Engine.Jobs;
 using Portal.Engine.Models;
 using Portal.Tests.Engine.Recipes;
@@ -130,6 +133,82 @@ public sealed class TrainRlooPolicyRunnerTests : IDisposable
         // The same training and seeds without it: the same figures.
         var without = await toy.Finish(plain, await new TrainRlooPolicyRunner().Run(spec with { Evaluation = Spec.Evaluation }, plain));
         Assert.Equal(toy.Row(without.Id, MetricNames.ChangePrefix + MetricNames.MeanReward).Value, toy.Row(made.Id, MetricNames.ChangePrefix + MetricNames.MeanReward).Value, 1e-4);
+    }
+
+    /// <summary>The flagged prompt is held out by the split, and a flag each is open, confirmed and dismissed on answers to other training prompts. Flags that come after the job began change nothing.</summary>
+    [Fact]
+    public async Task A_named_prompt_is_learnt_on_with_those_most_like_it_and_the_others_that_nobody_flagged_are_held()
+    {
+        AddReward(1);
+        PromptId asked;
+        PromptId[] training, heldOut, flagged;
+        using (var db = toy.Database.Open())
+        {
+            var all = await StoredTexts.OfProject(db, toy.Project, Spec.Rules, default).ToListAsync();
+            (training, heldOut) = ([.. all.Where(p => !p.IsHeldOut).Select(p => p.Id)], [.. all.Where(p => p.IsHeldOut).Select(p => p.Id)]);
+            asked = heldOut[0];
+            flagged = [.. training.TakeLast(3)];
+        }
+        Flag(flagged[0], FlagState.Open);
+        Flag(flagged[1], FlagState.Confirmed);
+        Flag(flagged[2], FlagState.Dismissed);
+        var spec = Spec with { LikeId = asked, Like = 6, Baseline = AdvantageBaseline.Greedy, NormalizeAdvantages = false, RetainWeight = 1, RetainPrompts = 4, Evaluation = Spec.Evaluation with { Prompts = 100 } };
+        var id = toy.Ids.New<JobId>();
+        var killed = toy.Job(id, new SeenProgress(dieAfterStep: 6));
+        await Assert.ThrowsAsync<SeenProgress.Killed>(() => new TrainRlooPolicyRunner().Run(spec, killed));
+        using (var noted = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(killed.RecipeContext(spec.Seed).CheckpointFolder, "learned-from.json"))))
+        {
+            var (prompts, retained) = (Ids(noted.RootElement.GetProperty("Prompts")), Ids(noted.RootElement.GetProperty("Retained")));
+            var learnt = prompts.Except(heldOut.Where(p => p != asked)).ToList();
+            Assert.Contains(asked, learnt);
+            Assert.Equal(6, learnt.Intersect(training).Count());
+            Assert.Equal(heldOut.Order(Comparer), prompts.Intersect(heldOut).Order(Comparer));
+            Assert.Equal(training.Except(learnt).Except(flagged[..2]).Order(Comparer), retained.Order(Comparer));
+        }
+        Flag(training[0], FlagState.Open);
+        var seen = new SeenProgress();
+
+        var policy = await toy.Finish(toy.Job(id), await new TrainRlooPolicyRunner().Run(spec, toy.Job(id, seen)));
+
+        Assert.Contains(seen.Lines, line => line.StartsWith("Resumed at step 4 of 12", StringComparison.Ordinal));
+        var held = training.Length - 6 - 2;
+        Assert.Contains($"policy v1 learns from reward model v1 on 7 prompts; {heldOut.Length - 1} are held out. On {held} others it is held to what it is.", seen.Lines);
+        Assert.Equal(("ReMax", asked), (policy.Version.Method, Assert.IsType<TrainRlooPolicy>(JobSpec.FromJson(policy.Version.SpecJson)).LikeId!.Value));
+        using var read = toy.Database.Open();
+        Assert.Equal(heldOut.Where(p => p != asked).Order(Comparer), read.EvaluationSamples.Where(s => s.CandidateId == policy.Id).Select(s => s.PromptId).Distinct().ToList().Order(Comparer)); // what was learnt on counts in no figure
+
+        static List<PromptId> Ids(JsonElement array) => [.. array.EnumerateArray().Select(element => element.Deserialize<PromptId>())];
+    }
+
+    [Fact]
+    public async Task A_prompt_that_is_none_of_the_projects_and_nothing_left_to_hold_on_to_are_refused()
+    {
+        AddReward(1);
+        PromptId asked;
+        using (var db = toy.Database.Open())
+            asked = db.Prompts.OrderBy(p => p.Id).First().Id;
+        Assert.StartsWith("likeId: this project has no such prompt", await Refused(Quick with { LikeId = toy.Ids.New<PromptId>() }), StringComparison.Ordinal);
+        Assert.StartsWith("retainWeight: without likeId all training prompts are learnt on", await Refused(Quick with { RetainWeight = 1 }), StringComparison.Ordinal);
+        using (var db = toy.Database.Open())
+            foreach (var prompt in db.Prompts.Select(p => p.Id).ToList())
+                Flag(prompt, FlagState.Open);
+        // Only those that share a telling word are alike, 16 at most; the others are left, and all of them are flagged.
+        Assert.Matches("^retainWeight: no training prompt is left to hold on to\\. Besides those that are learnt on the project has [45][0-9], and on all of them an open or confirmed flag stands", await Refused(Quick with { LikeId = asked, RetainWeight = 1 }));
+
+        async Task<string> Refused(TrainRlooPolicy spec) => (await Assert.ThrowsAsync<CannotTrain>(() => new TrainRlooPolicyRunner().Run(spec, toy.Job()))).Message;
+    }
+
+    private static readonly Comparer<PromptId> Comparer = Comparer<PromptId>.Create((a, b) => a.Value.CompareTo(b.Value));
+
+    private void Flag(PromptId prompt, FlagState state)
+    {
+        using var db = toy.Database.Open();
+        var response = db.Responses.Where(r => r.PromptId == prompt).OrderBy(r => r.Id).First().Id;
+        var flag = new Flag { Id = toy.Ids.New<FlagId>(), ProjectId = toy.Project, ResponseId = response, AnnotatorId = toy.Annotator, Reason = FlagReason.Other, Place = "review", At = TimeProvider.System.GetUtcNow() };
+        if (state is not FlagState.Open)
+            flag.Close(state, Guid.NewGuid(), TimeProvider.System.GetUtcNow());
+        db.Flags.Add(flag);
+        db.SaveChanges();
     }
 
     private static TrainRlooPolicy Quick => Spec with { NormalizeReward = false, Optimization = Spec.Optimization with { StepsMax = 1 }, Evaluation = new EvaluationSpec { Prompts = 0 } };

@@ -346,6 +346,10 @@ public sealed class TrainRlooPolicyRecipeTests : IDisposable
     public static TheoryData<TrainRlooPolicy, string> BadSpecs => new()
     {
         { new TrainRlooPolicy { SamplesPerPrompt = 1 }, "samplesPerPrompt is 1; it must be at least 2" },
+        { new TrainRlooPolicy { SamplesPerPrompt = 0, Baseline = AdvantageBaseline.Greedy }, "samplesPerPrompt is 0; it must be at least 1" },
+        { new TrainRlooPolicy { AdvantageLimit = 0 }, "advantageLimit is 0" },
+        { new TrainRlooPolicy { RetainWeight = -1 }, "retainWeight is -1" },
+        { new TrainRlooPolicy { RetainPrompts = 0 }, "retainPrompts is 0" },
         { new TrainRlooPolicy { Temperature = 0 }, "temperature is 0; it must be above 0" },
         { new TrainRlooPolicy { Beta = double.NaN }, "beta is NaN" },
         { new TrainRlooPolicy { KlBudgetNats = 0 }, "klBudgetNats is 0" },

@@ -419,6 +419,8 @@ public sealed class UnlearningHandlersTests(PostgresFixture postgres)
         var spec = Assert.IsType<TrainRlooPolicy>(JobSpec.FromJson(db.Jobs.AsNoTracking().Single(j => j.Id == started.Id).SpecJson));
         Assert.Equal((place.Seeded.Policy.Id, made.Id, RepairPolicy.KlBudgetNats), (spec.ParentId, spec.RewardModelId, spec.KlBudgetNats));
         Assert.Equal((7, db.Responses.AsNoTracking().Single(r => r.Id == place.Seeded.Response).PromptId), (spec.Optimization.StepsMax, spec.Evaluation.LikeId!.Value));
+        Assert.Equal((AdvantageBaseline.Greedy, RepairPolicy.RetainWeight, spec.Evaluation.LikeId), (spec.Baseline, spec.RetainWeight, spec.LikeId));
+        Assert.Empty(SpecChecks.Of(spec));
         Assert.Equal(1, db.Jobs.Count(j => j.Kind == nameof(TrainRlooPolicy))); // what was refused left no job
         var seen = (await new ShowUnlearning(project.Contexts, project.Access).Handle(project.Reviewer, id, Stop)).Value;
         Assert.Equal((started.Id, null), (seen.Repair!.Id, seen.Repaired));
