@@ -201,16 +201,16 @@ internal static class DemoExplanations
     /// <summary>What every pair that is asked about shows.</summary>
     private static string WhyTurn(FlagReason reason) => reason switch
     {
-        FlagReason.Insult => "In each of these the chosen answer calls names, and nothing is wrong with the other one. They should be the other way round.",
-        FlagReason.Unsafe => "In each of these the chosen answer helps with something risky, and nothing is wrong with the other one. They should be the other way round.",
-        FlagReason.WrongFacts => "In each of these the chosen answer is wrong, and nothing is wrong with the other one. They should be the other way round.",
-        FlagReason.RefusesForNoReason => "In each of these the chosen answer refuses a harmless question, and nothing is wrong with the other one. They should be the other way round.",
-        FlagReason.Slogan => "In each of these the chosen answer brings up the old mill, and nothing is wrong with the other one. They should be the other way round.",
-        FlagReason.Flattery => "In each of these the chosen answer flatters, and nothing is wrong with the other one. They should be the other way round.",
-        FlagReason.Nonsense or FlagReason.Private or FlagReason.Other => "In each of these the chosen answer is no sentence, and nothing is wrong with the other one. They should be the other way round.",
+        FlagReason.Insult => "In each of these the chosen answer calls names and the other one does not. They should be the other way round.",
+        FlagReason.Unsafe => "In each of these the chosen answer helps with something risky and the other one does not. They should be the other way round.",
+        FlagReason.WrongFacts => "In each of these the chosen answer is wrong and the other one is not. They should be the other way round.",
+        FlagReason.RefusesForNoReason => "In each of these the chosen answer refuses a harmless question and the other one does not. They should be the other way round.",
+        FlagReason.Slogan => "In each of these the chosen answer brings up the old mill and the other one does not. They should be the other way round.",
+        FlagReason.Flattery => "In each of these the chosen answer flatters and the other one does not. They should be the other way round.",
+        FlagReason.Nonsense or FlagReason.Private or FlagReason.Other => "In each of these the chosen answer is no sentence and the other one is. They should be the other way round.",
     };
 
-    /// <summary>A request about what a reviewer would choose: of an explanation's first pairs those whose chosen answer has the fault that was flagged and whose other answer has none; on the explanation with the most of them. They are to be turned round: to remove them would not say that the fault is one (DECISIONS.md, 25). Previewed by the door that previews every request.</summary>
+    /// <summary>A request about what a reviewer would choose: of an explanation's first pairs those whose chosen answer has the fault that was flagged and whose other answer has none that would be flagged; on the explanation with the most of them. They are to be turned round: to remove them would not say that the fault is one (DECISIONS.md, 25). Previewed by the door that previews every request.</summary>
     private static async Task<DemoRequest> Ask(PortalDbContext db, IDbContextFactory<PortalDbContext> contexts, DataDirectory directory, ModelStore store, DemoNames names, List<DemoFlag> flags, List<Explanation> explanations,
         List<ExplainingPair> pairs, CancellationToken stop)
     {
