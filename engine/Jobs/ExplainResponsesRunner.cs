@@ -78,7 +78,9 @@ public sealed class ExplainResponsesRunner : IJobRunner<ExplainResponses>
         var known = await db.Responses.AsNoTracking().Where(r => r.ProjectId == run.ProjectId && spec.ResponseIds.Contains(r.Id)).Select(r => r.Id).ToListAsync(run.Stop);
         if (spec.ResponseIds.FirstOrDefault(id => !known.Contains(id)) is { Value: var missing } && missing != Guid.Empty)
             throw new CannotTrain($"responseIds: there is no response {missing} in this project.");
-        var wanted = flags.Select(flag => ((FlagId?)flag.Id, flag.ResponseId, flag.PreferredId)).Concat(known.Select(id => ((FlagId?)null, id, (ContentId?)null))).ToList();
+        // In the order they were asked for: the draws of what they are compared with depend on it.
+        var wanted = spec.FlagIds.Distinct().Select(id => flags.Find(flag => flag.Id == id)!).Select(flag => ((FlagId?)flag.Id, flag.ResponseId, flag.PreferredId)) // each is there, or that was said
+            .Concat(spec.ResponseIds.Distinct().Select(id => ((FlagId?)null, id, (ContentId?)null))).ToList();
         var responses = await StoredTexts.Responses(db, wanted.Select(one => one.Item2), run.Stop);
         var prompts = await StoredTexts.Prompts(db, responses.Values.Select(response => response.Prompt), run.Stop);
         var better = await db.Contents.AsNoTracking().Where(c => wanted.Select(one => one.Item3).Contains(c.Id) && c.Text != null).ToDictionaryAsync(c => c.Id, c => c.Text!, run.Stop);

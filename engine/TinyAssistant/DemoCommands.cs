@@ -18,11 +18,12 @@ public static class DemoCommands
         var onlyFeatures = new Option<bool>("--only-features") { Description = "Make the readable reward model anew (its autoencoder and its head), nothing else." };
         var onlyPolicies = new Option<bool>("--only-policies") { Description = "Make the policies with known rewards anew (P0 to P5, from the base) and the audit of one of them, nothing else." };
         var onlyAudit = new Option<bool>("--only-audit") { Description = "Make the audit of P1 anew, nothing else." };
+        var onlyExplanations = new Option<bool>("--only-explanations") { Description = "Make the flags, their explanations and the unlearning request anew, nothing else." };
         var policySteps = new Option<int?>("--policy-steps") { Description = "Limits the training of each of these policies, to try it out." };
         var work = new Option<DirectoryInfo>("--work") { Description = "Where the half-done run is kept. Default: ASSETS/.work." };
         var command = new Command("make-demo", "Make the shipped demo anew: tokenizer, base model, responses, simulated judgements, models and policies (about an hour on two cores).")
         {
-            assets, dialogues, drills, seed, keepBase, onlyFeatures, onlyPolicies, onlyAudit, policySteps, work,
+            assets, dialogues, drills, seed, keepBase, onlyFeatures, onlyPolicies, onlyAudit, onlyExplanations, policySteps, work,
         };
         command.SetAction((arguments, stop) =>
         {
@@ -39,6 +40,8 @@ public static class DemoCommands
                 TinyAssistant.MakeDemo.RunPolicies(folder, new DemoPoliciesOptions { StepsMax = arguments.GetValue(policySteps) }, context);
             else if (arguments.GetValue(onlyAudit))
                 TinyAssistant.MakeDemo.RunAudit(folder, context);
+            else if (arguments.GetValue(onlyExplanations))
+                TinyAssistant.MakeDemo.RunExplanations(folder, context);
             else
                 TinyAssistant.MakeDemo.Run(folder, preset, new MakeDemoOptions
                 {

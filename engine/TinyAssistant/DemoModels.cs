@@ -61,10 +61,11 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
         if (!known.Any(version => version.Kind is ModelKind.Policy && version.Id != baseId && version.Method is not (ExhibitMethod or PaidForLengthMethod)))
             await Add(project, baseId, baseId, PolicyFolder, ModelKind.Policy, stop);
         // Also in an installation that an earlier release filled: its reward model is the one the features are of.
-        if (!known.Any(version => version.Kind is ModelKind.SparseAutoencoder) && Shipped(await Known(project, stop)) is { } reward)
+        if (!known.Any(version => version.Kind is ModelKind.SparseAutoencoder) && ShippedReward(await Known(project, stop)) is { } reward)
             await Add(project, reward.Id, baseId, SaeFolder, ModelKind.SparseAutoencoder, stop);
         if (!known.Any(version => version.Method == SarmMethod) && (await Known(project, stop)).Find(version => version is { Kind: ModelKind.SparseAutoencoder, JobId: null }) is { } sae)
             await Add(project, sae.Id, baseId, SarmFolder, ModelKind.RewardModel, stop);
+        await Explain(project, stop);
         await Audit(project, baseId, stop); // first: it takes seconds, the description minutes
         await Describe(project, stop);
     }
@@ -84,12 +85,29 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
             prompts = await db.Prompts.Where(p => p.ProjectId == project && p.ExternalId != null).ToDictionaryAsync(p => p.ExternalId!, p => $"{p.Id}", stop);
         }
         var job = ids.New<JobId>();
-        var spec = DemoAudit.Spec((ulong)audited.Seed) with { AuditedId = audited.Id, BaseId = baseId, ReferenceId = Shipped(known)?.Id };
+        var spec = DemoAudit.Spec((ulong)audited.Seed) with { AuditedId = audited.Id, BaseId = baseId, ReferenceId = ShippedReward(known)?.Id };
         if (DemoAudit.Place(folder, AuditRewardRunner.ReportOf(directory, job), spec, prompts))
         {
             File.Copy(Path.Combine(assets, DemoAudit.LexiconFile), Path.Combine(directory.Lexicons, Path.GetFileName(DemoAudit.LexiconFile)), overwrite: true);
             await writes.WriteAsync(db => AskForJob.Add(db, job, project, spec, after: null, by: null, time.GetUtcNow()), stop);
         }
+    }
+
+    /// <summary>Stores the shipped flags, explanations and the request on one of them. Once; also in an installation that an earlier release filled.</summary>
+    private async Task Explain(ProjectId project, CancellationToken stop)
+    {
+        var path = Path.Combine(assets, DemoExplanations.File);
+        if (!File.Exists(path))
+            return;
+        DemoNames? names;
+        await using (var db = await contexts.CreateDbContextAsync(stop))
+        {
+            if (await db.Jobs.AnyAsync(j => j.ProjectId == project && j.Kind == nameof(ExplainResponses) && j.CreatedBy == null, stop))
+                return;
+            names = await DemoNames.Of(db, hasher, assets, project, stop);
+        }
+        if (names is not null && await DemoExplanations.Place(path, names, writes, hasher, ids, time, stop))
+            log.LogInformation("The demo's explanations are stored");
     }
 
     /// <summary>Asks for the description of the readable reward model's features: a job as any other, on the rows of this installation. Once; what became of it is seen among the jobs.</summary>
@@ -106,14 +124,15 @@ internal sealed class DemoModels(ModelStore store, IDbContextFactory<PortalDbCon
         return await db.ModelVersions.AsNoTracking().Where(v => v.ProjectId == project).OrderBy(v => v.CreatedAt).ThenBy(v => v.Id).ToListAsync(stop);
     }
 
-    /// <summary>The reward model of this folder, by its weights; null where the project has another one.</summary>
-    private ModelVersion? Shipped(IEnumerable<ModelVersion> known)
+    /// <summary>The version that came from one of the demo's folders, by its weights; null where the project has no such version.</summary>
+    /// <param name="known">Versions of the project.</param>
+    internal static ModelVersion? Shipped(string assets, string folder, IEnumerable<ModelVersion> known)
     {
-        var weights = new FileInfo(Path.Combine(assets, RewardFolder, HuggingFaceFolder.WeightsFile));
-        return weights.Exists
-            ? known.FirstOrDefault(version => version is { Kind: ModelKind.RewardModel, JobId: null } && version.Files().Any(file => file.Name == weights.Name && file.Sha256 == ModelStore.HashOf(weights.FullName)))
-            : null;
+        var weights = new FileInfo(Path.Combine(assets, folder, HuggingFaceFolder.WeightsFile));
+        return weights.Exists ? known.FirstOrDefault(version => version.JobId is null && version.Files().Any(file => file.Name == weights.Name && file.Sha256 == ModelStore.HashOf(weights.FullName))) : null;
     }
+
+    private ModelVersion? ShippedReward(IEnumerable<ModelVersion> known) => Shipped(assets, RewardFolder, known.Where(version => version.Kind is ModelKind.RewardModel));
 
     private async Task Add(ProjectId project, ModelVersionId parent, ModelVersionId baseId, string name, ModelKind kind, CancellationToken stop)
     {

@@ -204,6 +204,7 @@ public static class MakeDemo
             DemoTraining.Run(assets, folder, demo, options.Seed, context);
             DemoFeatures.Run(assets, options.Seed, context);
             var policies = MakePolicies(assets, options.Seed, new DemoPoliciesOptions(), context);
+            DemoExplanations.Run(assets, options.Seed, context).GetAwaiter().GetResult();
             WriteJson(Path.Combine(assets, ManifestFile), new { seed = options.Seed, options, commit = Commit(), judgements = demo.JudgementsHash(), files = Hashes(assets) });
             DemoPolicies.Demand(policies);
         }
@@ -231,6 +232,9 @@ public static class MakeDemo
 
     /// <summary>Only the audit, of the policy that lies there; the rest stays as it is, byte for byte.</summary>
     public static void RunAudit(string assets, RecipeContext context) => Add(assets, "an audit", "commitOfAudit", seed => DemoAudit.Run(assets, seed, context));
+
+    /// <summary>Only the flags, explanations and the unlearning request, by the models and rows that lie there; the rest stays as it is, byte for byte.</summary>
+    public static void RunExplanations(string assets, RecipeContext context) => Add(assets, "explanations", "commitOfExplanations", seed => DemoExplanations.Run(assets, seed, context).GetAwaiter().GetResult());
 
     /// <summary>Makes one part anew, by the seed of the demo that lies there, and writes the list of files again.</summary>
     private static void Add(string assets, string what, string commitOf, Action<ulong> make)

@@ -124,6 +124,7 @@ public sealed class Explanation
     /// <summary>Rows of pairs that could have explained it.</summary>
     public required int Pairs { get; init; }
 
+    /// <summary>That explaining it took; 0 where that is not known (the demo brings its own).</summary>
     public required double Milliseconds { get; init; }
     public required long Seed { get; init; }
     public required bool IsSynthetic { get; init; }

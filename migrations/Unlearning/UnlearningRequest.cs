@@ -1,4 +1,6 @@
 using System.Text.Json;
+using Microsoft.EntityFrameworkCore;
+using Portal.Data.Explanations;
 using Portal.Data.Serving;
 
 namespace Portal.Data.Unlearning;
@@ -232,7 +234,29 @@ public sealed class UnlearningPair
 /// <param name="OtherResponses">Other explained responses of the same model that these pairs explain as well: the blast radius.</param>
 /// <param name="ApprovalsNeeded">1 or 2.</param>
 /// <param name="Protected">Judgements on topics that the project protects.</param>
-public sealed record UnlearningPreview(RemovalPreviewResponse Effect, double? Fall, int OtherResponses, int ApprovalsNeeded, int Protected = 0);
+public sealed record UnlearningPreview(RemovalPreviewResponse Effect, double? Fall, int OtherResponses, int ApprovalsNeeded, int Protected = 0)
+{
+    /// <summary>Puts what the engine said of the head beside what the explanation says of the response.</summary>
+    /// <param name="judgements">It would be about.</param>
+    /// <param name="of">Judgements the model was trained on, and <paramref name="guarded"/> of the asked ones on protected topics.</param>
+    /// <param name="areTheirs">All that a person gave: the influence of most of those is not kept, so no fall is told.</param>
+    public static async Task<UnlearningPreview> Of(PortalDbContext db, Explanation explanation, RemovalPreviewResponse effect, IReadOnlyList<JudgementId> judgements, int of, int guarded, UnlearningAction action, bool areTheirs, CancellationToken stop)
+    {
+        // Of pairs that were judged alike, the one they are named by has the influence of all.
+        var influence = areTheirs ? (double?)null : await db.ExplainingPairs.Where(p => p.ExplanationId == explanation.Id && judgements.Contains(p.JudgementId)).SumAsync(p => p.Influence, stop);
+        double? fall = action switch { UnlearningAction.Remove => influence, UnlearningAction.DownWeight => (1 - PairStanding.LessWeight) * influence, UnlearningAction.Relabel => null };
+        return new UnlearningPreview(effect, fall, await OthersExplained(db, explanation, judgements, stop), UnlearningRequest.ApprovalsFor(judgements.Count, of, guarded), guarded);
+    }
+
+    /// <summary>Responses besides this one that some of the pairs explain, under the same model.</summary>
+    private static Task<int> OthersExplained(PortalDbContext db, Explanation explanation, IReadOnlyList<JudgementId> judgements, CancellationToken stop) =>
+        // Over IX_ExplainingPairs_JudgementId.
+        (from pair in db.ExplainingPairs
+         where judgements.Contains(pair.JudgementId) && pair.Weight > 0
+         join other in db.Explanations on pair.ExplanationId equals other.Id
+         where other.RewardModelId == explanation.RewardModelId && other.ResponseId != explanation.ResponseId
+         select other.ResponseId).Distinct().CountAsync(stop);
+}
 
 /// <summary>What was measured on a model after unlearning, beside the one before and the head that never saw the pairs. Source: specs/xrlhf.md §5.3.</summary>
 /// <param name="Pairs">Rows of features that went.</param>

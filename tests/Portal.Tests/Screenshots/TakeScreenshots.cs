@@ -23,6 +23,7 @@ public static class TakeScreenshots
     private static readonly (string Page, int Width, ColorScheme Scheme)[] Kept =
     [
         ("annotate", 1440, ColorScheme.Light), ("results", 1440, ColorScheme.Light), ("feature", 1440, ColorScheme.Light),
+        ("explanation", 1440, ColorScheme.Light), ("unlearning", 1440, ColorScheme.Light),
     ];
 
     /// <summary>A page to be seen.</summary>
@@ -81,7 +82,7 @@ public static class TakeScreenshots
         var shots = new List<Shot>
         {
             new("sign-in", "/sign-in", "/sign-in", IsSignedIn: false), new("home", "/", "/"), new("annotate-projects", "/annotate", "/annotate?choose=1"),
-            new("judge-projects", "/judge", "/judge?choose=1"), new("my-work", "/my-work", "/my-work"), new("review", "/review", "/review"), new("try", "/try", "/try"), new("explain", "/explain", "/explain"), new("explanations-together", "/explain/together", "/explain/together"), new("unlearning", "/unlearning", "/unlearning"), new("erasure", "/erasure", "/erasure"), new("erasure-new", "/erasure/new", "/erasure/new"), new("data", "/data", "/data"),
+            new("judge-projects", "/judge", "/judge?choose=1"), new("my-work", "/my-work", "/my-work"), new("review", "/review", "/review"), new("try", "/try", "/try"), new("explain", "/explain", "/explain"), new("explanations-together", "/explain/together", "/explain/together"), new("unlearning-requests", "/unlearning", "/unlearning"), new("erasure", "/erasure", "/erasure"), new("erasure-new", "/erasure/new", "/erasure/new"), new("data", "/data", "/data"),
             new("import", "/data/import", "/data/import"), new("export", "/data/export", "/data/export"), new("train", "/train", "/train"), new("jobs", "/jobs", "/jobs"),
             new("models", "/models", "/models"), new("projects", "/projects", "/projects"), new("project-choose", "/projects/choose", "/projects/choose"), new("project-new", "/projects/new", "/projects/new"), new("people", "/people", "/people"),
             new("account", "/account", "/account"), new("docs", "/docs", "/docs"), new("doc", "/docs/{Name}", "/docs/tutorial"),
@@ -133,6 +134,7 @@ public static class TakeScreenshots
         await FindFeaturePages(page, shots);
         await FindEndpoint(page, shots);
         await FindAudit(page, shots);
+        await FindUnlearning(page, shots);
 
         await page.GotoAsync("/people");
         await Interactive(page);
@@ -157,6 +159,18 @@ public static class TakeScreenshots
         shots.Add(new Shot("audits-to-compare", "/audits/compare", $"/audits/compare?first={audit.Split('/')[^1]}"));
         await page.GotoAsync($"{audit}/pairs");
         shots.Add(new Shot("audit-pair", "/audits/{Job:guid}/pairs/{Pair:guid}", await Link(page, "main a[href*='/pairs/']")));
+    }
+
+    /// <summary>The request that the demo brings, the explanation it rests on, and what asking for more would do.</summary>
+    private static async Task FindUnlearning(IPage page, List<Shot> shots)
+    {
+        await page.GotoAsync("/unlearning");
+        var request = await Link(page, "table.cards th a");
+        shots.Add(new Shot("unlearning", "/unlearning/{Id:guid}", request, Shows: "#effect"));
+        await page.GotoAsync(request);
+        shots.Add(new Shot("explanation", "/explain/{Id:guid}", await Link(page, "a[href^='explain/']"), Shows: "#side-by-side"));
+        await page.GotoAsync("/explain/together");
+        shots.Add(new Shot("explanations-annotator", "/explain/annotators/{Pseudonym}", await Link(page, "a[href^='explain/annotators/']")));
     }
 
     /// <summary>Makes an endpoint, which nobody asks.</summary>

@@ -168,20 +168,13 @@ public sealed class ExplainResponsesRunnerTests : IClassFixture<ToyProject>
         var asked = explanations.Where(e => e.PolicyId is not null).Select(PairsOf).ToList();
         Assert.Equal(2, asked.Count); // the flag's and the response's own
         Assert.Equal(asked[0].Select(pair => (pair.JudgementId, pair.PolicyEffect)), asked[1].Select(pair => (pair.JudgementId, pair.PolicyEffect)));
-        var (model, tokenizer) = toy.Store.OpenPolicy(policy);
-        using var ofModel = model;
-        using var reference = ToyWorld.Base();
-        var encoder = new DialogueEncoder(tokenizer, 64, Overlong.Filter);
-        var texts = asked[0].ConvertAll(pair => Texts(db, pair.JudgementId));
-        var prompt = Conversation.Parse(db.Contents.Single(c => c.Id == db.Prompts.Single(p => p.Id == db.Responses.Single(r => r.Id == written).PromptId).ContentId).Text);
-        var expected = new PolicyEffects(model, reference, 0.2).Of([new PolicyQuery(encoder.Answer(prompt, Words)!, [.. Enumerable.Range(0, texts.Count)])], texts.ConvertAll(pair => encoder.Pair(pair)!.Value), (_, _) => { }, default)[0];
-        Assert.All(asked[0].Zip(expected), pair => Assert.Equal(pair.Second, pair.First.PolicyEffect!.Value, 1e-4 * Math.Abs(pair.Second)));
+        AreEffects(db, asked[0], policy, 0.2, written);
 
         // Too much to ask: the first ten by direction.
         var short_ = toy.Job(progress: told);
         await toy.Finish(short_, await new ExplainResponsesRunner { CombinationsMax = 20 }.Run(spec with { FlagIds = [], ResponseIds = [written] }, short_));
         var first = PairsOf(db.Explanations.AsNoTracking().Single(e => e.JobId == short_.JobId));
-        Assert.Contains(told.Lines, line => line.StartsWith("policy v2 is asked about the first pairs by direction of each response only: all ", StringComparison.Ordinal));
+        Assert.Contains(told.Lines, line => line.StartsWith($"{policy.Label} is asked about the first pairs by direction of each response only: all ", StringComparison.Ordinal));
         Assert.All(first, pair => Assert.Equal(pair.CosineRank <= 10, pair.PolicyEffect.HasValue));
         Assert.Equal(asked[0].Take(10).Select(pair => pair.PolicyEffect), first.Take(10).Select(pair => pair.PolicyEffect));
 
@@ -191,7 +184,65 @@ public sealed class ExplainResponsesRunnerTests : IClassFixture<ToyProject>
         var late = toy.Job(progress: told);
         await toy.Finish(late, await new ExplainResponsesRunner().Run(spec with { FlagIds = [], ResponseIds = [written] }, late));
         Assert.Null(db.Explanations.AsNoTracking().Single(e => e.JobId == late.JobId).PolicyId);
-        Assert.Contains("No policy is asked about 1 of 1 responses: policy v2, which wrote them, is retired.", told.Lines);
+        Assert.Contains($"No policy is asked about 1 of 1 responses: {policy.Label}, which wrote them, is retired.", told.Lines);
+    }
+
+    /// <summary>Single verdicts make the policy, pairs are what it is asked about: in the pair form, with its own β.</summary>
+    [Fact]
+    public async Task A_policy_trained_by_kto_is_asked_about_pairs_too()
+    {
+        Verdicts();
+        var training = toy.Job();
+        var policy = (await toy.Finish(training, await new TrainPreferencePolicyRunner().Run(new TrainPreferencePolicy
+        {
+            Method = PreferenceMethod.Kto, LengthMax = 64, Beta = 0.3, Optimization = Quick with { LearningRate = 1e-3, Epochs = 1 }, Evaluation = new EvaluationSpec { Prompts = 0 },
+        }, training))).Version;
+        var (written, flag) = Flagged(by: policy.Id);
+        var job = toy.Job();
+
+        await toy.Finish(job, await new ExplainResponsesRunner().Run(new ExplainResponses { FlagIds = [flag], RewardModelId = reward, Mode = QueryMode.Raw }, job));
+
+        using var db = toy.Database.Open();
+        var one = db.Explanations.AsNoTracking().Single(e => e.JobId == job.JobId);
+        var pairs = db.ExplainingPairs.AsNoTracking().Where(p => p.ExplanationId == one.Id).ToList();
+        Assert.Equal(("KTO", (ModelVersionId?)policy.Id), (policy.Method, one.PolicyId));
+        Assert.All(pairs, pair => Assert.True(pair.PolicyEffect is { } effect && double.IsFinite(effect)));
+        Assert.Contains(pairs, pair => Math.Abs(pair.PolicyEffect!.Value) > 1e-6); // it was trained, so pairs move it
+        AreEffects(db, pairs, policy, 0.3, written);
+    }
+
+    /// <summary>Holds what is stored against <see cref="PolicyEffects"/> asked directly, with the base as the reference.</summary>
+    private void AreEffects(PortalDbContext db, List<ExplainingPair> pairs, ModelVersion policy, double beta, ResponseId written)
+    {
+        var (model, tokenizer) = toy.Store.OpenPolicy(policy);
+        using var ofModel = model;
+        using var reference = ToyWorld.Base();
+        var encoder = new DialogueEncoder(tokenizer, 64, Overlong.Filter);
+        var texts = pairs.ConvertAll(pair => Texts(db, pair.JudgementId));
+        var prompt = Conversation.Parse(db.Contents.Single(c => c.Id == db.Prompts.Single(p => p.Id == db.Responses.Single(r => r.Id == written).PromptId).ContentId).Text);
+        var expected = new PolicyEffects(model, reference, beta).Of([new PolicyQuery(encoder.Answer(prompt, Words)!, [.. Enumerable.Range(0, texts.Count)])], texts.ConvertAll(pair => encoder.Pair(pair)!.Value), (_, _) => { }, default)[0];
+        Assert.All(pairs.Zip(expected), pair => Assert.Equal(pair.Second, pair.First.PolicyEffect!.Value, 1e-4 * Math.Abs(pair.Second)));
+    }
+
+    /// <summary>Somebody calls each judged pair's answers good and bad as they were preferred.</summary>
+    private void Verdicts()
+    {
+        using var db = toy.Database.Open();
+        var now = DateTimeOffset.UtcNow;
+        foreach (var judged in db.PairwiseJudgements.AsNoTracking().Join(db.Tasks.AsNoTracking(), j => j.TaskId, t => t.Id, (j, t) => new { t.PromptId, t.FirstResponseId, Second = t.SecondResponseId!.Value, j.PreferredResponseId }).ToList())
+        {
+            foreach (var response in new[] { judged.FirstResponseId, judged.Second })
+            {
+                var task = AnnotationTask.Create(toy.Ids.New<TaskId>(), toy.Project, TaskKind.Binary, judged.PromptId, response, null, 1, now);
+                task.CountVote();
+                db.Tasks.Add(task);
+                db.BinaryJudgements.Add(new BinaryJudgement
+                {
+                    Id = toy.Ids.New<JudgementId>(), ProjectId = toy.Project, TaskId = task.Id, AnnotatorId = toy.Annotator, Source = JudgementSource.Person, SubmittedAt = now, Verdict = response == judged.PreferredResponseId ? BinaryVerdict.Good : BinaryVerdict.Bad, ResponseId = response,
+                });
+            }
+        }
+        db.SaveChanges();
     }
 
     /// <summary>What a judgement is about, the preferred answer first.</summary>

@@ -56,6 +56,7 @@ public sealed class DemoAuditTests : IDisposable
         ModelVersion policy;
         using (var db = database.Open())
         {
+            Assert.Equal((true, 0), (db.Explanations.Any(), db.UnlearningRequests.Count())); // nobody has the account that asks
             job = db.Jobs.AsNoTracking().Single(j => j.Kind == nameof(AuditReward));
             policy = db.ModelVersions.AsNoTracking().Single(v => v.Method == DemoModels.PaidForLengthMethod);
         }
