@@ -16,8 +16,8 @@ namespace Portal.Tests.Tidy
             ["Models", "Losses", "Agreement"],
             ["Generation", "Datasets", "Endpoints"],
             ["Evaluation", "Sae", "Irl", "Influence"],
-            ["Unlearning"],
             ["Recipes"],
+            ["Unlearning"],
             ["Audits"],
             ["Jobs", "Erasure", "Serving", "TinyAssistant", "Studies", "CommandLine", "EngineCommandLine", "TrainingProcess", "FullDisk"],
         ];
