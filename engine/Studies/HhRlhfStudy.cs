@@ -24,7 +24,7 @@ public static class HhRlhfStudy
     private const string Backbone = "data/models/stories260K";
 
     /// <summary>What the miniature trains on and is measured on.</summary>
-    private const int QuickTrained = 64, QuickHeldOut = 32;
+    private const int QuickTrained = 32, QuickHeldOut = 24;
 
     private static readonly TrainRewardModel spec = new()
     {

@@ -22,9 +22,10 @@ namespace Portal.Tests.Journeys;
 
 /// <summary>
 /// A prompt with its answers and reasons is erased, in the browser, against a live portal and a live engine: an admin finds it by its words and asks, another one approves, the queue's job removes it, the page shows the proof. The scanner, which found
-/// every planted text in the data directory before, finds none after; what learned from it is retired; `audit-verify` passes.
+/// every planted text in the data directory before, finds none after; what learned from it is retired; `audit-verify` passes. A minute, half of it the queue's own wait for what others still read: a round of <c>./test --soak</c>,
+/// since its parts are tests of their own.
 /// </summary>
-[Trait("Speed", "slow")]
+[Trait("Speed", "soak")]
 public sealed class ErasureRoundTests : IAsyncLifetime
 {
     private static readonly OptimizationSpec Quick = new() { LearningRate = 5e-3, HeadLearningRate = 2e-2, BatchSize = 32, Epochs = 1, CheckpointEverySteps = 0 };

@@ -84,7 +84,9 @@ public sealed class DemoExplanationsTests : IDisposable
         Assert.Null(names.ToIds(text.Replace("demo:judgement:", "demo:judgement:0", StringComparison.Ordinal), ids));
         Assert.Contains("is of this installation only", Assert.Throws<CannotTrain>(() => names.ToNames($"\"{Guid.NewGuid()}\"")).Message, StringComparison.Ordinal);
 
-        // The same job here gives the same numbers: what ships is what the code makes.
+        // The same job here gives the same numbers: what ships is what the code makes. A remake.
+        if (!Soak.IsLong)
+            return;
         var run = new JobRun
         {
             JobId = new JobId(Guid.CreateVersion7()), Number = 99, ProjectId = job.ProjectId, CreatedBy = null, Directory = database.Directory, Contexts = database.Contexts, Writes = database.Writes,
