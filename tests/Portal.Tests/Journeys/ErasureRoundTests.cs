@@ -85,7 +85,7 @@ public sealed class ErasureRoundTests : IAsyncLifetime
         await other.ClickAsync("button[popovertarget=approve]");
         await other.FillAsync("#approve-note", "Checked against the letter.");
         await other.ClickAsync("#approve button.danger, #approve button.primary");
-        await Ended(nameof(EraseData));
+        await live.Ended(nameof(EraseData));
         await other.Goes(request);
         await other.Locator("#download-proof").WaitForAsync();
         await Look(second, "proof");
@@ -130,7 +130,7 @@ public sealed class ErasureRoundTests : IAsyncLifetime
         var job = new Job { Id = live.Ids.New<JobId>(), Number = ((await db.Jobs.MaxAsync(j => (int?)j.Number)) ?? 0) + 1, ProjectId = project, Kind = spec.Kind, SpecJson = spec.ToJson(), AfterJobId = null, CreatedBy = null, CreatedAt = now };
         db.Jobs.Add(job);
         await db.SaveChangesAsync();
-        await Ended(nameof(TrainRewardModel));
+        await live.Ended(nameof(TrainRewardModel));
         return (ModelVersionId.From(job.Id.Value), judgements);
 
         JudgementId Vote(AnnotatorId by, ContentId? reason)
@@ -166,20 +166,6 @@ public sealed class ErasureRoundTests : IAsyncLifetime
         var scanner = new CanaryScanner(Canaries, CanaryScanner.TokenizersOf(live.Directory));
         scanner.Files(live.Directory.Root, null, null, CancellationToken.None);
         return [.. scanner.Report().Findings.Select(one => Canaries[one.Text]).Distinct()];
-    }
-
-    /// <summary>Waits until the newest job of a kind has succeeded.</summary>
-    private async Task Ended(string kind)
-    {
-        for (var waited = Stopwatch.StartNew(); ; await Task.Delay(200))
-        {
-            await using var db = live.Open();
-            var job = await db.Jobs.AsNoTracking().Where(j => j.Kind == kind).OrderByDescending(j => j.Number).FirstOrDefaultAsync();
-            Assert.False(job?.State is JobState.Failed or JobState.Cancelled, $"{kind}: {job?.FailReason}");
-            if (job?.State is JobState.Succeeded)
-                return;
-            Assert.True(waited.Elapsed < EngineProcess.Patience, $"{kind} did not come. The engine says:\n{live.EngineLog}");
-        }
     }
 
     /// <summary>`./run audit-verify` on the live directory: its exit status.</summary>

@@ -4,9 +4,11 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Playwright;
 using Portal.Data;
+using Portal.Data.Jobs;
 using Portal.Data.Storage;
 using Portal.Tests.Browser;
 using Portal.Tests.Engine.Jobs;
+using Xunit;
 
 namespace Portal.Tests.Journeys;
 
@@ -73,6 +75,27 @@ public sealed class LivePortal : IAsyncDisposable
             log.WriteLine(line.Data);
             if (line.Data?.Contains("The engine is ready", StringComparison.Ordinal) is true)
                 ready.TrySetResult();
+        }
+    }
+
+    /// <summary>Waits until the newest job of a kind has succeeded; fails where it does not.</summary>
+    public Task Ended(string kind) => Until(async db =>
+    {
+        var job = await db.Jobs.AsNoTracking().Where(j => j.Kind == kind).OrderByDescending(j => j.Number).FirstOrDefaultAsync();
+        Assert.False(job?.State is JobState.Failed or JobState.Cancelled, $"{kind}: {job?.FailReason}");
+        return job?.State is JobState.Succeeded;
+    }, kind);
+
+    /// <summary>Waits until the database is so.</summary>
+    /// <param name="what">For the message when it does not come.</param>
+    public async Task Until(Func<PortalDbContext, Task<bool>> isSo, string what)
+    {
+        for (var waited = Stopwatch.StartNew(); ; await Task.Delay(200))
+        {
+            await using var db = Open();
+            if (await isSo(db))
+                return;
+            Assert.True(waited.Elapsed < EngineProcess.Patience, $"{what} did not come. The engine says:\n{EngineLog}");
         }
     }
 

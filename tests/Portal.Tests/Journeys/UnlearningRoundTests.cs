@@ -78,7 +78,7 @@ public sealed class UnlearningRoundTests : IAsyncLifetime
         await Look(second, "flag");
         await reviewer.ClickAsync("#ask-explanation");
         await reviewer.Locator("[role=status] a[href^='jobs/']").First.WaitForAsync();
-        await Ended(nameof(ExplainResponses));
+        await live.Ended(nameof(ExplainResponses));
         await reviewer.GotoAsync("/explain");
         await reviewer.Locator("table.cards th a").First.ClickAsync();
         await reviewer.Locator("#side-by-side").WaitForAsync();
@@ -110,7 +110,7 @@ public sealed class UnlearningRoundTests : IAsyncLifetime
         await Look(first, "approval-asked");
         await admin.FillAsync("#approve-note", "Right.");
         await admin.ClickAsync("#approve button.primary");
-        await Ended(nameof(UnlearnPairs));
+        await live.Ended(nameof(UnlearnPairs));
         await admin.Goes(request);
         await admin.Locator("#result").WaitForAsync();
         await Look(first, "made");
@@ -119,13 +119,13 @@ public sealed class UnlearningRoundTests : IAsyncLifetime
         await admin.CheckAsync("input[value=FromServing]");
         await admin.FillAsync("input[name=steps]", "2");
         await admin.ClickAsync("#repair");
-        await Ended(nameof(TrainRlooPolicy));
+        await live.Ended(nameof(TrainRlooPolicy));
         await admin.Goes(request);
         await admin.ClickAsync("#compare");
         await admin.Locator("#side").WaitForAsync();
         await first.IsInteractive();
         await admin.ClickAsync("section:has(#blind) button");
-        await Ended(nameof(SampleResponses));
+        await live.Ended(nameof(SampleResponses));
         await reviewer.GotoAsync(admin.Url);
         await reviewer.ClickAsync("section:has(#blind) a.btn.primary");
         await reviewer.FocusAsync("button[value=start]");
@@ -150,7 +150,7 @@ public sealed class UnlearningRoundTests : IAsyncLifetime
         await admin.ClickAsync("button[popovertarget=roll-back]");
         await admin.FillAsync("#roll-back-reason", "Only to show the way back.");
         await admin.ClickAsync("#roll-back button.danger, #roll-back button.primary");
-        await Until(async db => (await db.UnlearningRequests.SingleAsync()).State is UnlearningState.RolledBack, "the roll-back");
+        await live.Until(async db => (await db.UnlearningRequests.SingleAsync()).State is UnlearningState.RolledBack, "the roll-back");
         await admin.Goes(request);
         await Look(first, "rolled-back");
 
@@ -174,27 +174,8 @@ public sealed class UnlearningRoundTests : IAsyncLifetime
         var job = new Job { Id = live.Ids.New<JobId>(), Number = ((await db.Jobs.MaxAsync(j => (int?)j.Number)) ?? 0) + 1, ProjectId = project, Kind = spec.Kind, SpecJson = spec.ToJson(), AfterJobId = null, CreatedBy = null, CreatedAt = DateTimeOffset.UtcNow };
         db.Jobs.Add(job);
         await db.SaveChangesAsync();
-        await Ended(nameof(TrainRewardModel));
+        await live.Ended(nameof(TrainRewardModel));
         return (project, ModelVersionId.From(job.Id.Value));
-    }
-
-    /// <summary>Waits until the newest job of a kind has succeeded.</summary>
-    private Task Ended(string kind) => Until(async db =>
-    {
-        var job = await db.Jobs.Where(j => j.Kind == kind).OrderByDescending(j => j.Number).FirstOrDefaultAsync();
-        Assert.False(job?.State is JobState.Failed or JobState.Cancelled, $"{kind}: {job?.FailReason}");
-        return job?.State is JobState.Succeeded;
-    }, kind);
-
-    private async Task Until(Func<PortalDbContext, Task<bool>> isSo, string what)
-    {
-        for (var waited = System.Diagnostics.Stopwatch.StartNew(); ; await Task.Delay(200))
-        {
-            await using var db = live.Open();
-            if (await isSo(db))
-                return;
-            Assert.True(waited.Elapsed < EngineProcess.Patience, $"{what} did not come. The engine says:\n{live.EngineLog}");
-        }
     }
 
     private static async Task Release(IPage page, string reason)
