@@ -97,7 +97,7 @@ public static class TrainRewardModelRecipe
 
     internal sealed record EncodedPair(PreferencePair Row, EncodedText Chosen, EncodedText Rejected);
 
-    private static int LengthOf(EncodedPair pair) => Math.Max(pair.Chosen.Ids.Length, pair.Rejected.Ids.Length);
+    internal static int LengthOf(EncodedPair pair) => Math.Max(pair.Chosen.Ids.Length, pair.Rejected.Ids.Length);
 
     internal static List<EncodedPair> Encode(DialogueEncoder encoder, IReadOnlyList<PreferencePair> rows) =>
         [.. rows.Select(row => encoder.Pair(row) is { } pair ? new EncodedPair(row, pair.Chosen, pair.Rejected) : null).OfType<EncodedPair>()];
@@ -118,18 +118,25 @@ public static class TrainRewardModelRecipe
     private static double[] Differences(TrainedReward trained, ITokenizer tokenizer, IReadOnlyList<EncodedPair> pairs, RecipeContext context)
     {
         trained.Module.eval();
+        var differences = Margins(trained.Model, tokenizer, pairs, context);
+        trained.Module.train();
+        return differences;
+    }
+
+    /// <summary>Chosen minus rejected reward of each pair, by a model as it is.</summary>
+    internal static double[] Margins(IRewardModel model, ITokenizer tokenizer, IReadOnlyList<EncodedPair> pairs, RecipeContext context)
+    {
         using var noGrad = no_grad();
-        var differences = new double[pairs.Count];
+        var margins = new double[pairs.Count];
         foreach (var batch in BatchOrder.ByLength([.. pairs.Select(LengthOf)], 64))
         {
             context.ThrowIfStopped();
             using var scope = NewDisposeScope();
-            var (chosen, rejected, _) = Rewards(trained.Model, tokenizer.PadId, [.. batch.Select(i => pairs[i])]);
+            var (chosen, rejected, _) = Rewards(model, tokenizer.PadId, [.. batch.Select(i => pairs[i])]);
             var values = chosen.sub(rejected).ToFloats();
             for (var row = 0; row < batch.Length; row++)
-                differences[batch[row]] = values[row];
+                margins[batch[row]] = values[row];
         }
-        trained.Module.train();
-        return differences;
+        return margins;
     }
 }

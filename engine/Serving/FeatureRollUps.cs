@@ -7,6 +7,7 @@ using Portal.Data.Registry;
 using Portal.Data.SaeFeatures;
 using Portal.Data.Serving;
 using Portal.Data.Unlearning;
+using Portal.Engine.Jobs;
 using Portal.Engine.Sae;
 
 namespace Portal.Engine.Serving;
@@ -14,9 +15,6 @@ namespace Portal.Engine.Serving;
 /// <summary>The door that adds explanations up by feature, over <see cref="FeatureRollUps"/>.</summary>
 internal static class RollUpFeatures
 {
-    /// <summary>Methods that explanations keep pairs of.</summary>
-    private static readonly AttributionMethod[] Kept = [AttributionMethod.Projection, AttributionMethod.Influence, AttributionMethod.NearestNeighbours, AttributionMethod.Cosine];
-
     public static async Task Handle(HttpContext http)
     {
         var request = await EngineHttp.Read<FeatureRollUpRequest>(http, http.RequestAborted);
@@ -24,8 +22,8 @@ internal static class RollUpFeatures
             throw PreviewToggles.Bad("model", $"Name a reward model on sparse features; GET {ModelList.Route} lists reward models.");
         if (string.IsNullOrWhiteSpace(request.Explained))
             throw PreviewToggles.Bad("explained", $"Name the reward model whose explanations are added up; GET {ModelList.Route} lists reward models.");
-        if (!Kept.Contains(request.By))
-            throw PreviewToggles.Bad("by", $"Name one of {string.Join(", ", Kept)}.");
+        if (!ExplainResponsesRunner.Kept.Contains(request.By))
+            throw PreviewToggles.Bad("by", $"Name one of {string.Join(", ", ExplainResponsesRunner.Kept)}.");
         await EngineHttp.Answer(http, await EngineHttp.Part<FeatureRollUps>(http, "adds explanations up").Take(request, http.RequestAborted));
     }
 }

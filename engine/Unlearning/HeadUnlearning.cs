@@ -109,10 +109,12 @@ public static class HeadUnlearning
     /// <summary>Mean margin of S before, and where it would be had the head never seen S, to first order.</summary>
     public static (double Before, double Without) PredictedMargin(PairHead all, PairInfluence influence, VoteChange change)
     {
-        var votes = change.Rows.Sum(row => change.Share(row) * all.Counts[row]);
-        double Mean(double[] margins) => change.Rows.Sum(row => change.Share(row) * all.Counts[row] * margins[row]) / votes;
-        return (Mean(influence.Margins), Mean(all.Margins(Sum(influence.Theta, influence.ChangeWithout(change)))));
+        return (Mean(all, change, influence.Margins), Mean(all, change, all.Margins(Sum(influence.Theta, influence.ChangeWithout(change)))));
     }
+
+    /// <summary>Mean margin of the votes of S.</summary>
+    private static double Mean(PairHead all, VoteChange change, double[] margins) =>
+        change.Rows.Sum(row => change.Share(row) * all.Counts[row] * margins[row]) / change.Rows.Sum(row => change.Share(row) * all.Counts[row]);
 
     private static (double[] Weights, int Steps, DescentEnd? End) Descend(RewardUnlearningMethod method, PairHead all, PairHead left, PairInfluence influence, VoteChange change, HeadDescentOptions options, FeatureRows? heldOut, CancellationToken stop)
     {
@@ -129,8 +131,7 @@ public static class HeadUnlearning
         {
             stop.ThrowIfCancellationRequested();
             var margins = all.Margins(theta);
-            var mean = change.Rows.Sum(row => change.Share(row) * all.Counts[row] * margins[row]) / (all.Total - left.Total);
-            if (options.Stops?.Look((mean, wanted), accuracy is { } was ? (was, Accuracy(theta)) : null, DescentStops.PreferenceKl(start, margins, left.Counts)) is { } end)
+            if (options.Stops?.Look((Mean(all, change, margins), wanted), accuracy is { } was ? (was, Accuracy(theta)) : null, DescentStops.PreferenceKl(start, margins, left.Counts)) is { } end)
                 return end is DescentEnd.Prediction ? (theta, step, end) : (before, Math.Max(0, step - 1), end);
             if (step == options.Steps)
                 return (theta, step, DescentEnd.Steps);

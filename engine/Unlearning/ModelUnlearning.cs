@@ -56,7 +56,7 @@ public static class ModelUnlearning
 {
     private sealed record Encoded(IReadOnlyList<TrainRewardModelRecipe.EncodedPair> Pairs)
     {
-        public IReadOnlyList<int> Lengths { get; } = [.. Pairs.Select(pair => Math.Max(pair.Chosen.Ids.Length, pair.Rejected.Ids.Length))];
+        public IReadOnlyList<int> Lengths { get; } = [.. Pairs.Select(TrainRewardModelRecipe.LengthOf)];
         public double[] Votes { get; } = [.. Pairs.Select(pair => pair.Row.Weight)];
     }
 
@@ -78,7 +78,7 @@ public static class ModelUnlearning
         var random = new SeededRandom((ulong)context.Seed).Split("model unlearning");
         var goneShare = away.Votes.Sum() / (away.Votes.Sum() + stay.Votes.Sum());
         var looked = new Encoded([.. Drawn(stay, options.LookPairs, random.Split("looked at")).Select(i => stay.Pairs[i])]);
-        double[] Margins(Encoded pairs) => MarginsOf(model, tokenizer, pairs, context);
+        double[] Margins(Encoded pairs) => TrainRewardModelRecipe.Margins(model, tokenizer, pairs.Pairs, context);
         double Mean(double[] margins) => margins.Zip(away.Votes, (margin, votes) => margin * votes).Sum() / away.Votes.Sum();
         var (start, before) = (Margins(away), Margins(looked));
         var accuracy = held.Pairs.Count > 0 ? ForgettingReport.Accuracy(Margins(held)) : (double?)null;
@@ -155,21 +155,6 @@ public static class ModelUnlearning
         int[] order = [.. Enumerable.Range(0, pairs.Pairs.Count)];
         random.Shuffle(order);
         return order[..Math.Min(count, order.Length)];
-    }
-
-    private static double[] MarginsOf(LlamaReward model, ITokenizer tokenizer, Encoded pairs, RecipeContext context)
-    {
-        using var noGrad = no_grad();
-        var margins = new double[pairs.Pairs.Count];
-        foreach (var batch in BatchOrder.ByLength(pairs.Lengths, 64))
-        {
-            context.ThrowIfStopped();
-            using var scope = NewDisposeScope();
-            var (chosen, rejected, _) = TrainRewardModelRecipe.Rewards(model, tokenizer.PadId, [.. batch.Select(i => pairs.Pairs[i])]);
-            foreach (var (row, value) in batch.Zip(chosen.sub(rejected).ToFloats()))
-                margins[row] = value;
-        }
-        return margins;
     }
 
     private static IReadOnlyList<Tensor> Copy(LlamaReward model) => [.. model.parameters().Select(parameter => parameter.detach().clone())];

@@ -32,7 +32,7 @@ public static class Relearning
         List<double> curve = [measure()];
         var total = (pairs.Count + spec.BatchSize - 1) / spec.BatchSize;
         using var optimization = new Optimization(model.Backbone.parameters(), [model.ScoreWeight], spec, total);
-        foreach (var (step, batches) in StepsOf.Run([.. pairs.Select(pair => Math.Max(pair.Chosen.Ids.Length, pair.Rejected.Ids.Length))], spec, context.Seed, 0, total))
+        foreach (var (step, batches) in StepsOf.Run([.. pairs.Select(TrainRewardModelRecipe.LengthOf)], spec, context.Seed, 0, total))
         {
             context.ThrowIfStopped();
             model.train();

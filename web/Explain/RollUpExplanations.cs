@@ -94,7 +94,7 @@ public sealed class RollUpExplanations(IDbContextFactory<PortalDbContext> contex
         return known;
     }
 
-    private static async Task<Dictionary<string, int>> Counts(PortalDbContext db, DatasetVersionId dataset, Func<IQueryable<JudgementGroups>, IQueryable<IGrouping<string, JudgementGroups>>> by, CancellationToken stop) =>
+    internal static async Task<Dictionary<string, int>> Counts(PortalDbContext db, DatasetVersionId dataset, Func<IQueryable<JudgementGroups>, IQueryable<IGrouping<string, JudgementGroups>>> by, CancellationToken stop) =>
         await by(Trained(db, dataset)).Select(group => new { group.Key, Count = group.Count() }).ToDictionaryAsync(group => group.Key, group => group.Count, stop);
 
     private static async Task<IReadOnlyList<SharedPair>> Shared(PortalDbContext db, WeighedExplanations weighed, IReadOnlyDictionary<JudgementId, JudgementGroups> groups, AttributionMethod by, CancellationToken stop)

@@ -72,7 +72,7 @@ public sealed class ShowAnnotator(IDbContextFactory<PortalDbContext> contexts, A
         if (own.Count == 0)
             return gone;
         var groups = await RollUpExplanations.Groups(db, weighed.Dataset, weighed.Judgements, stop);
-        var counts = await RollUpExplanations.Trained(db, weighed.Dataset).GroupBy(row => row.Annotator).Select(group => new { group.Key, Count = group.Count() }).ToDictionaryAsync(group => group.Key, group => group.Count, stop);
+        var counts = await RollUpExplanations.Counts(db, weighed.Dataset, rows => rows.GroupBy(row => row.Annotator), stop);
         var weight = ExplanationRollUp.By(weighed.Counted, row => groups.TryGetValue(weighed.Judgements[row], out var known) ? [known.Annotator] : [], counts).FirstOrDefault(group => group.Key == pseudonym)
             ?? new GroupWeight(pseudonym, 0, own.Count / (double)counts.Values.Sum(), own.Count, 0);
         var weights = Weights(weighed);
