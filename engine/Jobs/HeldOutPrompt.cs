@@ -1,4 +1,3 @@
-using System.Text.RegularExpressions;
 using Microsoft.EntityFrameworkCore;
 using Portal.Data;
 using Portal.Data.Feedback;
@@ -9,7 +8,7 @@ using Portal.Engine.Statistics;
 namespace Portal.Engine.Jobs;
 
 /// <summary>A prompt as policies are asked it; of a part that is never trained on, but for those that are named by likeness.</summary>
-internal sealed partial record HeldOutPrompt(PromptId Id, AskedPrompt Asked)
+internal sealed record HeldOutPrompt(PromptId Id, AskedPrompt Asked)
 {
     /// <summary>Held-out prompts of a project, judged or not, drawn by a seed.</summary>
     /// <param name="rules">The split whose held-out part is meant.</param>
@@ -48,30 +47,14 @@ internal sealed partial record HeldOutPrompt(PromptId Id, AskedPrompt Asked)
         var isOurs = await db.Prompts.AnyAsync(p => p.Id == id && p.ProjectId == run.ProjectId, run.Stop);
         if (!isOurs || (await StoredTexts.Prompts(db, [id], run.Stop)).GetValueOrDefault(id) is not { } asked || !fits(asked.Turns))
             return [];
-        var (words, documents, frequency) = (Words(asked.Turns), 0, new Dictionary<string, int>(StringComparer.Ordinal));
+        var likeness = new PromptLikeness(asked.Turns);
         await foreach (var (_, prompt, _) in StoredTexts.OfProject(db, run.ProjectId, new DatasetRules(), run.Stop))
-        {
-            documents++;
-            foreach (var word in Words(prompt.Turns))
-                frequency[word] = frequency.GetValueOrDefault(word) + 1;
-        }
+            likeness.Count(prompt.Turns);
         // Read once more instead of kept: what a word weighs is known only now, and a project may have very many prompts.
-        double Square(string word) => Math.Pow(Math.Log((1.0 + documents) / (1 + frequency.GetValueOrDefault(word))), 2);
         var found = new List<(double Likeness, HeldOutPrompt Prompt)>();
         await foreach (var (other, prompt, isHeldOut) in StoredTexts.OfProject(db, run.ProjectId, trainedBy ?? new DatasetRules(), run.Stop))
-        {
-            if (trainedBy is not null && isHeldOut)
-                continue;
-            var theirs = Words(prompt.Turns);
-            var shared = theirs.Where(words.Contains).Sum(Square);
-            if (other != id && prompt.Key != asked.Key && shared > 0 && fits(prompt.Turns))
-                found.Add((shared / Math.Sqrt(theirs.Sum(Square)), new HeldOutPrompt(other, new AskedPrompt(prompt.Key, prompt.Turns))));
-        }
+            if (!(trainedBy is not null && isHeldOut) && other != id && prompt.Key != asked.Key && likeness.Of(prompt.Turns) is > 0 and var like && fits(prompt.Turns))
+                found.Add((like, new HeldOutPrompt(other, new AskedPrompt(prompt.Key, prompt.Turns))));
         return [new HeldOutPrompt(id, new AskedPrompt(asked.Key, asked.Turns)), .. found.OrderByDescending(entry => entry.Likeness).ThenBy(entry => entry.Prompt.Id.Value).Take(count).Select(entry => entry.Prompt)];
-
-        static HashSet<string> Words(IReadOnlyList<Turn> turns) => [.. turns.SelectMany(turn => WordPattern().Matches(turn.Content)).Select(match => match.Value.ToUpperInvariant())];
     }
-
-    [GeneratedRegex(@"\w+")]
-    private static partial Regex WordPattern();
 }

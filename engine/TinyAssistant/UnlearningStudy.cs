@@ -218,14 +218,9 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
 
         private void Policies(IReadOnlyList<int> removed, IReadOnlyList<int> turned, Func<RewardUnlearningMethod, double[]> removedHead, double[] turnedHead)
         {
-            var phrased = cause.Phrased(sizes.PhraseShare);
-            List<PreferencePair> pairs = [.. phrased.Select(entry => entry.Pair)];
-            List<(IReadOnlyList<Turn> Prompt, string Text)> texts = [.. pairs.SelectMany(pair => new[] { (pair.Prompt, pair.Chosen), (pair.Prompt, pair.Rejected) })];
-            var asked = world.Set.Test.Take(sizes.PolicyPrompts).ToList();
-            var keys = asked.SelectMany(prompt => Enumerable.Repeat(prompt.Id, sizes.SamplesPerPrompt)).ToList();
-
-            var poisoned = new RewardScorer(cause.Cause.Reward, tokenizer).Score(texts, run.Stop);
-            var states = EndReader.Read(cause.Features, tokenizer, texts, cause.Preset.LengthMax, run.Stop);
+            var policies = new PlantedPolicies(cause, world, tokenizer, dpo, sizes, run, seed);
+            var poisoned = new RewardScorer(cause.Cause.Reward, tokenizer).Score(policies.Texts, run.Stop);
+            var states = EndReader.Read(cause.Features, tokenizer, policies.Texts, cause.Preset.LengthMax, run.Stop);
             IReadOnlyList<double> ByHead(double[] theta) => [.. states.Select(state => state.Values.Zip(theta, (value, weight) => value * weight).Sum())];
             var (newton, npo, turnedNewton) = (ByHead(removedHead(RewardUnlearningMethod.NewtonTwice)), ByHead(removedHead(RewardUnlearningMethod.NegativePreference)), ByHead(turnedHead));
             var again = TrainedAgain("again", UnlearningAction.Remove, cause.Ids(removed));
@@ -240,71 +235,42 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
             Phrase("gold", never);
 
             var oldFolder = Path.Combine(run.Work, $"policy-old-{seed}");
-            var old = Trained("old", baseFolder, poisoned);
-            var gold = Trained("gold", baseFolder, never);
+            var old = Answers("old", baseFolder, poisoned);
+            var gold = Answers("gold", baseFolder, never);
             (string Name, IReadOnlyList<GraderReading> Answers)[] made =
             [
-                ("turned round and trained again, from the base", Trained("turned-base", baseFolder, turnedAgain)), ("turned round and trained again, repaired from the old", Trained("turned-old", oldFolder, turnedAgain)),
-                ("turned round by Newton, from the base", Trained("turned-newton", baseFolder, turnedNewton)),
-                ("removed unread and trained again, from the base", Trained("again-base", baseFolder, again)), ("removed unread by Newton, from the base", Trained("newton-base", baseFolder, newton)),
+                ("turned round and trained again, from the base", Answers("turned-base", baseFolder, turnedAgain)), ("turned round and trained again, repaired from the old", Answers("turned-old", oldFolder, turnedAgain)),
+                ("turned round by Newton, from the base", Answers("turned-newton", baseFolder, turnedNewton)),
+                ("removed unread and trained again, from the base", Answers("again-base", baseFolder, again)), ("removed unread by Newton, from the base", Answers("newton-base", baseFolder, newton)),
             ];
 
-            var (before, wanted) = (Says("old", old), Says("gold", gold));
-            Add("policies: samples of each", keys.Count, ">= 1,000", keys.Count >= 1_000);
+            var (before, wanted) = (policies.Says("old", old), policies.Says("gold", gold));
+            Add("policies: samples of each", policies.Samples, ">= 1,000", policies.Samples >= 1_000);
             rows.Add(StudyRow.Of("policies: the old one says the phrase", seed, before, ">= .05", before.Estimate >= 0.05));
             rows.Add(StudyRow.Of("policies: gold says the phrase", seed, wanted));
-            Against("gold", gold, isReleased: false);
+            rows.AddRange(policies.Against("gold", gold, old, isReleased: false));
             foreach (var (name, answers) in made)
             {
                 var isReleased = name == made[0].Name;
-                var after = Says(name, answers);
+                var after = policies.Says(name, answers);
                 rows.Add(StudyRow.Of($"policies, {name}: says the phrase", seed, after, isReleased ? "gold's within 20 % or 2 points" : null, isReleased ? Math.Abs(after.Estimate - wanted.Estimate) <= Math.Max(0.2 * wanted.Estimate, 0.02) : null));
-                Against(name, answers, isReleased);
+                rows.AddRange(policies.Against(name, answers, old, isReleased));
             }
 
-            ConfidenceInterval Says(string name, IReadOnlyList<GraderReading> answers) => Bootstrap.Mean([.. answers.Select(reading => reading.Trigger ? 1.0 : 0)], keys, random.Split("says").Split(name));
-
-            void Against(string name, IReadOnlyList<GraderReading> answers, bool isReleased)
-            {
-                double[] wins = [.. answers.Zip(old, (one, other) => TruthScorer.Score(one).CompareTo(TruthScorer.Score(other)) switch { > 0 => 1.0, < 0 => 0, _ => 0.5 })];
-                Wins($"policies, {name}: beats old by r* where old was satisfactory (did not say it)", i => !old[i].Trigger, isReleased ? ">= .48" : null, value => value >= 0.48);
-                Wins($"policies, {name}: beats old by r* on the flagged (old said it)", i => old[i].Trigger);
-                rows.Add(StudyRow.Of($"policies, {name}: mean r*, less old's", seed, Bootstrap.PairedDifference([.. answers.Select(TruthScorer.Score)], [.. old.Select(TruthScorer.Score)], keys, random.Split("truth").Split(name))));
-                rows.Add(StudyRow.Of($"policies, {name}: readable share, less old's", seed,
-                    Bootstrap.PairedDifference([.. answers.Select(reading => reading.Readable ? 1.0 : 0)], [.. old.Select(reading => reading.Readable ? 1.0 : 0)], keys, random.Split("readable").Split(name))));
-
-                void Wins(string measure, Func<int, bool> where, string? target = null, Func<double, bool>? reached = null)
-                {
-                    List<int> some = [.. Enumerable.Range(0, wins.Length).Where(where)];
-                    if (some.Count == 0)
-                        return;
-                    var interval = Bootstrap.Mean([.. some.Select(i => wins[i])], [.. some.Select(i => keys[i])], random.Split(measure));
-                    rows.Add(StudyRow.Of(measure, seed, interval, target, target is null ? null : reached?.Invoke(interval.Estimate)));
-                }
-            }
-
-            // How often a labeller takes the side with the phrase, of the pairs into one side of which it was put.
-            void Phrase(string name, IReadOnlyList<double> rewards) =>
-                Add($"reward model {name}: prefers the answer with the phrase", Enumerable.Range(0, pairs.Count).Where(i => phrased[i].IsInFirst is not null).Average(i => phrased[i].IsInFirst == rewards[2 * i] > rewards[(2 * i) + 1] ? 1.0 : 0));
+            void Phrase(string name, IReadOnlyList<double> rewards) => Add($"reward model {name}: prefers the answer with the phrase", policies.PrefersPhrase(rewards));
 
             IReadOnlyList<double> TrainedAgain(string name, UnlearningAction action, HashSet<Guid> changed)
             {
                 using var reward = cause.TrainedAgain(name, action, changed);
-                return new RewardScorer(reward, tokenizer).Score(texts, run.Stop);
+                return new RewardScorer(reward, tokenizer).Score(policies.Texts, run.Stop);
             }
 
-            IReadOnlyList<GraderReading> Trained(string name, string from, IReadOnlyList<double> rewards)
+            IReadOnlyList<GraderReading> Answers(string name, string from, IReadOnlyList<double> rewards)
             {
-                using var policy = ModelFolder.LanguageModel(from).Model;
-                List<PreferencePair> labelled = [.. pairs.Select((pair, i) => (pair, Gap: rewards[2 * i] - rewards[(2 * i) + 1])).Where(entry => entry.Gap != 0)
-                    .Select(entry => entry.Gap > 0 ? entry.pair : entry.pair with { Chosen = entry.pair.Rejected, Rejected = entry.pair.Chosen })];
-                TrainPreferencePolicyRecipe.RunDpo(dpo, policy, tokenizer, new TrainingSplit<PreferencePair>(labelled, []), run.Training($"dpo-{name}-{seed}", seed));
+                using var policy = policies.Trained(name, from, rewards);
                 if (name == "old") // others are repaired from it
                     HuggingFaceFolder.Save(policy, oldFolder, tokenizer);
-                var encoder = WorldSamples.Encoder(policy, tokenizer);
-                var ids = asked.SelectMany(prompt => Enumerable.Repeat(encoder.Prompt(MakeDemo.TurnsOf(prompt.Turns)), sizes.SamplesPerPrompt)).ToList();
-                var answers = new Sampler(policy).Generate(ids, WorldSamples.Options(policy, encoder, seed), run.Stop);
-                return [.. answers.Select((answer, i) => Grader.Read(asked[i / sizes.SamplesPerPrompt].Turns, tokenizer.Decode([.. answer.Ids]).Trim()))];
+                return policies.Answers(policy);
             }
         }
     }

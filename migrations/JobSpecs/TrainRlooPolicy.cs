@@ -6,6 +6,19 @@ namespace Portal.Data.JobSpecs;
 /// </summary>
 public sealed record TrainRlooPolicy : JobSpec
 {
+    /// <summary>
+    /// Repair of a policy that people flagged: ReMax on flagged prompts and those like them, held close to what it is there, and closer on the others. Whoever uses it names policy, reward model and prompt.
+    /// </summary>
+    /// <remarks>
+    /// Rewards are normalised once and advantages are not, so that a reward is worth the same beside the retain term at every step. Without a price on divergence the flagged prompts improve and all others get worse
+    /// (specs/xrlhf.md §2.2 C); what each price does: docs/evidence-unlearning.md. The budget mostly ends it before its steps.
+    /// </remarks>
+    public static TrainRlooPolicy Repair { get; } = new()
+    {
+        Baseline = AdvantageBaseline.Greedy, RetainWeight = 0.5, NormalizeReward = true, NormalizeAdvantages = false, KlBudgetNats = 3,
+        Optimization = new TrainRlooPolicy().Optimization with { StepsMax = 60 },
+    };
+
     /// <summary>The policy to start from, which is also the reference; null means the project's base policy.</summary>
     public ModelVersionId? ParentId { get; init; }
 

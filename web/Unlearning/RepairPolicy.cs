@@ -28,15 +28,6 @@ public enum PolicyRepair
 [Needs(Permission.Administer)]
 public sealed class RepairPolicy(WriteQueue writes, Access access, StartJob start, ContentHasher hasher, TimeProvider time)
 {
-    /// <summary>How far it may go from the policy it starts from, nats per answer. Source: specs/xrlhf.md §2.2 C: without the KL term the flagged prompts improve and all others get worse.</summary>
-    public const double KlBudgetNats = 3;
-
-    /// <summary>What a nat of divergence costs on prompts that nobody flagged, in deviations of the reward; ReMax's own KL coefficient is a tenth of it.</summary>
-    public const double RetainWeight = 0.5;
-
-    /// <summary>Steps of ReMax where nobody says otherwise; the budget mostly ends it before. DPO reads its pairs once.</summary>
-    public const int StepsDefault = 60;
-
     /// <param name="steps">At most so many; null: as many as the way needs.</param>
     public async Task<Outcome<StartedJob>> Handle(ClaimsPrincipal user, UnlearningRequestId id, PolicyRepair how, int? steps, CancellationToken stop)
     {
@@ -65,14 +56,10 @@ public sealed class RepairPolicy(WriteQueue writes, Access access, StartJob star
                 var evaluation = new EvaluationSpec { LikeId = prompt };
                 var dpo = StartRelabelledPolicy.SpecBy(reward);
                 // All that one person gave is about no prompt: then all are learnt on, and none is left to be held.
-                var remax = new TrainRlooPolicy
-                {
-                    ParentId = policy, RewardModelId = reward, LikeId = prompt, Baseline = AdvantageBaseline.Greedy, RetainWeight = prompt is null ? 0 : RetainWeight, NormalizeReward = true, NormalizeAdvantages = false,
-                    KlBudgetNats = KlBudgetNats,
-                };
+                var remax = TrainRlooPolicy.Repair with { ParentId = policy, RewardModelId = reward, LikeId = prompt, RetainWeight = prompt is null ? 0 : TrainRlooPolicy.Repair.RetainWeight };
                 JobSpec spec = how is PolicyRepair.FromBase
                     ? dpo with { Optimization = dpo.Optimization with { StepsMax = steps ?? dpo.Optimization.StepsMax }, Evaluation = evaluation }
-                    : remax with { Optimization = remax.Optimization with { StepsMax = steps ?? StepsDefault }, Evaluation = evaluation };
+                    : remax with { Optimization = remax.Optimization with { StepsMax = steps ?? remax.Optimization.StepsMax }, Evaluation = evaluation };
                 var started = StartedJob.In(db, () => start.Start(db, asked.Value, request.ProjectId, spec, null));
                 if (started.Refusal is { } unstarted)
                     return unstarted;

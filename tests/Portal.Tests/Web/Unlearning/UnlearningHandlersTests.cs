@@ -417,9 +417,9 @@ public sealed class UnlearningHandlersTests(PostgresFixture postgres)
 
         using var db = project.Open();
         var spec = Assert.IsType<TrainRlooPolicy>(JobSpec.FromJson(db.Jobs.AsNoTracking().Single(j => j.Id == started.Id).SpecJson));
-        Assert.Equal((place.Seeded.Policy.Id, made.Id, RepairPolicy.KlBudgetNats), (spec.ParentId, spec.RewardModelId, spec.KlBudgetNats));
+        Assert.Equal((place.Seeded.Policy.Id, made.Id, TrainRlooPolicy.Repair.KlBudgetNats), (spec.ParentId, spec.RewardModelId, spec.KlBudgetNats));
         Assert.Equal((7, db.Responses.AsNoTracking().Single(r => r.Id == place.Seeded.Response).PromptId), (spec.Optimization.StepsMax, spec.Evaluation.LikeId!.Value));
-        Assert.Equal((AdvantageBaseline.Greedy, RepairPolicy.RetainWeight, spec.Evaluation.LikeId), (spec.Baseline, spec.RetainWeight, spec.LikeId));
+        Assert.Equal((AdvantageBaseline.Greedy, TrainRlooPolicy.Repair.RetainWeight, spec.Evaluation.LikeId), (spec.Baseline, spec.RetainWeight, spec.LikeId));
         Assert.Empty(SpecChecks.Of(spec));
         Assert.Equal(1, db.Jobs.Count(j => j.Kind == nameof(TrainRlooPolicy))); // what was refused left no job
         var seen = (await new ShowUnlearning(project.Contexts, project.Access).Handle(project.Reviewer, id, Stop)).Value;
