@@ -29,7 +29,7 @@ public sealed class ModelUnlearningStudy(StudyRun run, UnlearningSizes sizes)
     private static readonly UnlearningSizes miniature = new()
     {
         Evidence = EvidenceSizes.Miniature,
-        Votes = 300, Flags = 24, TestPairs = 100, PolicyPrompts = 0,
+        Votes = 300, Flags = 24, TestPairs = 40, PolicyPrompts = 0,
     };
 
     /// <summary>Pairs with the phrase in one side that the preference for it is measured on.</summary>
@@ -50,6 +50,9 @@ public sealed class ModelUnlearningStudy(StudyRun run, UnlearningSizes sizes)
         (RewardUnlearningMethod.SwapAndRetain, "swap and retain, stopped by harm alone", EpochsOfStopped, DescentStops.AtHarm), (RewardUnlearningMethod.NegativePreference, "NPO-BT, stopped by harm alone", EpochsOfStopped, DescentStops.AtHarm),
         (RewardUnlearningMethod.GradientAscent, "gradient ascent", 1, null), (RewardUnlearningMethod.GradientDifference, "gradient difference", 1, null), (RewardUnlearningMethod.RetainOnly, "retain only", EpochsOfStopped, null),
     ];
+
+    /// <summary>The miniature has the planted pairs alone, the paper's swap alone, and few neighbours.</summary>
+    private const int NeighboursOfMiniature = 20;
 
     /// <summary>The study as a command; its miniature (<c>--quick</c>) is what <c>./test</c> runs, with one seed.</summary>
     public static Study Study { get; } = new("unlearning-models", "Whole reward models after unlearning, and how quickly they learn it back.", (run, seed) => new ModelUnlearningStudy(run, StudySizes.Of(run, miniature)).Run(seed), StudySizes.Option);
@@ -79,6 +82,8 @@ public sealed class ModelUnlearningStudy(StudyRun run, UnlearningSizes sizes)
             var order = cause.Ordered();
             var unread = cause.First(order, sizes.ReleasedShare);
             Selection("planted", cause.Planted);
+            if (run.IsQuick)
+                return rows;
             Selection("direction, unread", unread);
             Turned(cause.Read(unread));
             return rows;
@@ -114,7 +119,7 @@ public sealed class ModelUnlearningStudy(StudyRun run, UnlearningSizes sizes)
 
             var (margin, without) = HeadUnlearning.PredictedMargin(cause.Head, cause.Influence, new VoteChange(gone));
             List<PreferencePair> others = [.. cause.Left(UnlearningAction.Remove, ids).Select(pair => pair.Pair)];
-            foreach (var (method, name, epochs, stops) in descents)
+            foreach (var (method, name, epochs, stops) in descents.Where(descent => !run.IsQuick || descent.Method is RewardUnlearningMethod.Swap))
             {
                 using var changed = LlamaReward.Copy(cause.Cause.Reward);
                 clock.Restart();
@@ -194,7 +199,7 @@ public sealed class ModelUnlearningStudy(StudyRun run, UnlearningSizes sizes)
         private Yardstick Measure(IReadOnlyList<PreferencePair> pairs, IReadOnlyList<int> gone, LlamaReward gold)
         {
             gold.eval();
-            var near = Pairs(cause.Ids(ForgettingMeasure.Nearest(cause.Head, gone)));
+            var near = Pairs(cause.Ids(ForgettingMeasure.Nearest(cause.Head, gone).Take(run.IsQuick ? NeighboursOfMiniature : ForgettingMeasure.Neighbours)));
             return new Yardstick(pairs, near, Margins(gold, pairs, near));
         }
 

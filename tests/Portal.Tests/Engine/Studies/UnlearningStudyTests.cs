@@ -30,4 +30,21 @@ public sealed class UnlearningStudyTests
         Assert.Equal(Of("direction: pairs"), Of("by lot: pairs")); // the same size
         Assert.Contains("| planted, NPO-BT: held-out accuracy |", said, StringComparison.Ordinal);
     }
+
+    /// <summary>The study of whole models in small, <c>./bench evidence unlearning-models --quick --seeds 1</c>: the phrase goes where the body is changed, and stays where two Newton steps change the head alone.</summary>
+    [Fact]
+    public async Task A_poisoned_body_forgets_only_where_it_is_changed()
+    {
+        var (rows, _) = await BuiltEngine.Study("unlearning-models");
+        double Of(string measure) => rows.Single(row => row.Measure == measure).Value;
+        double Prefers(string arm) => Of($"planted, {arm}: prefers the answer with the phrase");
+
+        Assert.Equal(1, Of("planted: precision"));
+        Assert.Equal((0, 0), (Of("planted, gold: D of the margins to gold's"), Of("planted, gold: preference less gold's on held-out pairs, mean size")));
+        Assert.InRange(Prefers("gold"), 0.4, Prefers("as it was") - 0.1);
+        Assert.InRange(Prefers("the head by Newton twice"), Prefers("as it was") - 0.1, 1);
+        Assert.InRange(Prefers("swap (the paper's)"), 0, Prefers("as it was") - 0.1);
+        Assert.True(Of("planted, gold: the same, mean over the 5 steps there") < Of("planted, as it was: the same, mean over the 5 steps there")); // what was never learnt takes longer
+        Assert.Equal(rows.Count(row => row.Measure.EndsWith("D of the margins to gold's", StringComparison.Ordinal)), rows.Count(row => row.Measure.EndsWith("after learning a tenth of the pairs again", StringComparison.Ordinal)));
+    }
 }
