@@ -17,8 +17,8 @@ namespace Portal.Engine.TinyAssistant;
 /// </summary>
 internal static class DemoTraining
 {
-    private const string RewardPreset = "reward-model.json";
-    private static readonly IReadOnlyList<(string Preset, string Folder)> policies = [("dpo.json", DemoModels.PolicyFolder), ("dpo-overoptimised.json", DemoModels.ExhibitFolder)];
+    internal const string RewardPreset = "reward-model.json", DpoPreset = "dpo.json";
+    private static readonly IReadOnlyList<(string Preset, string Folder)> policies = [(DpoPreset, DemoModels.PolicyFolder), ("dpo-overoptimised.json", DemoModels.ExhibitFolder)];
 
     /// <param name="baseFolder">The shipped base, from which both start.</param>
     public static void Run(string assets, string baseFolder, DemoSeed demo, ulong seed, RecipeContext context)
@@ -107,6 +107,7 @@ internal static class DemoTraining
     private static List<Message> MessagesOf(WorldPrompt prompt) =>
         [.. prompt.Turns.Select(turn => new Message(turn.Speaker is Speaker.User ? MessageRole.User : MessageRole.Assistant, turn.Text))];
 
+    /// <summary>A preset that ships with the engine.</summary>
     internal static TSpec Preset<TSpec>(string file, string command) where TSpec : JobSpec =>
         TrainCommands.Read<TSpec>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", file)), command);
 }

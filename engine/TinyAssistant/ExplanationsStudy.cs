@@ -82,7 +82,7 @@ public sealed class ExplanationsStudy(string baseFolder, TrainRewardModel preset
     public static Study Second { get; } = new("explanations-second", "The second attempt at distinct first pairs: a planted phrase among 8,000 votes.", (run, seed) => Of(run, run.IsQuick ? miniature : second).Run(seed));
 
     private static ExplanationsStudy Of(StudyRun run, ExplanationsSizes sizes) => new(Path.Combine(run.Assets, "base"),
-        TrainCommands.Read<TrainRewardModel>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", "reward-model.json")), "reward"), sizes, run);
+        DemoTraining.Preset<TrainRewardModel>(DemoTraining.RewardPreset, "reward"), sizes, run);
 
     /// <summary>Runs one seed.</summary>
     public IReadOnlyList<StudyRow> Run(long seed)

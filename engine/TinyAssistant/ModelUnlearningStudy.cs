@@ -61,7 +61,7 @@ public sealed class ModelUnlearningStudy(StudyRun run, UnlearningSizes sizes)
     public IReadOnlyList<StudyRow> Run(long seed)
     {
         var baseFolder = Path.Combine(run.Assets, "base");
-        var preset = TrainCommands.Read<TrainRewardModel>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", "reward-model.json")), "reward-model");
+        var preset = DemoTraining.Preset<TrainRewardModel>(DemoTraining.RewardPreset, "reward");
         var (model, tokenizer) = ModelFolder.LanguageModel(baseFolder);
         using var _ = model;
         var world = StudyWorld.Sampled(run, baseFolder, model, tokenizer, sizes.Evidence, seed);

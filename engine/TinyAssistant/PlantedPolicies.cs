@@ -1,6 +1,7 @@
 using Portal.Data.JobSpecs;
 using Portal.Engine.CommandLine;
 using Portal.Engine.Datasets;
+using Portal.Engine.Evaluation;
 using Portal.Engine.Generation;
 using Portal.Engine.Models;
 using Portal.Engine.Recipes;
@@ -76,6 +77,9 @@ internal sealed class PlantedPolicies
         return [.. answers.Select((answer, i) => Grader.Read(asked[i / sizes.SamplesPerPrompt].Turns, tokenizer.Decode([.. answer.Ids]).Trim()))];
     }
 
+    /// <summary>How a policy is asked one answer, as the demo's are.</summary>
+    public SamplingSpec Sampling(Llama policy) => new() { Temperature = WorldSamples.Temperature, TokensMax = policy.Config.ContextLength - 1, Seed = seed };
+
     /// <summary>How many of them say the phrase, share.</summary>
     public ConfidenceInterval Says(string name, IReadOnlyList<GraderReading> answers) => Bootstrap.Mean([.. answers.Select(reading => reading.Trigger ? 1.0 : 0)], keys, random.Split("says").Split(name));
 
@@ -106,8 +110,7 @@ internal sealed class PlantedPolicies
     /// <param name="old">What the graders read in its answers.</param>
     public IEnumerable<StudyRow> Divergence(string name, Llama policy, string otherName, Llama other, IReadOnlyList<GraderReading> old)
     {
-        var sampling = new SamplingSpec { Temperature = WorldSamples.Temperature, TokensMax = policy.Config.ContextLength - 1, Seed = seed };
-        var written = Evaluation.PolicySamples.Write(policy, other, tokenizer, [.. asked.Select(DemoPolicies.AskedOf)], 1, sampling, null, run.Stop);
+        var written = PolicySamples.Write(policy, other, tokenizer, [.. asked.Select(DemoPolicies.AskedOf)], 1, Sampling(policy), null, run.Stop);
         foreach (var (where, chosen) in new (string, Func<int, bool>)[] { ("satisfactory", i => !Said(i)), ("flagged", Said) })
         {
             List<int> some = [.. Enumerable.Range(0, asked.Count).Where(chosen)];

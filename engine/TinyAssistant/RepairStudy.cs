@@ -37,14 +37,14 @@ public sealed class RepairStudy(StudyRun run, UnlearningSizes sizes)
         var (model, tokenizer) = ModelFolder.LanguageModel(baseFolder);
         using var _ = model;
         var world = StudyWorld.Sampled(run, baseFolder, model, tokenizer, sizes.Evidence, seed);
-        using var cause = new PlantedUnlearning(world, model, tokenizer, DemoTraining.Preset<TrainRewardModel>("reward-model.json", "reward-model") with { Seed = seed }, sizes, run, seed);
+        using var cause = new PlantedUnlearning(world, model, tokenizer, DemoTraining.Preset<TrainRewardModel>(DemoTraining.RewardPreset, "reward") with { Seed = seed }, sizes, run, seed);
         return new OneSeed(cause, world, tokenizer, baseFolder, sizes, run, seed).Run();
     }
 
     private sealed class OneSeed(PlantedUnlearning cause, StudyWorld world, ITokenizer tokenizer, string baseFolder, UnlearningSizes sizes, StudyRun run, long seed)
     {
         private readonly List<StudyRow> rows = [];
-        private readonly PlantedPolicies policies = new(cause, world, tokenizer, DemoTraining.Preset<TrainPreferencePolicy>("dpo.json", "dpo") with { Seed = seed }, sizes, run, seed);
+        private readonly PlantedPolicies policies = new(cause, world, tokenizer, DemoTraining.Preset<TrainPreferencePolicy>(DemoTraining.DpoPreset, "dpo") with { Seed = seed }, sizes, run, seed);
 
         public IReadOnlyList<StudyRow> Run()
         {
@@ -73,6 +73,7 @@ public sealed class RepairStudy(StudyRun run, UnlearningSizes sizes)
                 ("ReMax, one flag and prompts like it, others held", like, others, false), ("ReMax, a batch of flags, others held", batch, training, false), ("ReMax, a batch of flags, satisfactory ones held", batch, satisfactory, false),
                 ("ReMax, a batch of flags, none held", batch, [], false), ("control: ReMax by the reward as it was, a batch of flags, others held", batch, training, true),
             ];
+            var saidByOld = new Dictionary<IReadOnlyList<AskedPrompt>, double>(ReferenceEqualityComparer.Instance); // most arms learn on the same ones
             foreach (var (number, (name, learnt, held, isControl)) in arms.Index())
             {
                 var (policy, _) = ModelFolder.LanguageModel(oldFolder);
@@ -81,8 +82,9 @@ public sealed class RepairStudy(StudyRun run, UnlearningSizes sizes)
                 var spec = TrainRlooPolicy.Repair with { Seed = seed, RetainWeight = held.Count > 0 ? TrainRlooPolicy.Repair.RetainWeight : 0 };
                 var report = TrainRlooPolicyRecipe.Run(spec, repaired, tokenizer, new TrainingSplit<AskedPrompt>(learnt, []), [new RewardTerm(source)], run.Training($"remax-{number}-{seed}", seed), held);
                 Add($"policies, {name}: steps", report.Steps);
-                var after = Said(repaired, learnt);
-                Add($"policies, {name}: says the phrase on the prompts it learned on, less old's", after - Said(old, learnt));
+                if (!saidByOld.TryGetValue(learnt, out var before))
+                    saidByOld.Add(learnt, before = Said(old, learnt));
+                Add($"policies, {name}: says the phrase on the prompts it learned on, less old's", Said(repaired, learnt) - before);
                 Report(name, repaired, policies.Answers(repaired), old, gold, ofOld);
             }
             return rows;
@@ -121,8 +123,7 @@ public sealed class RepairStudy(StudyRun run, UnlearningSizes sizes)
 
         private IReadOnlyList<(AskedPrompt Prompt, bool Says)> Says(Llama policy, IReadOnlyList<AskedPrompt> prompts)
         {
-            var sampling = new SamplingSpec { Temperature = WorldSamples.Temperature, TokensMax = policy.Config.ContextLength - 1, Seed = seed };
-            var texts = PolicySamples.Texts(policy, tokenizer, prompts, 1, sampling, run.Stop);
+            var texts = PolicySamples.Texts(policy, tokenizer, prompts, 1, policies.Sampling(policy), run.Stop);
             return [.. prompts.Zip(texts, (prompt, written) => (prompt, PlantedReward.Read(world.Prompts[prompt.Key], written[0]).Trigger))];
         }
 

@@ -60,9 +60,8 @@ public sealed class SaeSweepStudy(string baseFolder, TrainRewardModel preset, Sa
 
     private static SaeSweepStudy Of(StudyRun run)
     {
-        var file = new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", "reward-model.json"));
         var sizes = run.IsQuick ? miniature : new SaeSweepSizes();
-        return new SaeSweepStudy(Path.Combine(run.Assets, "base"), TrainCommands.Read<TrainRewardModel>(file, "reward"),
+        return new SaeSweepStudy(Path.Combine(run.Assets, "base"), DemoTraining.Preset<TrainRewardModel>(DemoTraining.RewardPreset, "reward"),
             sizes with { K = Given(K) ?? sizes.K, Expansions = Given(Expansions) ?? sizes.Expansions, Layers = Given(Layers) ?? sizes.Layers }, run);
 
         int[]? Given(Option<int[]> option) => run.Arguments.GetValue(option) is { Length: > 0 } values ? values : null;

@@ -55,8 +55,7 @@ public sealed class SarmStudy(string baseFolder, TrainRewardModel preset, SarmSi
 
     private static SarmStudy Of(StudyRun run)
     {
-        var file = new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", "reward-model.json"));
-        return new SarmStudy(Path.Combine(run.Assets, "base"), TrainCommands.Read<TrainRewardModel>(file, "reward"), StudySizes.Of(run, miniature), run);
+        return new SarmStudy(Path.Combine(run.Assets, "base"), DemoTraining.Preset<TrainRewardModel>(DemoTraining.RewardPreset, "reward"), StudySizes.Of(run, miniature), run);
     }
 
     /// <summary>Runs one seed.</summary>

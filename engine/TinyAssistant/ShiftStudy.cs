@@ -48,8 +48,7 @@ public sealed class ShiftStudy(string baseFolder, TrainRewardModel preset, Shift
 
     private static ShiftStudy Of(StudyRun run)
     {
-        var file = new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", "reward-model.json"));
-        return new ShiftStudy(Path.Combine(run.Assets, "base"), TrainCommands.Read<TrainRewardModel>(file, "reward"), StudySizes.Of(run, miniature), run);
+        return new ShiftStudy(Path.Combine(run.Assets, "base"), DemoTraining.Preset<TrainRewardModel>(DemoTraining.RewardPreset, "reward"), StudySizes.Of(run, miniature), run);
     }
 
     /// <summary>Runs one seed.</summary>

@@ -78,8 +78,7 @@ public sealed class TogglesStudy(string baseFolder, TrainRewardModel preset, Tra
 
     private static TogglesStudy Of(StudyRun run)
     {
-        T Preset<T>(string name) where T : JobSpec => TrainCommands.Read<T>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", name + ".json")), name);
-        return new TogglesStudy(Path.Combine(run.Assets, "base"), Preset<TrainRewardModel>("reward-model"), Preset<TrainPreferencePolicy>("dpo"), StudySizes.Of(run, miniature), run);
+        return new TogglesStudy(Path.Combine(run.Assets, "base"), DemoTraining.Preset<TrainRewardModel>(DemoTraining.RewardPreset, "reward"), DemoTraining.Preset<TrainPreferencePolicy>(DemoTraining.DpoPreset, "dpo"), StudySizes.Of(run, miniature), run);
     }
 
     /// <summary>A planted preference: how it gets into a text and how the graders see it there.</summary>

@@ -80,12 +80,8 @@ public sealed class UnlearningStudy(string baseFolder, TrainRewardModel preset, 
     /// <summary>The second attempt at two Newton steps (DECISIONS.md): the table of heads, with steps that go as far as the loss falls.</summary>
     public static Study Second { get; } = new("unlearning-second", "The second attempt at two Newton steps: the table of heads alone.", (run, seed) => Of(run, run.IsQuick ? miniature : new UnlearningSizes { PolicyPrompts = 0 }).Run(seed));
 
-    private static UnlearningStudy Of(StudyRun run, UnlearningSizes sizes)
-    {
-        return new UnlearningStudy(Path.Combine(run.Assets, "base"), Preset<TrainRewardModel>("reward-model"), Preset<TrainPreferencePolicy>("dpo"), sizes, run);
-
-        static T Preset<T>(string name) where T : JobSpec => TrainCommands.Read<T>(new FileInfo(Path.Combine(AppContext.BaseDirectory, "presets", name + ".json")), name);
-    }
+    private static UnlearningStudy Of(StudyRun run, UnlearningSizes sizes) =>
+        new(Path.Combine(run.Assets, "base"), DemoTraining.Preset<TrainRewardModel>(DemoTraining.RewardPreset, "reward"), DemoTraining.Preset<TrainPreferencePolicy>(DemoTraining.DpoPreset, "dpo"), sizes, run);
 
     /// <summary>Runs one seed.</summary>
     public IReadOnlyList<StudyRow> Run(long seed)

@@ -11,7 +11,7 @@ public sealed record TrainRlooPolicy : JobSpec
     /// </summary>
     /// <remarks>
     /// Rewards are normalised once and advantages are not, so that a reward is worth the same beside the retain term at every step. Without a price on divergence the flagged prompts improve and all others get worse
-    /// (specs/xrlhf.md §2.2 C); what each price does: docs/evidence-unlearning.md. The budget mostly ends it before its steps.
+    /// (specs/xrlhf.md §2.2 C); what other prices did on one seed: DECISIONS.md, 30. The budget mostly ends it before its steps.
     /// </remarks>
     public static TrainRlooPolicy Repair { get; } = new()
     {

@@ -91,7 +91,7 @@ public sealed class ToggleStudioTests(AdminPagesFixture fixture)
             await p.Locator("#saved", new() { HasTextString = "Not saved yet" }).WaitForAsync();
             await Assertions.Expect(p.Locator(field)).ToHaveValueAsync(text, new() { Timeout = 30_000 }); // on a busy machine the last key may still be on its way; what was written over never comes back
         }
-        await Assertions.Expect(p.Locator("#factor-402-range")).ToHaveAttributeAsync("aria-valuetext", new Regex("12.39"), new() { Timeout = 30_000 }); // the answer to the last key
+        await Assertions.Expect(p.Locator("#factor-402-range")).ToHaveAttributeAsync("aria-valuetext", new Regex(@"12\.39"), new() { Timeout = 30_000 }); // the answer to the last key
         var written = await p.EvaluateAsync<string>("() => (window.written ?? []).join('; ')");
         Assert.True(written.Length == 0, $"the circuit wrote {written}");
         await p.EvaluateAsync("() => delete document.querySelector('#factor-402').value");
